@@ -1,0 +1,3 @@
+//! Wire types and pure machinery of the Kubernetes API.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number: those come in as arguments.

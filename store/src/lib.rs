@@ -1,0 +1,1 @@
+//! Revisioned keys with watch and compaction.

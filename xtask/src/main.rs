@@ -1,0 +1,3 @@
+//! House checks (`tidy`), code generation and release steps.
+
+fn main() {}
