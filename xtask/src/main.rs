@@ -1,3 +1,29 @@
-//! House checks (`tidy`), code generation and release steps.
+//! House checks, code generation and release steps: `cargo xtask <command>`.
 
-fn main() {}
+use std::process::ExitCode;
+
+mod codegen;
+mod tidy;
+
+const USAGE: &str = "usage: cargo xtask <tidy | codegen>";
+
+fn main() -> ExitCode {
+    let command = std::env::args().nth(1);
+    let outcome = match command.as_deref() {
+        Some("tidy") => tidy::run(),
+        Some("codegen") => codegen::run(),
+        _ => Err(USAGE.to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            report(&message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "a command-line tool's errors go to standard error")]
+fn report(message: &str) {
+    eprintln!("{message}");
+}
