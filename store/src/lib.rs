@@ -1,1 +1,25 @@
-//! Revisioned keys with watch and compaction.
+//! Revisioned keys with watch and compaction: what an API server persists its objects in.
+//!
+//! A [`Store`] is an in-memory mirror of everything that is stored, over a [`Backend`] that makes it durable. The mirror
+//! serves every read: gets, lists at one revision, and watches from any revision in a bounded history. The backend
+//! commits conditional writes one after the other, each at a revision of its own, and tells the mirror of every change
+//! in revision order.
+//!
+//! Values are opaque here. What a read hands out is an entry that the caller's [`Codec`] made of the bytes once, on the
+//! way in, so that reads cost no parsing and no copy.
+//!
+//! What always holds:
+//!
+//! - a write is acknowledged only when it is durable (writes of [`Durability::Behind`] excepted) and visible to reads;
+//! - revisions grow, and no revision ever stands for two different changes, crash or not;
+//! - a watch yields every change after its revision, once and in order, or ends with a typed reason.
+
+mod backend;
+mod codec;
+mod error;
+mod key;
+
+pub use backend::{Backend, Change, Durability, Expect, Op, Sink, Write};
+pub use codec::{Codec, IndexValue};
+pub use error::{CompactError, OpenError, ReadError, WatchClosed, WatchError, WriteError};
+pub use key::{Key, KeyError, MAX_KEY_BYTES, Prefix, Revision};
