@@ -119,6 +119,13 @@ impl Prefix {
         &self.0
     }
 
+    /// The prefix that `key` stands directly under.
+    #[must_use]
+    pub fn of_parent(key: &Key) -> Prefix {
+        let end = key.0.rfind('/').map_or(0, |slash| slash + 1);
+        Prefix(key.0[..end].into())
+    }
+
     /// Whether `key` stands under this prefix.
     #[must_use]
     pub fn contains(&self, key: &Key) -> bool {

@@ -16,10 +16,27 @@
 
 mod backend;
 mod codec;
+mod compaction;
 mod error;
+mod event;
+mod history;
+mod hub;
 mod key;
+mod memory;
+mod mirror;
+mod snapshot;
+mod store;
+mod watch;
 
 pub use backend::{Backend, Change, Durability, Expect, Op, Sink, Write};
 pub use codec::{Codec, IndexValue};
+pub use compaction::CompactionPolicy;
 pub use error::{CompactError, OpenError, ReadError, WatchClosed, WatchError, WriteError};
+pub use event::{Event, EventKind, Stored};
+pub use history::HistoryLimits;
 pub use key::{Key, KeyError, MAX_KEY_BYTES, Prefix, Revision};
+pub use memory::MemoryBackend;
+pub use mirror::StoreStats;
+pub use snapshot::Snapshot;
+pub use store::{At, List, ListOptions, Store, StoreOptions};
+pub use watch::{Scope, Select, Watch, WatchOptions};
