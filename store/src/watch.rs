@@ -124,7 +124,9 @@ impl<E> Watch<E> {
     pub fn progress(&self) -> Revision {
         // In this order: all that was published by then is in the queue, or has been taken from it.
         let published = Revision(self.published.load(Ordering::Acquire));
-        if self.queue.state.lock().events.is_empty() { published.max(self.from) } else { self.taken }
+        let state = self.queue.state.lock();
+        let complete = state.events.is_empty() && state.closed.is_none();
+        if complete { published.max(self.from) } else { self.taken }
     }
 
     fn take(&mut self, into: &mut Vec<Arc<Event<E>>>) -> Option<Result<(), WatchClosed>> {
