@@ -1,0 +1,37 @@
+# The ways into this repository. `make help` lists them.
+
+CARGO ?= cargo
+
+# Debian packages that building and testing need, by name.
+# tidy: sorted
+PACKAGES += etcd-client
+PACKAGES += etcd-server
+PACKAGES += gcc
+PACKAGES += libc6-dev
+PACKAGES += pkg-config
+PACKAGES += protobuf-compiler
+# tidy: end
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list what can be made
+	@sed -n 's/^\([a-z][a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | expand -t 10
+
+.PHONY: deps
+deps: ## install the Debian packages that are missing
+	@.ci/install-packages $(PACKAGES)
+
+.PHONY: test
+test: deps ## run every test
+	$(CARGO) test --locked --workspace
+
+.PHONY: check
+check: deps ## check format, lints and house rules
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) run --locked --quiet --package xtask -- tidy
+
+.PHONY: bench
+bench: deps ## run the benchmarks (slow: a release build, and a quiet machine)
+	$(CARGO) bench --locked --package tests
