@@ -23,13 +23,16 @@ fn check_file(file: &TextFile) -> Vec<Finding> {
                 findings.push(list.unclosed(file, &end));
             }
         } else if trimmed == end {
-            if open.take().is_none() {
-                findings.push(Finding::new(&file.path, line, format!("ends no list: remove it or add `{start}`")));
+            match open.take() {
+                Some(list) => findings.extend(list.findings),
+                None => {
+                    findings.push(Finding::new(&file.path, line, format!("ends no list: remove it or add `{start}`")));
+                }
             }
         } else if let Some(list) = &mut open
             && let Some(message) = list.next(text, comment)
         {
-            findings.push(Finding::new(&file.path, line, message));
+            list.findings.push(Finding::new(&file.path, line, message));
         }
     }
     findings.extend(open.map(|list| list.unclosed(file, &end)));
@@ -41,11 +44,13 @@ struct List<'a> {
     marker: usize,
     indent: Option<usize>,
     last: Option<&'a str>,
+    /// Of use only once the list turns out to have an end: without one, all that follows would be out of order.
+    findings: Vec<Finding>,
 }
 
 impl<'a> List<'a> {
     fn starting(marker: usize) -> Self {
-        Self { marker, indent: None, last: None }
+        Self { marker, indent: None, last: None, findings: Vec::new() }
     }
 
     /// Takes the next line in; says what is wrong with it.
@@ -71,7 +76,7 @@ impl<'a> List<'a> {
         }
     }
 
-    fn unclosed(&self, file: &TextFile, end: &str) -> Finding {
+    fn unclosed(self, file: &TextFile, end: &str) -> Finding {
         Finding::new(&file.path, self.marker, format!("starts a list without an end: add `{end}` after it"))
     }
 }
@@ -110,7 +115,7 @@ mod tests {
     fn finds_markers_that_stand_alone() {
         let open = "starts a list without an end: add `// tidy: end` after it";
         let close = "ends no list: remove it or add `// tidy: sorted`";
-        check("a.rs", "// tidy: sorted\na\n", &[(1, open)]);
+        check("a.rs", "// tidy: sorted\nb\na\n", &[(1, open)]);
         check("a.rs", "a\n// tidy: end\n", &[(2, close)]);
         check("a.rs", "// tidy: sorted\nb\n// tidy: sorted\na\n// tidy: end\n", &[(1, open)]);
     }
