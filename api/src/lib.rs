@@ -1,3 +1,8 @@
 //! Wire types and pure machinery of the Kubernetes API.
 //!
 //! Nothing here does I/O, reads a clock or draws a random number: those come in as arguments.
+
+pub mod field;
+pub mod partial;
+pub mod status;
+pub mod table;
