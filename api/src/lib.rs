@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock or draws a random number: those come in as arguments.
 
 pub mod field;
+pub mod names;
 pub mod partial;
 pub mod status;
 pub mod table;
