@@ -5,5 +5,6 @@
 pub mod field;
 pub mod names;
 pub mod partial;
+pub mod selector;
 pub mod status;
 pub mod table;
