@@ -5,6 +5,7 @@
 pub mod field;
 pub mod names;
 pub mod partial;
+pub mod quantity;
 pub mod selector;
 pub mod status;
 pub mod table;
