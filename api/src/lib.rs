@@ -2,7 +2,9 @@
 //!
 //! Nothing here does I/O, reads a clock or draws a random number: those come in as arguments.
 
+pub mod duration;
 pub mod field;
+pub mod int_or_string;
 pub mod names;
 pub mod partial;
 pub mod quantity;
