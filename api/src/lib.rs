@@ -11,3 +11,4 @@ pub mod quantity;
 pub mod selector;
 pub mod status;
 pub mod table;
+pub mod validate;

@@ -1,0 +1,3 @@
+//! Rules that hold for objects of every kind.
+
+pub mod meta;
