@@ -82,6 +82,28 @@ pub(super) fn delete<S: PatchSchema>(
     }
 }
 
+/// The server's order, against which a merged list of objects is interleaved after `$setElementOrder`.
+///
+/// Upstream deletes from and appends to the server's list where it lies, so that each deleted element leaves a place
+/// that an added one takes. Clients see the order that results, and upstream's tests fix it.
+pub(super) fn order_after_merge(original: Vec<Value>, patch: &[Value], merge_key: &str) -> Vec<Value> {
+    let directive = |item: &Value| item.get(DIRECTIVE).cloned();
+    let deleted: HashSet<&Value> =
+        patch.iter().filter(|item| directive(item).is_some_and(|found| found == DELETE)).filter_map(|item| item.get(merge_key)).collect();
+    let before = original.len();
+    let mut kept: Vec<Value> =
+        original.into_iter().filter(|item| !item.get(merge_key).is_some_and(|key| deleted.contains(key))).collect();
+    if patch.iter().any(|item| directive(item).is_some_and(|found| found == REPLACE)) {
+        return kept;
+    }
+    let freed = before - kept.len();
+    let mut known: HashSet<Value> = kept.iter().filter_map(|item| item.get(merge_key)).cloned().collect();
+    let added = patch.iter().filter(|item| directive(item).is_none());
+    let added = added.filter(|item| item.get(merge_key).is_some_and(|key| known.insert(key.clone())));
+    kept.extend(added.take(freed).cloned());
+    kept
+}
+
 /// The object that an element of a list of objects is.
 pub(super) fn object(item: &Value) -> Result<&Map<String, Value>, Error> {
     item.as_object().ok_or_else(|| Error::not_a_map(item))

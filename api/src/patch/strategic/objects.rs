@@ -160,12 +160,15 @@ fn ordered_list<S: PatchSchema>(
     meta: &FieldMeta<S>,
 ) -> Result<Vec<Value>, Error> {
     let lists = Lists::of(before.as_deref().unwrap_or_default(), added.as_deref().unwrap_or_default())?;
-    let server_order = before.clone().unwrap_or_default();
+    let mut server_order = before.clone().unwrap_or_default();
     let merged = match (before, added) {
-        (Some(before), Some(added)) => match meta.strategy {
-            Strategy::Merge => lists::merge(before, added, meta.of, meta.merge_key)?,
-            _ => added,
-        },
+        (Some(before), Some(added)) if meta.strategy == Strategy::Merge => {
+            if lists == Lists::Objects {
+                server_order = lists::order_after_merge(server_order, &added, meta.merge_key);
+            }
+            lists::merge(before, added, meta.of, meta.merge_key)?
+        }
+        (Some(_), Some(added)) => added,
         (Some(before), None) => before,
         (None, added) => added.unwrap_or_default().into_iter().filter_map(without_directives).collect(),
     };
