@@ -132,8 +132,7 @@ impl Run {
     }
 
     fn add(&mut self, operation: &Map<String, Value>) -> Result<(), String> {
-        let path =
-            text(operation, "path").map_err(|_| format!("add operation failed to decode path: {MISSING}"))?;
+        let path = text(operation, "path").map_err(|_| format!("add operation failed to decode path: {MISSING}"))?;
         let value = value_of(operation);
         let (parent, key) = self
             .parent(path)
@@ -143,8 +142,7 @@ impl Run {
     }
 
     fn remove(&mut self, operation: &Map<String, Value>) -> Result<(), String> {
-        let path =
-            text(operation, "path").map_err(|_| format!("remove operation failed to decode path: {MISSING}"))?;
+        let path = text(operation, "path").map_err(|_| format!("remove operation failed to decode path: {MISSING}"))?;
         let (parent, key) = self
             .parent(path)
             .ok_or_else(|| format!("remove operation does not apply: doc is missing path: \"{path}\": {MISSING}"))?;
@@ -153,8 +151,7 @@ impl Run {
     }
 
     fn replace(&mut self, operation: &Map<String, Value>) -> Result<(), String> {
-        let path =
-            text(operation, "path").map_err(|why| format!("replace operation failed to decode path: {why}"))?;
+        let path = text(operation, "path").map_err(|why| format!("replace operation failed to decode path: {why}"))?;
         let value = value_of(operation);
         if path.is_empty() {
             if !value.is_object() && !value.is_array() {
@@ -193,9 +190,7 @@ impl Run {
         let (parent, key) = self
             .parent(from)
             .ok_or_else(|| format!("copy operation does not apply: doc is missing from path: {from}: {MISSING}"))?;
-        let value = get_from(parent, &key)
-            .map_err(|why| format!("error in copy for from: '{from}': {why}"))?
-            .cloned();
+        let value = get_from(parent, &key).map_err(|why| format!("error in copy for from: '{from}': {why}"))?.cloned();
         let path = text(operation, "path").map_err(|_| format!("copy operation failed to decode path: {MISSING}"))?;
         let size = value.as_ref().map_or(0, json_length);
         let value = value.unwrap_or_default();

@@ -18,7 +18,7 @@ pub const MAX_DEPTH: usize = 128;
 const TOO_DEEP: &str = "exceeded max depth";
 
 /// Whether a value is nested deeper than `limit` levels of objects and lists.
-fn deeper_than(value: &Value, limit: usize) -> bool {
+pub(crate) fn deeper_than(value: &Value, limit: usize) -> bool {
     let below = |value: &Value| match limit.checked_sub(1) {
         Some(limit) => deeper_than(value, limit),
         None => true,

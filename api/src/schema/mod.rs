@@ -8,7 +8,14 @@ use std::fmt;
 
 #[rustfmt::skip]
 mod generated;
-//STRICT
+mod go_json;
+mod literals;
+mod strict;
+#[cfg(test)]
+mod tests;
+
+pub use strict::{DecodeError, StrictError, decode, decode_untyped, decode_value};
+
 /// The published schema of the built-in API.
 #[derive(Debug, Clone, Copy)]
 pub struct Schema;
@@ -148,7 +155,11 @@ impl Field {
 impl fmt::Debug for Field {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shape = self.shape().go_type();
-        out.debug_struct("Field").field("name", &self.name()).field("shape", &shape).field("rules", self.rules()).finish()
+        out.debug_struct("Field")
+            .field("name", &self.name())
+            .field("shape", &shape)
+            .field("rules", self.rules())
+            .finish()
     }
 }
 

@@ -118,7 +118,8 @@ impl Tables {
             schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let first = self.fields.len();
         // Byte order, whatever order the schema lists them in: lookups are binary searches.
-        let sorted: BTreeMap<&str, &Value> = properties.iter().map(|(field, schema)| (field.as_str(), schema)).collect();
+        let sorted: BTreeMap<&str, &Value> =
+            properties.iter().map(|(field, schema)| (field.as_str(), schema)).collect();
         for (field, property) in &sorted {
             let shape = self.shape(property).map_err(|error| format!("{name}.{field}: {error}"))?;
             let rules = self.rules(merges.and_then(|merges| merges.get(*field)));

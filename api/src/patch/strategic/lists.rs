@@ -88,8 +88,11 @@ pub(super) fn delete<S: PatchSchema>(
 /// that an added one takes. Clients see the order that results, and upstream's tests fix it.
 pub(super) fn order_after_merge(original: Vec<Value>, patch: &[Value], merge_key: &str) -> Vec<Value> {
     let directive = |item: &Value| item.get(DIRECTIVE).cloned();
-    let deleted: HashSet<&Value> =
-        patch.iter().filter(|item| directive(item).is_some_and(|found| found == DELETE)).filter_map(|item| item.get(merge_key)).collect();
+    let deleted: HashSet<&Value> = patch
+        .iter()
+        .filter(|item| directive(item).is_some_and(|found| found == DELETE))
+        .filter_map(|item| item.get(merge_key))
+        .collect();
     let before = original.len();
     let mut kept: Vec<Value> =
         original.into_iter().filter(|item| !item.get(merge_key).is_some_and(|key| deleted.contains(key))).collect();

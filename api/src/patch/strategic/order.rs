@@ -35,7 +35,8 @@ pub(super) fn check(patch: &[Value], order: &[Value], merge_key: &str) -> Result
             continue;
         }
         let (item, named) = (kept[at], &order[place]);
-        let same = if merge_key.is_empty() { item == named } else { key_of(item, merge_key)? == key_of(named, merge_key)? };
+        let same =
+            if merge_key.is_empty() { item == named } else { key_of(item, merge_key)? == key_of(named, merge_key)? };
         at += usize::from(same);
         place += 1;
     }
