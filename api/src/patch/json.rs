@@ -2,14 +2,15 @@
 //!
 //! The `json-patch` crate follows the RFC; upstream does not quite, and clients rely on it: negative indexes count from
 //! the end, `replace` of an absent member adds it, `test` of an absent member passes when it expects null, and what
-//! precedes a path's first slash is ignored. So this is written out, and the crate serves as the tests' second opinion.
+//! precedes a path's first slash is ignored. It also panics on some patches that fail half-way. So this is written out, and
+//! the crate serves as the tests' second opinion.
 //!
 //! Three things bound what a patch may cost: [`MAX_OPERATIONS`], [`MAX_COPIED`] and [`MAX_DEPTH`].
 
-use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
-use super::{MAX_DEPTH, TOO_DEEP, deeper_than, go_format};
+use super::{MAX_DEPTH, TOO_DEEP, deeper_than};
+use crate::schema::{self, StrictError};
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -19,6 +20,9 @@ pub const MAX_OPERATIONS: usize = 10_000;
 
 /// How many bytes of JSON the `copy` operations of a patch may copy in all (`JSONPatchMaxCopyBytes` upstream).
 pub const MAX_COPIED: usize = 3 * 1024 * 1024;
+
+/// What an operation may say.
+const MEMBERS: [&str; 4] = ["op", "path", "from", "value"];
 
 /// Why a JSON patch is not one, or does not apply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +81,31 @@ impl Patch {
             return Err(Error::TooManyOperations(operations.len()));
         }
         Ok(Self(operations))
+    }
+
+    /// Reads a patch from JSON text, with what strict field validation finds fault with: the caller makes errors,
+    /// warnings or nothing of it. Upstream prefixes each with `json patch `, as in `json patch unknown field "[0].foo"`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Patch::new`], and [`Error::Malformed`] when the text is not JSON. Under strict validation or warnings upstream
+    /// prefixes that with `error decoding patch: `.
+    pub fn decode(text: &[u8]) -> Result<(Self, Vec<StrictError>), Error> {
+        let (patch, mut faults) = schema::decode_untyped(text).map_err(|error| Error::Malformed(error.to_string()))?;
+        let operations = patch.as_array().into_iter().flatten().enumerate();
+        let members = operations.flat_map(|(index, operation)| {
+            let keys = operation.as_object().into_iter().flat_map(Map::keys);
+            keys.map(move |key| (index, key))
+        });
+        for (index, key) in members.filter(|(_, key)| !MEMBERS.contains(&key.as_str())) {
+            let path = format!("[{index}].{key}");
+            // What is unknown is not looked into.
+            faults.retain(|fault| !matches!(fault, StrictError::DuplicateField(found) if found.starts_with(&path)));
+            if faults.len() < schema::MAX_STRICT_ERRORS {
+                faults.push(StrictError::UnknownField(path));
+            }
+        }
+        Ok((Self::new(patch)?, faults))
     }
 
     /// Applies the operations to a document, which is left alone.
@@ -192,20 +221,20 @@ impl Run {
             .ok_or_else(|| format!("copy operation does not apply: doc is missing from path: {from}: {MISSING}"))?;
         let value = get_from(parent, &key).map_err(|why| format!("error in copy for from: '{from}': {why}"))?.cloned();
         let path = text(operation, "path").map_err(|_| format!("copy operation failed to decode path: {MISSING}"))?;
-        let size = value.as_ref().map_or(0, json_length);
+        let copied = self.copied + value.as_ref().map_or(0, json_length);
         let value = value.unwrap_or_default();
         let (parent, key) = self.parent(path).ok_or_else(|| {
             format!("copy operation does not apply: doc is missing destination path: {path}: {MISSING}")
         })?;
         check_depth(path, &value)?;
-        add_to(parent, &key, value).map_err(|why| format!("error while adding value during copy: {why}"))?;
-        self.copied += size;
-        if self.copied > MAX_COPIED {
-            let copied = self.copied;
+        if copied > MAX_COPIED {
             return Err(format!(
-                "Unable to complete the copy, the accumulated size increase of copy is {copied}, exceeding the limit {MAX_COPIED}"
+                "Unable to complete the copy, the accumulated size increase of copy is {copied}, exceeding the limit \
+                 {MAX_COPIED}"
             ));
         }
+        add_to(parent, &key, value).map_err(|why| format!("error while adding value during copy: {why}"))?;
+        self.copied = copied;
         Ok(())
     }
 
@@ -253,9 +282,8 @@ fn text<'a>(operation: &'a Map<String, Value>, name: &str) -> Result<&'a str, St
     match operation.get(name) {
         None | Some(Value::Null) if name == "from" => Err(format!("operation, missing from field: {MISSING}")),
         None | Some(Value::Null) => Err(format!("operation missing {name} field: {MISSING}")),
-        Some(found) => String::deserialize(found)
-            .map_err(|_| format!("json: cannot unmarshal {} into Go value of type string", json_kind(found)))
-            .and_then(|_| found.as_str().ok_or_else(|| go_format::value(found))),
+        Some(Value::String(found)) => Ok(found),
+        Some(found) => Err(format!("json: cannot unmarshal {} into Go value of type string", json_kind(found))),
     }
 }
 

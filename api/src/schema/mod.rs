@@ -14,7 +14,7 @@ mod strict;
 #[cfg(test)]
 mod tests;
 
-pub use strict::{DecodeError, StrictError, decode, decode_untyped, decode_value};
+pub use strict::{DecodeError, MAX_STRICT_ERRORS, StrictError, decode, decode_untyped, decode_value};
 
 /// The published schema of the built-in API.
 #[derive(Debug, Clone, Copy)]

@@ -18,8 +18,8 @@ use super::literals::{self, quote};
 use super::{Element, Shape, Type, go_json};
 use crate::patch::{MAX_DEPTH, deeper_than};
 
-/// How many strict errors are kept, as upstream keeps.
-const MAX_STRICT_ERRORS: usize = 100;
+/// How many strict errors of a document are kept; upstream keeps as many.
+pub const MAX_STRICT_ERRORS: usize = 100;
 
 /// What strict reading finds fault with, by path, as in `spec.containers[0].foo`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
