@@ -192,6 +192,8 @@ impl Run {
     /// A string that a type reads itself, in the form in which that type writes it.
     fn literal(&mut self, read: Result<String, String>) -> Value {
         match read {
+            // Go's zero time is written as null.
+            Ok(text) if text.starts_with("0001-01-01T00:00:00") => Value::Null,
             Ok(text) => Value::String(text),
             Err(message) => {
                 self.refuse(|_| message);

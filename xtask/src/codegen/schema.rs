@@ -43,7 +43,7 @@ pub(super) fn generate(facts: &Path, repository: &Path) -> Result<(), String> {
         }
     }
     tables.add_kinds(&kinds)?;
-    for name in merges.keys().filter(|name| !definitions.contains_key(*name)) {
+    if let Some(name) = merges.keys().find(|name| !definitions.contains_key(*name)) {
         return Err(format!("list-and-merge.json describes {name}, which no root in roots.rs reaches"));
     }
     let path = repository.join(OUTPUT);

@@ -326,6 +326,45 @@ proptest! {
         prop_assert_eq!(apply_to(&original, Map::new(), Item::Merge), Ok(original));
     }
 
+    /// Upstream's rule as its own tests state it: places are sought one by one.
+    #[test]
+    fn interleaves_as_a_search_one_by_one_would(
+        order in prop::sample::subsequence((0..30).collect::<Vec<i32>>(), 0..12).prop_shuffle(),
+        server in prop::sample::subsequence((0..30).collect::<Vec<i32>>(), 0..12).prop_shuffle(),
+        merged in prop::sample::subsequence((0..30).collect::<Vec<i32>>(), 0..18).prop_shuffle(),
+    ) {
+        let place = |list: &[i32], item: i32| list.iter().position(|other| *other == item);
+        let sorted = |mut items: Vec<i32>, by: &[i32]| {
+            for end in 1..items.len() {
+                let mut at = end;
+                while at > 0 && place(by, items[at]).zip(place(by, items[at - 1])).is_none_or(|(l, r)| l < r) {
+                    items.swap(at, at - 1);
+                    at -= 1;
+                }
+            }
+            items
+        };
+        let (named, server_only): (Vec<i32>, Vec<i32>) = merged.iter().partition(|item| order.contains(item));
+        let (named, server_only) = (sorted(named, &order), sorted(server_only, &server));
+        let (mut expected, mut left, mut right) = (Vec::new(), &server_only[..], &named[..]);
+        while let ([l, left_rest @ ..], [r, right_rest @ ..]) = (left, right) {
+            if place(&server, *l).zip(place(&server, *r)).is_some_and(|(l, r)| l < r) {
+                expected.push(*l);
+                left = left_rest;
+            } else {
+                expected.push(*r);
+                right = right_rest;
+            }
+        }
+        expected.extend(left);
+        expected.extend(right);
+
+        let values = |items: &[i32]| items.iter().copied().map(Value::from).collect::<Vec<_>>();
+        let (named, server_only) = order::partition(values(&merged), &values(&order), "").unwrap();
+        let got = order::interleave(named, server_only, &values(&order), &values(&server), "", false).unwrap();
+        prop_assert_eq!(got, values(&expected));
+    }
+
     #[test]
     fn every_element_of_the_patch_arrives_in_its_order(original in item(), patch in item()) {
         let names = |map: &Map<String, Value>| -> Vec<Value> {
