@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+mod protobuf;
 #[cfg(feature = "codegen")]
 mod roots;
 #[cfg(feature = "codegen")]
@@ -15,7 +16,11 @@ const USAGE: &str = "usage: cargo xtask codegen [--facts DIR]";
 pub(crate) fn run() -> Result<(), String> {
     let arguments: Vec<String> = std::env::args().skip(2).collect();
     let facts = facts_directory(&arguments)?;
-    if cfg!(feature = "codegen") { generate(&facts) } else { run_with_every_type(&arguments) }
+    if !cfg!(feature = "codegen") {
+        return run_with_every_type(&arguments);
+    }
+    protobuf::generate(&facts, &repository())?;
+    generate(&facts)
 }
 
 #[cfg(feature = "codegen")]
@@ -46,6 +51,7 @@ fn facts_directory(arguments: &[String]) -> Result<PathBuf, String> {
     }
 }
 
+/// The root of the workspace.
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
