@@ -3,7 +3,6 @@
 //! A nested message's length is written after its content. The fields of an embedded struct stand among those of its
 //! parent in JSON, in any order, and in one message of their own on the wire: they are gathered in a buffer each.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
@@ -13,7 +12,9 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::table::{self, Field, Label, Message, Shape, Type};
+use super::embedded::{Found, Gathered, find};
+use super::table::{self, Label, Message, Shape, Type};
+use super::type_meta::{Text, TypeMeta};
 use super::wire::{self, FIXED64, VARINT};
 use super::{Error, MAGIC, MAX_DEPTH, timestamp};
 
@@ -24,12 +25,7 @@ use super::{Error, MAGIC, MAX_DEPTH, timestamp};
 /// [`Error::MissingKind`] and [`Error::UnknownKind`], and [`Error::Json`] for text that is not JSON or a value that does
 /// not fit its field.
 pub fn encode(json: &[u8]) -> Result<Vec<u8>, Error> {
-    let mut what = TypeMeta::default();
-    // An object says what it is in its first fields, as a rule; the error that ends the look is of no interest.
-    let looked = TypeMetaSeed(&mut what).deserialize(&mut serde_json::Deserializer::from_slice(json));
-    if what.api_version.is_none() || what.kind.is_none() {
-        looked.map_err(|source| Error::Json { path: String::new(), source })?;
-    }
+    let what = TypeMeta::find(json)?;
     let message = what.message()?;
     let mut encoder = Encoder::new(&what, json.len());
     let mut text = serde_json::Deserializer::from_slice(json);
@@ -44,95 +40,11 @@ pub fn encode(json: &[u8]) -> Result<Vec<u8>, Error> {
 ///
 /// As [`encode`].
 pub fn encode_value(json: &Value) -> Result<Vec<u8>, Error> {
-    let text = |name| json.get(name).and_then(Value::as_str).map(Cow::Borrowed);
-    let what = TypeMeta { api_version: text("apiVersion"), kind: text("kind") };
+    let what = TypeMeta::of(json);
     let message = what.message()?;
     let mut encoder = Encoder::new(&what, 1024);
     let outcome = ObjectSeed { encoder: &mut encoder, message }.deserialize(json);
     encoder.finish(outcome)
-}
-
-#[derive(Debug, Default)]
-struct TypeMeta<'a> {
-    api_version: Option<Cow<'a, str>>,
-    kind: Option<Cow<'a, str>>,
-}
-
-impl TypeMeta<'_> {
-    fn message(&self) -> Result<&'static Message, Error> {
-        let (Some(api_version), Some(kind)) = (&self.api_version, &self.kind) else { return Err(Error::MissingKind) };
-        if api_version.is_empty() || kind.is_empty() {
-            return Err(Error::MissingKind);
-        }
-        table::kind(api_version, kind).ok_or_else(|| Error::UnknownKind {
-            api_version: api_version.as_ref().to_owned(),
-            kind: kind.as_ref().to_owned(),
-        })
-    }
-}
-
-/// Looks for `apiVersion` and `kind`, and fails when it has both, so as not to read the rest.
-struct TypeMetaSeed<'s, 'de>(&'s mut TypeMeta<'de>);
-
-impl<'de> DeserializeSeed<'de> for TypeMetaSeed<'_, 'de> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for TypeMetaSeed<'_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key_seed(Text)? {
-            match key.as_ref() {
-                "apiVersion" => self.0.api_version = Some(map.next_value_seed(Text)?),
-                "kind" => self.0.kind = Some(map.next_value_seed(Text)?),
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-            if self.0.api_version.is_some() && self.0.kind.is_some() {
-                return Err(A::Error::custom("found"));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A string, borrowed where the text has no escapes.
-struct Text;
-
-impl<'de> DeserializeSeed<'de> for Text {
-    type Value = Cow<'de, str>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Text {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a string")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(text))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text.to_owned()))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text))
-    }
 }
 
 struct Encoder {
@@ -155,8 +67,8 @@ impl Encoder {
         let mut out = Vec::with_capacity(expected + 64);
         out.extend_from_slice(MAGIC);
         let type_meta = wire::open(&mut out, 1);
-        wire::put_bytes(&mut out, 1, what.api_version.as_deref().unwrap_or_default().as_bytes());
-        wire::put_bytes(&mut out, 2, what.kind.as_deref().unwrap_or_default().as_bytes());
+        wire::put_bytes(&mut out, 1, what.api_version().as_bytes());
+        wire::put_bytes(&mut out, 2, what.kind().as_bytes());
         wire::close(&mut out, type_meta);
         let start = wire::open(&mut out, 2);
         Self { out, start, depth: 0, path: Vec::new() }
@@ -216,7 +128,7 @@ impl<'de> Visitor<'de> for ObjectSeed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let encoder = self.encoder;
         encoder.enter()?;
-        let mut gathered = Gathered(Vec::new());
+        let mut gathered = Gathered::default();
         while let Some(key) = map.next_key_seed(KeySeed(self.message))? {
             let Some(found) = key else {
                 map.next_value::<IgnoredAny>()?;
@@ -237,70 +149,6 @@ impl<'de> Visitor<'de> for ObjectSeed<'_> {
         gathered.write(&mut encoder.out);
         encoder.depth -= 1;
         Ok(())
-    }
-}
-
-/// A field and the embedded messages it stands in, outermost first.
-struct Found {
-    field: &'static Field,
-    inlines: [Option<&'static Field>; 2],
-}
-
-fn find(message: &Message, name: &str) -> Option<Found> {
-    let plain = |message: &Message| message.by_name(name).filter(|field| !field.inline());
-    if let Some(field) = plain(message) {
-        return Some(Found { field, inlines: [None, None] });
-    }
-    let embedded = |message: &Message| {
-        let inline = message.fields().iter().filter(|field| field.inline());
-        inline.filter_map(|field| match field.kind() {
-            Type::Message(place) => Some((field, table::message(place))),
-            _ => None,
-        })
-    };
-    for (outer, message) in embedded(message) {
-        if let Some(field) = plain(message) {
-            return Some(Found { field, inlines: [Some(outer), None] });
-        }
-        for (inner, message) in embedded(message) {
-            if let Some(field) = plain(message) {
-                return Some(Found { field, inlines: [Some(outer), Some(inner)] });
-            }
-        }
-    }
-    None
-}
-
-/// The contents of embedded messages, which are written when their parent is at its end. Parents come before children.
-struct Gathered(Vec<Embedded>);
-
-struct Embedded {
-    parent: Option<usize>,
-    number: u8,
-    content: Vec<u8>,
-}
-
-impl Gathered {
-    fn buffer(&mut self, found: &Found) -> Option<&mut Vec<u8>> {
-        let mut place = None;
-        for inline in found.inlines.iter().flatten() {
-            let known = self.0.iter().position(|known| known.parent == place && known.number == inline.number);
-            place = Some(known.unwrap_or_else(|| {
-                self.0.push(Embedded { parent: place, number: inline.number, content: Vec::new() });
-                self.0.len() - 1
-            }));
-        }
-        Some(&mut self.0[place?].content)
-    }
-
-    fn write(mut self, out: &mut Vec<u8>) {
-        while let Some(Embedded { parent, number, content }) = self.0.pop() {
-            let into = match parent {
-                Some(parent) => &mut self.0[parent].content,
-                None => &mut *out,
-            };
-            wire::put_bytes(into, number, &content);
-        }
     }
 }
 

@@ -17,12 +17,14 @@
 //!   in both directions, so that what is decoded can be parsed again.
 
 mod decode;
+mod embedded;
 mod encode;
 mod generated;
 mod table;
 #[cfg(test)]
 mod tests;
 mod timestamp;
+mod type_meta;
 mod watch;
 mod wire;
 

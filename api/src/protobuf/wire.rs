@@ -163,10 +163,18 @@ impl<'a> Reader<'a> {
         let mut wire = wire;
         loop {
             match wire {
-                VARINT => drop(self.varint()?),
-                FIXED64 => drop(self.take(8)?),
-                BYTES => drop(self.delimited()?),
-                FIXED32 => drop(self.take(4)?),
+                VARINT => {
+                    self.varint()?;
+                }
+                FIXED64 => {
+                    self.take(8)?;
+                }
+                BYTES => {
+                    self.delimited()?;
+                }
+                FIXED32 => {
+                    self.take(4)?;
+                }
                 GROUP_START if groups < MAX_GROUPS => groups += 1,
                 GROUP_START => return Err(self.fail(Problem::Depth)),
                 GROUP_END if groups > 0 => groups -= 1,
