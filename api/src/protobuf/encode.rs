@@ -34,11 +34,11 @@ pub fn encode(json: &[u8]) -> Result<Vec<u8>, Error> {
     encoder.finish(outcome)
 }
 
-/// As [`encode`], of a JSON object in memory.
+/// As [`encode()`], of a JSON object in memory.
 ///
 /// # Errors
 ///
-/// As [`encode`].
+/// As [`encode()`].
 pub fn encode_value(json: &Value) -> Result<Vec<u8>, Error> {
     let what = TypeMeta::of(json);
     let message = what.message()?;

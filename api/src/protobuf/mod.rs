@@ -2,13 +2,13 @@
 //!
 //! A body is the magic `k8s\0` followed by a `runtime.Unknown` message `{1 typeMeta {1 apiVersion, 2 kind}, 2 raw,
 //! 3 contentEncoding, 4 contentType}`, whose `raw` is the object. What each kind's fields look like on the wire stands in
-//! [`generated`]: every kind of a stable version (`v1`, `v2`) of upstream's groups, their lists, and the kinds of
-//! `meta/v1`. Beta groups, custom resources and `Table` have no form here: [`encode`] answers [`Error::UnknownKind`], and
+//! `generated`: every kind of a stable version (`v1`, `v2`) of upstream's groups, their lists, and the kinds of
+//! `meta/v1`. Beta groups, custom resources and `Table` have no form here: [`encode()`] answers [`Error::UnknownKind`], and
 //! JSON is what a server sends instead.
 //!
 //! What holds:
 //!
-//! - [`decode`] gives the JSON that a Go client would have sent for the same object, less its `null`s: Go writes every
+//! - [`decode()`] gives the JSON that a Go client would have sent for the same object, less its `null`s: Go writes every
 //!   field that is not a pointer, so a zero is dropped exactly where Go's `omitempty` drops it. `replicas: 0` stays,
 //!   `hostNetwork: false` goes.
 //! - `decode(encode(x)) = x` for every `x` that holds no unknown field, `null`, empty list or map, nor a zero as above.

@@ -314,9 +314,13 @@ impl Choices<'_> {
         first
     }
 
+    fn coin(&mut self) -> bool {
+        self.next() & 1 == 0
+    }
+
     fn number(&mut self) -> i64 {
         let magnitude = (0..1 + self.next() % 8).fold(0_i64, |number, _| number << 8 | i64::from(self.next()));
-        if self.next() % 2 == 0 { magnitude } else { !magnitude }
+        if self.coin() { magnitude } else { !magnitude }
     }
 
     fn text(&mut self) -> String {
@@ -365,7 +369,7 @@ fn value(field: &Field, choices: &mut Choices<'_>, depth: usize) -> Option<Value
 fn single(kind: Type, choices: &mut Choices<'_>, depth: usize) -> Option<Value> {
     Some(match kind {
         Type::String => Value::from(choices.text()),
-        Type::Bool => Value::from(choices.next() % 2 == 0),
+        Type::Bool => Value::from(choices.coin()),
         Type::Int32 => Value::from(choices.number() as i32),
         Type::Int64 => Value::from(choices.number()),
         Type::Double => match choices.number() as i16 {
@@ -386,16 +390,16 @@ fn shaped(message: &Message, choices: &mut Choices<'_>, depth: usize) -> Option<
         Shape::Object => Value::Object(object(message, choices, depth + 1)),
         Shape::List => Value::from((0..choices.next() % 3).map(|_| choices.text()).collect::<Vec<_>>()),
         Shape::Quantity => Value::from(format!("{}m", choices.number())),
-        Shape::IntOrString if choices.next() % 2 == 0 => Value::from(choices.number() as i32),
+        Shape::IntOrString if choices.coin() => Value::from(choices.number() as i32),
         Shape::IntOrString => Value::from(choices.text()),
         Shape::Time => Value::from(super::timestamp::format(seconds, 0, false)??),
         Shape::MicroTime => Value::from(super::timestamp::format(seconds, 123_456_000, true)??),
         Shape::RawJson | Shape::RawExtension => json!({ choices.text(): [choices.number(), null, choices.text()] }),
-        Shape::SchemaOrBool if choices.next() % 2 == 0 => Value::from(choices.next() % 2 == 0),
+        Shape::SchemaOrBool if choices.coin() => Value::from(choices.coin()),
         shape => {
             let list = message.fields().iter().find(|field| field.label == Label::Repeated);
             let schema = message.fields().iter().find(|field| matches!(field.kind(), Type::Message(_)))?;
-            match list.filter(|_| shape != Shape::SchemaOrBool && choices.next() % 2 == 0) {
+            match list.filter(|_| shape != Shape::SchemaOrBool && choices.coin()) {
                 Some(list) => value(list, choices, depth)?,
                 None => single(schema.kind(), choices, depth)?,
             }

@@ -7,12 +7,12 @@ use super::{Error, MAX_DEPTH, Problem, decode, encode};
 
 const LENGTH_BYTES: usize = 4;
 
-/// One frame: four bytes of length, then `{1 type, 2 object {1 raw}}`, `raw` being what [`encode`] makes of `object`.
+/// One frame: four bytes of length, then `{1 type, 2 object {1 raw}}`, `raw` being what [`encode()`] makes of `object`.
 /// `kind` is `ADDED`, `MODIFIED`, `DELETED`, `BOOKMARK` or `ERROR`.
 ///
 /// # Errors
 ///
-/// As [`encode`].
+/// As [`encode()`].
 pub fn encode_watch_event(kind: &str, object: &[u8]) -> Result<Vec<u8>, Error> {
     let body = encode(object)?;
     let mut frame = Vec::with_capacity(LENGTH_BYTES + kind.len() + body.len() + 16);
@@ -37,7 +37,7 @@ pub fn split_frame(buffer: &[u8]) -> Option<(&[u8], &[u8])> {
 ///
 /// # Errors
 ///
-/// As [`decode`].
+/// As [`decode()`].
 pub fn decode_watch_event(frame: &[u8]) -> Result<(String, Value), Error> {
     let mut reader = Reader::new(frame, 0);
     let (mut kind, mut object) = (String::new(), None);

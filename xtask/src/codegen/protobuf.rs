@@ -24,7 +24,7 @@ const SHAPES: &[(&str, &str)] = &[
     ("k8s.io.apimachinery.pkg.util.intstr.IntOrString", "IntOrString"),
 ];
 
-/// Messages in no form of their own would be wrong silently; these appear only in beta groups and component configuration.
+/// Messages whose JSON form the transcoder lacks: only beta groups and component configuration hold them.
 const UNSUPPORTED: &[&str] = &["k8s.io.apimachinery.pkg.apis.meta.v1.Duration"];
 
 /// Writes the table into the repository at `root`.
@@ -356,5 +356,36 @@ impl Names {
     /// The text as lines of a Rust string literal, each continued on the next.
     fn render(&self) -> String {
         self.0.keys().map(|name| format!("    {name}\\\n")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{Label, field, resolve, stable};
+
+    #[test]
+    fn types_resolve_from_the_inside_out() {
+        let names = BTreeSet::from(["k8s.io.api.core.v1.Pod", "k8s.io.api.core.v1.Time", "k8s.io.meta.v1.Time"]);
+        let cases = [
+            ("k8s.io.api.core.v1.Pod", "Time", Some("k8s.io.api.core.v1.Time")),
+            ("k8s.io.api.apps.v1.Deployment", "core.v1.Pod", Some("k8s.io.api.core.v1.Pod")),
+            ("k8s.io.api.core.v1.Pod", "k8s.io.meta.v1.Time", Some("k8s.io.meta.v1.Time")),
+            ("k8s.io.api.core.v1.Pod", ".k8s.io.meta.v1.Time", Some("k8s.io.meta.v1.Time")),
+            ("k8s.io.api.apps.v1.Deployment", "Time", None),
+        ];
+        for (message, kind, expected) in cases {
+            assert_eq!(resolve(&names, message, kind).ok().as_deref(), expected, "{message} {kind}");
+        }
+    }
+
+    #[test]
+    fn labels_and_versions_are_read() {
+        let names = BTreeSet::new();
+        let map = field(&names, "M", 1, "f", "", "map<string,bytes>").expect("a map of a scalar");
+        assert_eq!((map.label, map.kind.as_str()), (Label::Map, "bytes"));
+        assert!(field(&names, "M", 1, "f", "required", "string").is_err());
+        assert!(stable("v1") && stable("v2") && !stable("v1beta1") && !stable("v"));
     }
 }
