@@ -23,7 +23,8 @@ pub enum ScaleError {
     #[error("invalid value for IntOrString: invalid type: string is not a percentage")]
     NotAPercentage,
     /// A string whose part before the percent sign is no integer.
-    #[error("invalid value for IntOrString: invalid value {}: strconv.Atoi: parsing {}: {reason}", go_quote(.value), go_quote(.number))]
+    #[error("invalid value for IntOrString: invalid value {}: strconv.Atoi: parsing {}: \
+     {reason}", go_quote(.value), go_quote(.number))]
     NotANumber {
         /// The whole string.
         value: String,

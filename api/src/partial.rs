@@ -22,15 +22,31 @@ pub struct ListMeta {
     pub remaining_item_count: Option<i64>,
 }
 
-/// The group and version of Table and PartialObjectMetadata.
-pub const META_V1: &str = "meta.k8s.io/v1";
+/// Kinds and versions are types of their own, so that nothing else is read as one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum ObjectKind {
+    #[serde(rename = "PartialObjectMetadata")]
+    Partial,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum ListKind {
+    #[serde(rename = "PartialObjectMetadataList")]
+    Partial,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum MetaVersion {
+    #[serde(rename = "meta.k8s.io/v1")]
+    V1,
+}
 
 /// The metadata of one object. `M` is anything that serialises as ObjectMeta, such as the stored bytes of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PartialObjectMetadata<M> {
-    kind: String,
+    kind: ObjectKind,
     #[serde(rename = "apiVersion")]
-    api_version: String,
+    api_version: MetaVersion,
     /// The object's metadata, as it is.
     pub metadata: M,
 }
@@ -38,16 +54,16 @@ pub struct PartialObjectMetadata<M> {
 impl<M> PartialObjectMetadata<M> {
     /// The object of which `metadata` is the metadata.
     pub fn new(metadata: M) -> Self {
-        Self { kind: "PartialObjectMetadata".to_owned(), api_version: META_V1.to_owned(), metadata }
+        Self { kind: ObjectKind::Partial, api_version: MetaVersion::V1, metadata }
     }
 }
 
 /// The metadata of several objects.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PartialObjectMetadataList<M> {
-    kind: String,
+    kind: ListKind,
     #[serde(rename = "apiVersion")]
-    api_version: String,
+    api_version: MetaVersion,
     /// The list's own metadata.
     pub metadata: ListMeta,
     /// The objects.
@@ -58,8 +74,8 @@ impl<M> PartialObjectMetadataList<M> {
     /// A list of the objects of which `metadatas` are the metadata.
     pub fn new(metadata: ListMeta, metadatas: impl IntoIterator<Item = M>) -> Self {
         Self {
-            kind: "PartialObjectMetadataList".to_owned(),
-            api_version: META_V1.to_owned(),
+            kind: ListKind::Partial,
+            api_version: MetaVersion::V1,
             metadata,
             items: metadatas.into_iter().map(PartialObjectMetadata::new).collect(),
         }
@@ -82,8 +98,15 @@ mod tests {
         let list = PartialObjectMetadataList::new(list_meta, [json!({"name": "a"})]);
         assert_eq!(
             to_string(&list).unwrap(),
-            r#"{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"7","continue":"abc","remainingItemCount":0},"items":[{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":"a"}}]}"#
+            concat!(
+                r#"{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","#,
+                r#""metadata":{"resourceVersion":"7","continue":"abc","remainingItemCount":0},"#,
+                r#""items":[{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","#,
+                r#""metadata":{"name":"a"}}]}"#,
+            )
         );
         assert_eq!(to_string(&ListMeta::default()).unwrap(), "{}");
+        let text = to_string(&list).unwrap();
+        assert_eq!(serde_json::from_str::<PartialObjectMetadataList<serde_json::Value>>(&text).unwrap(), list);
     }
 }

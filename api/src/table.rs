@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::field::{BadValue, Error, ErrorList, Path};
-use crate::partial::{ListMeta, META_V1, PartialObjectMetadata};
+use crate::partial::{ListMeta, MetaVersion, PartialObjectMetadata};
 
 /// A table. `O` is anything that serialises as an object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Table<O = Value> {
-    kind: String,
-    api_version: String,
+    kind: TableKind,
+    api_version: MetaVersion,
     /// The list's metadata, or the revision of the one object shown.
     pub metadata: ListMeta,
     /// What the columns are. Watch events after the first leave them out.
@@ -25,8 +25,13 @@ pub struct Table<O = Value> {
 impl<O> Table<O> {
     /// A table of these columns and rows.
     pub fn new(metadata: ListMeta, column_definitions: Vec<ColumnDefinition>, rows: Vec<Row<O>>) -> Self {
-        Self { kind: "Table".to_owned(), api_version: META_V1.to_owned(), metadata, column_definitions, rows }
+        Self { kind: TableKind::Table, api_version: MetaVersion::V1, metadata, column_definitions, rows }
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum TableKind {
+    Table,
 }
 
 /// One column.
@@ -137,7 +142,8 @@ mod tests {
     use serde_json::{json, to_string};
 
     fn row(include: IncludeObject) -> Row {
-        let object = include.embed(|| json!({"kind": "Pod"}), || json!({"name": "a"}));
+        let object =
+            include.embed(|| json!({"kind": "Pod", "apiVersion": "v1", "metadata": {}}), || json!({"name": "a"}));
         Row { cells: vec![json!("a"), json!(1)], conditions: vec![], object }
     }
 
@@ -146,12 +152,16 @@ mod tests {
         let check = |text: &str, expected: &str| {
             let include = IncludeObject::parse(text).unwrap();
             assert_eq!(to_string(&row(include)).unwrap(), expected);
+            assert_eq!(serde_json::from_str::<Row>(expected).unwrap(), row(include));
         };
-        let metadata = r#"{"cells":["a",1],"object":{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":"a"}}}"#;
+        let metadata = concat!(
+            r#"{"cells":["a",1],"object":{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","#,
+            r#""metadata":{"name":"a"}}}"#,
+        );
         check("", metadata);
         check("Metadata", metadata);
         check("None", r#"{"cells":["a",1],"object":null}"#);
-        check("Object", r#"{"cells":["a",1],"object":{"kind":"Pod"}}"#);
+        check("Object", r#"{"cells":["a",1],"object":{"apiVersion":"v1","kind":"Pod","metadata":{}}}"#);
         assert_eq!(
             IncludeObject::parse("All").unwrap_err().to_string(),
             "includeObject: Invalid value: \"All\": must be 'Metadata', 'Object', 'None', or empty"
@@ -166,7 +176,12 @@ mod tests {
         let table = Table::new(ListMeta::default(), vec![column], vec![done]);
         assert_eq!(
             to_string(&table).unwrap(),
-            r#"{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{},"columnDefinitions":[{"name":"Name","type":"string","format":"","description":"","priority":0}],"rows":[{"cells":["a",1],"conditions":[{"type":"Completed","status":"True","reason":"Succeeded","message":"done"}],"object":null}]}"#
+            concat!(
+                r#"{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{},"#,
+                r#""columnDefinitions":[{"name":"Name","type":"string","format":"","description":"","#,
+                r#""priority":0}],"rows":[{"cells":["a",1],"conditions":[{"type":"Completed","#,
+                r#""status":"True","reason":"Succeeded","message":"done"}],"object":null}]}"#,
+            )
         );
     }
 }

@@ -89,8 +89,8 @@ pub fn cidr(path: &Path, value: &str) -> ErrorList {
     }
 }
 
-/// The block at `path`, in a field that accepts forms other than the canonical one. Strict validation refuses leading zeros,
-/// IPv4-mapped IPv6, and bits beyond the prefix.
+/// The block at `path`, in a field that accepts forms other than the canonical one. Strict validation refuses leading
+/// zeros, IPv4-mapped IPv6, and bits beyond the prefix.
 pub fn legacy_cidr(path: &Path, value: &str, strict: bool) -> ErrorList {
     let Some(parsed) = parse_cidr_sloppy(value) else {
         return Error::invalid(path, value, CIDR_RULE).into();
@@ -121,8 +121,8 @@ pub fn parse_ip_sloppy(text: &str) -> Option<IpAddr> {
     Some(v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4))
 }
 
-/// A block as legacy fields accept it. The prefix of an IPv4-mapped block that is shorter than the mapping itself counts
-/// as none.
+/// A block as legacy fields accept it. The prefix of an IPv4-mapped block that is shorter than the mapping itself
+/// counts as none.
 pub fn parse_cidr_sloppy(text: &str) -> Option<Cidr> {
     let (address, length) = text.split_once('/')?;
     let ip = parse_ip_sloppy(address)?;

@@ -9,15 +9,15 @@ pub const LABEL_MAX_BYTES: usize = 63;
 
 const KEY: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
 const KEY_RULE: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
-                        alphanumeric character";
+    alphanumeric character";
 const KEY_EXAMPLES: [&str; 3] = ["MyName", "my.name", "123-abc"];
 const VALUE: &str = "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?";
-const VALUE_RULE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and \
-                          must start and end with an alphanumeric character";
+const VALUE_RULE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or \
+    '.', and must start and end with an alphanumeric character";
 const HTTP_PATH: &str = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+";
 
-/// A label key, which upstream calls a qualified name: `name` or `example.com/name`. Annotation keys, finalizers, resource
-/// names and condition types have this form, too.
+/// A label key, which upstream calls a qualified name: `name` or `example.com/name`. Annotation keys, finalizers,
+/// resource names and condition types have this form, too.
 pub fn label_key(value: &str) -> Messages {
     let mut messages = Vec::new();
     let name = match value.split_once('/') {

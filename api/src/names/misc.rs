@@ -2,12 +2,12 @@
 
 use super::{DNS_SUBDOMAIN_MAX_BYTES, Messages, empty_error, inclusive_range_error, max_length_error, regex_error};
 
-const ENV_RULE: &str = "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.', \
-                        and must not start with a digit";
+const ENV_RULE: &str = "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or \
+    '.', and must not start with a digit";
 const RELAXED_ENV_RULE: &str =
     "a valid environment variable name must consist only of printable ASCII characters other than '='";
-const C_IDENTIFIER_RULE: &str = "a valid C identifier must start with alphabetic character or '_', followed by a string of \
-                                 alphanumeric characters or '_'";
+const C_IDENTIFIER_RULE: &str = "a valid C identifier must start with alphabetic character or '_', followed by a \
+    string of alphanumeric characters or '_'";
 const CONFIG_KEY_RULE: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'";
 const HEADER_RULE: &str = "a valid HTTP header must consist of alphanumeric characters or '-'";
 const PERCENT_RULE: &str = "a valid percent string must be a numeric string followed by an ending '%'";

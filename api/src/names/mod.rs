@@ -1,8 +1,8 @@
 //! What may be a name of what, and how names and identities are generated.
 //!
-//! Every validator takes a text and returns what is wrong with it, in upstream's words, or nothing. Lengths are in bytes.
-//! The sources of the rules are `k8s.io/apimachinery/pkg/api/validate/content` and `.../pkg/util/validation`; the
-//! patterns are matched by hand, in one pass and without backtracking.
+//! Every validator takes a text and returns what is wrong with it, in upstream's words, or nothing. Lengths are in
+//! bytes. The sources of the rules are `k8s.io/apimachinery/pkg/api/validate/content` and `.../pkg/util/validation`;
+//! the patterns are matched by hand, in one pass and without backtracking.
 
 mod dns;
 mod generate;

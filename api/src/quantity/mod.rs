@@ -1,8 +1,8 @@
 //! `resource.Quantity`: an exact decimal number with the unit in which its author wrote it.
 //!
-//! Arithmetic is exact at every size, and no floating point is involved. Parsing rounds away from zero to whole nanos and
-//! caps binary quantities at 2^63-1, as upstream does. Every quantity has one canonical text, in the family of units of its
-//! source: `1.5` is `1500m`, `1024Ki` is `1Mi`, `100e3` stays `100e3`.
+//! Arithmetic is exact at every size, and no floating point is involved. Parsing rounds away from zero to whole nanos
+//! and caps binary quantities at 2^63-1, as upstream does. Every quantity has one canonical text, in the family of
+//! units of its source: `1.5` is `1500m`, `1024Ki` is `1Mi`, `100e3` stays `100e3`.
 
 mod amount;
 mod parse;
@@ -31,8 +31,9 @@ pub enum Format {
 
 /// A quantity.
 ///
-/// Compares by value: `1`, `1000m` and `1e0` are equal. Displays, and serialises, as upstream does: a text that upstream
-/// takes for canonical already is kept as it was written (`+1`, `1.500`), and all others are written canonically.
+/// Compares by value: `1`, `1000m` and `1e0` are equal. Displays, and serialises, as upstream does: a text that
+/// upstream takes for canonical already is kept as it was written (`+1`, `1.500`), and all others are written
+/// canonically.
 #[derive(Clone, Debug, Default)]
 pub struct Quantity {
     amount: Amount,
@@ -143,8 +144,8 @@ impl Quantity {
         Self { amount: self.amount.neg(), format: self.format, text: None }
     }
 
-    /// The canonical text: no fraction, no sign but a minus, the greatest unit that loses nothing. Binary quantities below
-    /// 1Ki, and those that are not whole, are written in decimal.
+    /// The canonical text: no fraction, no sign but a minus, the greatest unit that loses nothing. Binary quantities
+    /// below 1Ki, and those that are not whole, are written in decimal.
     pub fn canonical(&self) -> String {
         if self.is_zero() {
             return "0".to_owned();

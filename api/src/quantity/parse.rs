@@ -5,8 +5,8 @@ use super::{Format, Quantity};
 
 /// Longest text that is read. Upstream has no bound.
 pub const MAX_TEXT_BYTES: usize = 1024;
-/// Greatest decimal exponent that is read. Upstream reads up to 2^31-1, and then writes out as many digits when it adds; a
-/// bound keeps hostile input cheap.
+/// Greatest decimal exponent that is read. Upstream reads up to 2^31-1, and then writes out as many digits when it
+/// adds; a bound keeps hostile input cheap.
 pub const MAX_EXPONENT: i32 = 1024;
 
 /// Finest unit: one billionth.

@@ -345,7 +345,8 @@ fn json() {
     assert_eq!(Quantity::try_from(&ApiQuantity("1024Ki".into())).map(|q| ApiQuantity::from(&q).0), Ok("1Mi".into()));
 }
 
-/// The exact value in units of 10^-9, by other means: what the text says, without rounding of binary fractions below that.
+/// The exact value in units of 10^-9, by other means: what the text says, without rounding of binary fractions below
+/// that.
 fn exact_nanos(digits: u64, fraction: u32, unit: &str) -> BigInt {
     let nano = BigInt::from(10).pow(9);
     let factor = match unit {

@@ -114,7 +114,8 @@ impl Selector {
         self.0.iter().find(exact).map(|requirement| requirement.value.as_str())
     }
 
-    /// The same with every field and value passed through `change`, which may refuse a field that cannot be selected by.
+    /// The same with every field and value passed through `change`, which may refuse a field that cannot be selected
+    /// by.
     ///
     /// # Errors
     /// The first that `change` returns.

@@ -27,21 +27,34 @@ fn bodies_as_upstream() {
         ),
         (
             Status::not_found(&deployments(), "x"),
-            r#""message":"deployments.apps \"x\" not found","reason":"NotFound","details":{"name":"x","group":"apps","kind":"deployments"},"code":404}"#,
+            concat!(
+                r#""message":"deployments.apps \"x\" not found","reason":"NotFound","#,
+                r#""details":{"name":"x","group":"apps","kind":"deployments"},"code":404}"#,
+            ),
         ),
         (
             Status::already_exists(&pods(), "x"),
-            r#""message":"pods \"x\" already exists","reason":"AlreadyExists","details":{"name":"x","kind":"pods"},"code":409}"#,
+            concat!(
+                r#""message":"pods \"x\" already exists","reason":"AlreadyExists","#,
+                r#""details":{"name":"x","kind":"pods"},"code":409}"#,
+            ),
         ),
         (
             Status::generate_name_conflict(&pods(), "x", 1),
-            r#""message":"pods \"x\" already exists, the server was not able to generate a unique name for the object","reason":"AlreadyExists","details":{"name":"x","kind":"pods","retryAfterSeconds":1},"code":409}"#,
+            concat!(
+                r#""message":"pods \"x\" already exists, the server was not able to generate a unique "#,
+                r#"name for the object","reason":"AlreadyExists","details":{"name":"x","kind":"pods","#,
+                r#""retryAfterSeconds":1},"code":409}"#,
+            ),
         ),
         (Status::unauthorized(""), r#""message":"not authorized","reason":"Unauthorized","code":401}"#),
         (Status::unauthorized("Unauthorized"), r#""message":"Unauthorized","reason":"Unauthorized","code":401}"#),
         (
             Status::forbidden(&pods(), "x", "no"),
-            r#""message":"pods \"x\" is forbidden: no","reason":"Forbidden","details":{"name":"x","kind":"pods"},"code":403}"#,
+            concat!(
+                r#""message":"pods \"x\" is forbidden: no","reason":"Forbidden","details":{"name":"x","#,
+                r#""kind":"pods"},"code":403}"#,
+            ),
         ),
         (
             Status::forbidden(&pods(), "", "no"),
@@ -53,7 +66,10 @@ fn bodies_as_upstream() {
         ),
         (
             Status::conflict(&pods(), "x", "changed"),
-            r#""message":"Operation cannot be fulfilled on pods \"x\": changed","reason":"Conflict","details":{"name":"x","kind":"pods"},"code":409}"#,
+            concat!(
+                r#""message":"Operation cannot be fulfilled on pods \"x\": changed","#,
+                r#""reason":"Conflict","details":{"name":"x","kind":"pods"},"code":409}"#,
+            ),
         ),
         (Status::gone("bye"), r#""message":"bye","reason":"Gone","code":410}"#),
         (Status::resource_expired("old"), r#""message":"old","reason":"Expired","code":410}"#),
@@ -65,15 +81,26 @@ fn bodies_as_upstream() {
         (Status::service_unavailable("down"), r#""message":"down","reason":"ServiceUnavailable","code":503}"#),
         (
             Status::method_not_supported(&deployments(), "create"),
-            r#""message":"create is not supported on resources of kind \"deployments.apps\"","reason":"MethodNotAllowed","details":{"group":"apps","kind":"deployments"},"code":405}"#,
+            concat!(
+                r#""message":"create is not supported on resources of kind \"deployments.apps\"","#,
+                r#""reason":"MethodNotAllowed","details":{"group":"apps","kind":"deployments"},"#,
+                r#""code":405}"#,
+            ),
         ),
         (
             Status::server_timeout(&pods(), "list", 1),
-            r#""message":"The list operation against pods could not be completed at this time, please try again.","reason":"ServerTimeout","details":{"name":"list","kind":"pods","retryAfterSeconds":1},"code":500}"#,
+            concat!(
+                r#""message":"The list operation against pods could not be completed at this time, "#,
+                r#"please try again.","reason":"ServerTimeout","details":{"name":"list","kind":"pods","#,
+                r#""retryAfterSeconds":1},"code":500}"#,
+            ),
         ),
         (
             Status::internal_error("boom"),
-            r#""message":"Internal error occurred: boom","reason":"InternalError","details":{"causes":[{"message":"boom"}]},"code":500}"#,
+            concat!(
+                r#""message":"Internal error occurred: boom","reason":"InternalError","#,
+                r#""details":{"causes":[{"message":"boom"}]},"code":500}"#,
+            ),
         ),
         (Status::timeout("late", 0), r#""message":"Timeout: late","reason":"Timeout","details":{},"code":504}"#),
         (
@@ -82,11 +109,17 @@ fn bodies_as_upstream() {
         ),
         (
             Status::not_acceptable(&["application/json", "application/yaml"]),
-            r#""message":"only the following media types are accepted: application/json, application/yaml","reason":"NotAcceptable","code":406}"#,
+            concat!(
+                r#""message":"only the following media types are accepted: application/json, "#,
+                r#"application/yaml","reason":"NotAcceptable","code":406}"#,
+            ),
         ),
         (
             Status::unsupported_media_type(&["application/json"]),
-            r#""message":"the body of the request was in an unknown format - accepted media types include: application/json","reason":"UnsupportedMediaType","code":415}"#,
+            concat!(
+                r#""message":"the body of the request was in an unknown format - accepted media types "#,
+                r#"include: application/json","reason":"UnsupportedMediaType","code":415}"#,
+            ),
         ),
     ];
     for (status, expected) in cases {
@@ -102,7 +135,13 @@ fn invalid_lists_causes() {
     check(
         &Status::invalid(&kind, "", &errors),
         &format!(
-            r#"{HEAD}"message":"Deployment.apps \"\" is invalid: metadata.name: Required value: name or generateName is required","reason":"Invalid","details":{{"group":"apps","kind":"Deployment","causes":[{{"reason":"FieldValueRequired","message":"Required value: name or generateName is required","field":"metadata.name"}}]}},"code":422}}"#
+            "{HEAD}{}",
+            concat!(
+                r#""message":"Deployment.apps \"\" is invalid: metadata.name: Required value: name or "#,
+                r#"generateName is required","reason":"Invalid","details":{"group":"apps","kind":"Deployment","causes":["#,
+                r#"{"reason":"FieldValueRequired","message":"Required value: name or generateName is required","#,
+                r#""field":"metadata.name"}]},"code":422}"#,
+            )
         ),
     );
     errors.push(Error::invalid(&Path::new("spec"), 1, "no"));
@@ -119,7 +158,10 @@ fn success_and_apply_conflict() {
     let details = StatusDetails { name: "x".into(), kind: "pods".into(), uid: "u".into(), ..Default::default() };
     check(
         &Status::success(Some(details)),
-        r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","details":{"name":"x","kind":"pods","uid":"u"},"code":200}"#,
+        concat!(
+            r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","#,
+            r#""details":{"name":"x","kind":"pods","uid":"u"},"code":200}"#,
+        ),
     );
     let cause = StatusCause {
         reason: CAUSE_FIELD_MANAGER_CONFLICT.into(),
@@ -190,6 +232,7 @@ fn reads_what_other_servers_send() {
         r#"{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Newer","x":1}"#,
         Some((Outcome::Failure, "Newer", 0)),
     );
+    check(r#"{"kind":"Status","apiVersion":"v1","status":"Odd"}"#, Some((Outcome::Unset, "", 0)));
     check(r#"{"kind":"Pod","apiVersion":"v1"}"#, None);
     check(r#"{"kind":"Status","apiVersion":"v2"}"#, None);
 }

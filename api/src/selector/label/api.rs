@@ -25,8 +25,8 @@ pub fn from_api(selector: Option<&LabelSelector>) -> Result<Selector, String> {
     Ok(Selector::new(requirements))
 }
 
-/// What is wrong with the selector at `path`. `allow_invalid_values` is for updates of objects whose selector was stored
-/// before values were checked.
+/// What is wrong with the selector at `path`. `allow_invalid_values` is for updates of objects whose selector was
+/// stored before values were checked.
 pub fn validate_api(selector: Option<&LabelSelector>, allow_invalid_values: bool, path: &Path) -> ErrorList {
     let Some(selector) = selector else { return ErrorList::new() };
     let mut errors = validate_labels(selector.match_labels.as_ref(), &path.child("matchLabels"));

@@ -1,7 +1,7 @@
 //! Label selectors: requirements on an object's labels, all of which must hold.
 //!
-//! Semantics and messages are those of `k8s.io/apimachinery/pkg/labels`. In particular `notin` and `!=` hold for objects
-//! without the label, and `>` and `<` compare 64-bit integers and hold for nothing else.
+//! Semantics and messages are those of `k8s.io/apimachinery/pkg/labels`. In particular `notin` and `!=` hold for
+//! objects without the label, and `>` and `<` compare 64-bit integers and hold for nothing else.
 
 mod api;
 mod parse;
@@ -87,8 +87,8 @@ impl Requirement {
     /// A requirement, checked. Values keep their order for matching and are sorted for display.
     ///
     /// # Errors
-    /// `Invalid` for a malformed key or value, a number of values that does not go with the operator, and a value that is
-    /// no integer where one is compared; fields are named below `path`.
+    /// `Invalid` for a malformed key or value, a number of values that does not go with the operator, and a value that
+    /// is no integer where one is compared; fields are named below `path`.
     pub fn new(key: &str, operator: Operator, values: Vec<String>, path: &Path) -> Result<Self, ErrorList> {
         Self::check(key, operator, &values, BadValue::json(&values), path)?;
         Ok(Self { key: key.to_owned(), operator, values })

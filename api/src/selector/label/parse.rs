@@ -39,15 +39,15 @@ pub(super) fn parse(text: &str) -> Result<Vec<Requirement>, ParseError> {
                 requirements.push(parser.requirement().map_err(ParseError::Requirement)?);
             }
             (Token::End, _) => return Ok(requirements),
-            (_, found) => return Err(unexpected(&found, ", expected: !, identifier, or 'end of string'")),
+            (_, found) => return Err(unexpected(found, ", expected: !, identifier, or 'end of string'")),
         }
         match parser.next() {
             (Token::End, _) => return Ok(requirements),
             (Token::Comma, _) => match parser.peek() {
                 (Token::Identifier | Token::Not, _) => {}
-                (_, found) => return Err(unexpected(&found, ", expected: identifier after ','")),
+                (_, found) => return Err(unexpected(found, ", expected: identifier after ','")),
             },
-            (_, found) => return Err(unexpected(&found, ", expected: ',' or 'end of string'")),
+            (_, found) => return Err(unexpected(found, ", expected: ',' or 'end of string'")),
         }
     }
 }
@@ -70,28 +70,29 @@ enum Token {
     OpenParenthesis,
 }
 
-type Item = (Token, String);
+/// A token and the words that it stands for.
+type Item<'a> = (Token, &'a str);
 
-struct Parser {
+struct Parser<'a> {
     /// Ends with [`Token::End`], which is never passed.
-    items: Vec<Item>,
+    items: Vec<Item<'a>>,
     position: usize,
 }
 
-impl Parser {
+impl<'a> Parser<'a> {
     /// The next token where a key or a value may stand: there, `in` and `notin` are ordinary words.
-    fn peek(&self) -> Item {
+    fn peek(&self) -> Item<'a> {
         match self.peek_operator() {
             (Token::In | Token::NotIn, word) => (Token::Identifier, word),
             item => item,
         }
     }
 
-    fn peek_operator(&self) -> Item {
-        self.items.get(self.position).cloned().unwrap_or((Token::End, String::new()))
+    fn peek_operator(&self) -> Item<'a> {
+        self.items.get(self.position).copied().unwrap_or((Token::End, ""))
     }
 
-    fn next(&mut self) -> Item {
+    fn next(&mut self) -> Item<'a> {
         let item = self.peek();
         self.position += 1;
         item
@@ -104,9 +105,9 @@ impl Parser {
             token = self.next();
         }
         let (Token::Identifier, key) = token else {
-            return Err(found(&token.1, ", expected: identifier"));
+            return Err(found(token.1, ", expected: identifier"));
         };
-        if let Some(error) = check_key(&key, &Path::nil()) {
+        if let Some(error) = check_key(key, &Path::nil()) {
             return Err(error.to_string());
         }
         // Whatever follows a negated key is left for the caller to refuse.
@@ -117,7 +118,7 @@ impl Parser {
             (false, false) => self.restriction()?,
         };
         let text = |errors: ErrorList| errors.to_string();
-        Requirement::new(&key, operator, sorted_set(values), &Path::nil()).map_err(text)
+        Requirement::new(key, operator, sorted_set(values), &Path::nil()).map_err(text)
     }
 
     fn restriction(&mut self) -> Result<(Operator, BTreeSet<String>), String> {
@@ -131,7 +132,7 @@ impl Parser {
             Token::NotEquals => Operator::NotEquals,
             Token::GreaterThan => Operator::GreaterThan,
             Token::LessThan => Operator::LessThan,
-            _ => return Err(found(&word, ", expected: in, notin, =, ==, !=, gt, lt")),
+            _ => return Err(found(word, ", expected: in, notin, =, ==, !=, gt, lt")),
         };
         let values = match operator {
             Operator::In | Operator::NotIn => self.set()?,
@@ -143,14 +144,14 @@ impl Parser {
     fn set(&mut self) -> Result<BTreeSet<String>, String> {
         let (token, word) = self.next();
         if token != Token::OpenParenthesis {
-            return Err(found(&word, " expected: '('"));
+            return Err(found(word, " expected: '('"));
         }
         let (token, first) = self.peek();
         match token {
             Token::Identifier | Token::Comma => {
                 let values = self.identifiers()?;
                 if self.next().0 != Token::CloseParenthesis {
-                    return Err(found(&first, ", expected: ')'"));
+                    return Err(found(first, ", expected: ')'"));
                 }
                 Ok(values)
             }
@@ -158,7 +159,7 @@ impl Parser {
                 self.next();
                 Ok(BTreeSet::from([String::new()]))
             }
-            _ => Err(found(&first, ", expected: ',', ')' or identifier")),
+            _ => Err(found(first, ", expected: ',', ')' or identifier")),
         }
     }
 
@@ -168,11 +169,11 @@ impl Parser {
         loop {
             match self.next() {
                 (Token::Identifier, value) => {
-                    values.insert(value);
+                    values.insert(value.to_owned());
                     match self.peek() {
                         (Token::Comma, _) => {}
                         (Token::CloseParenthesis, _) => return Ok(values),
-                        (_, word) => return Err(found(&word, ", expected: ',' or ')'")),
+                        (_, word) => return Err(found(word, ", expected: ',' or ')'")),
                     }
                 }
                 (Token::Comma, _) => {
@@ -184,7 +185,7 @@ impl Parser {
                         return Ok(values);
                     }
                 }
-                (_, word) => return Err(found(&word, ", expected: ',', or identifier")),
+                (_, word) => return Err(found(word, ", expected: ',', or identifier")),
             }
         }
     }
@@ -194,8 +195,8 @@ impl Parser {
             return Ok(BTreeSet::from([String::new()]));
         }
         match self.next() {
-            (Token::Identifier, value) => Ok(BTreeSet::from([value])),
-            (_, word) => Err(found(&word, ", expected: identifier")),
+            (Token::Identifier, value) => Ok(BTreeSet::from([value.to_owned()])),
+            (_, word) => Err(found(word, ", expected: identifier")),
         }
     }
 }
@@ -208,7 +209,7 @@ fn unexpected(word: &str, expected: &str) -> ParseError {
     ParseError::Unexpected(found(word, expected))
 }
 
-fn scan(text: &str) -> Vec<Item> {
+fn scan(text: &str) -> Vec<Item<'_>> {
     let mut rest = text;
     let mut items = Vec::new();
     loop {
@@ -221,11 +222,11 @@ fn scan(text: &str) -> Vec<Item> {
         rest = &rest[length..];
         items.push(item);
     }
-    items.push((Token::End, String::new()));
+    items.push((Token::End, ""));
     items
 }
 
-fn scan_word(text: &str) -> (Item, usize) {
+fn scan_word(text: &str) -> (Item<'_>, usize) {
     let is_end = |c: char| is_special(c) || matches!(c, ' ' | '\t' | '\r' | '\n');
     let word = &text[..text.find(is_end).unwrap_or(text.len())];
     let token = match word {
@@ -233,11 +234,11 @@ fn scan_word(text: &str) -> (Item, usize) {
         "notin" => Token::NotIn,
         _ => Token::Identifier,
     };
-    ((token, word.to_owned()), word.len())
+    ((token, word), word.len())
 }
 
 /// Every single symbol is a token; of the pairs, `==` and `!=` are.
-fn scan_symbol(text: &str) -> (Item, usize) {
+fn scan_symbol(text: &str) -> (Item<'_>, usize) {
     let symbols = [
         ("==", Token::DoubleEquals),
         ("!=", Token::NotEquals),
@@ -251,11 +252,11 @@ fn scan_symbol(text: &str) -> (Item, usize) {
     ];
     for (symbol, token) in symbols {
         if text.starts_with(symbol) {
-            return ((token, symbol.to_owned()), symbol.len());
+            return ((token, symbol), symbol.len());
         }
     }
     // Not reached, since the first character is special; it would be refused.
-    ((Token::Error, text.to_owned()), text.len())
+    ((Token::Error, text), text.len())
 }
 
 fn is_special(c: char) -> bool {

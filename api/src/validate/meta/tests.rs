@@ -66,8 +66,13 @@ fn generation_labels_and_annotations() {
         json!({"labels": {"a/": "b", "c": "-"}}),
         &[
             "metadata.labels: Invalid value: \"a/\": name part must be non-empty",
-            "metadata.labels: Invalid value: \"a/\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
-            "metadata.labels: Invalid value: \"-\": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')",
+            "metadata.labels: Invalid value: \"a/\": name part must consist of alphanumeric characters, '-', '_' or \
+             '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or \
+             '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+            "metadata.labels: Invalid value: \"-\": a valid label must be an empty string or consist of \
+             alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. \
+             'MyValue',  or 'my_value',  or '12345', regex used for validation is \
+             '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')",
         ],
     );
     on_create(json!({"annotations": {"a": "b".repeat(256 * 1024 - 1)}}), &[]);
@@ -79,26 +84,36 @@ fn generation_labels_and_annotations() {
         json!({"annotations": {"A/": "x"}}),
         &[
             "metadata.annotations: Invalid value: \"A/\": name part must be non-empty",
-            "metadata.annotations: Invalid value: \"A/\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+            "metadata.annotations: Invalid value: \"A/\": name part must consist of alphanumeric characters, '-', \
+             '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or \
+             '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
         ],
     );
 }
 
 #[test]
 fn owners() {
-    let owner = |kind: &str, controller: Option<bool>| json!({"apiVersion": "g/v1", "kind": kind, "name": "n", "uid": "u", "controller": controller});
+    let owner = |kind: &str, controller: Option<bool>| {
+        let mut owner = json!({"apiVersion": "g/v1", "kind": kind, "name": "n", "uid": "u"});
+        owner["controller"] = json!(controller);
+        owner
+    };
     on_create(json!({"ownerReferences": [owner("A", None), owner("B", Some(false)), owner("C", Some(true))]}), &[]);
     on_create(
         json!({"ownerReferences": [owner("A", Some(true)), owner("B", Some(true))]}),
-        &[
-            r#"metadata.ownerReferences: Invalid value: [{"apiVersion":"g/v1","kind":"A","name":"n","uid":"u","controller":true},{"apiVersion":"g/v1","kind":"B","name":"n","uid":"u","controller":true}]: Only one reference can have Controller set to true. Found "true" in references for A/n and B/n"#,
-        ],
+        &[concat!(
+            r#"metadata.ownerReferences: Invalid value: [{"apiVersion":"g/v1","kind":"A","#,
+            r#""name":"n","uid":"u","controller":true},{"apiVersion":"g/v1","kind":"B","name":"n","#,
+            r#""uid":"u","controller":true}]: Only one reference can have Controller set to true. "#,
+            r#"Found "true" in references for A/n and B/n"#,
+        )],
     );
     on_create(
         json!({"ownerReferences": [{"apiVersion": "v1", "kind": "Event", "name": "n", "uid": "u"}]}),
-        &[
-            r#"metadata.ownerReferences: Invalid value: {"apiVersion":"v1","kind":"Event","name":"n","uid":"u"}: /v1, Kind=Event is disallowed from being an owner"#,
-        ],
+        &[concat!(
+            r#"metadata.ownerReferences: Invalid value: {"apiVersion":"v1","kind":"Event","#,
+            r#""name":"n","uid":"u"}: /v1, Kind=Event is disallowed from being an owner"#,
+        )],
     );
     on_create(json!({"ownerReferences": [{"apiVersion": "g/v1", "kind": "Event", "name": "n", "uid": "u"}]}), &[]);
     on_create(
@@ -117,15 +132,15 @@ fn finalizers() {
     on_create(json!({"finalizers": ["a.io/b", "orphan"]}), &[]);
     on_create(
         json!({"finalizers": ["orphan", "foregroundDeletion"]}),
-        &[
-            "metadata.finalizers: Invalid value: [\"orphan\",\"foregroundDeletion\"]: finalizer orphan and foregroundDeletion cannot be both set",
-        ],
+        &["metadata.finalizers: Invalid value: [\"orphan\",\"foregroundDeletion\"]: finalizer orphan and \
+             foregroundDeletion cannot be both set"],
     );
     on_create(
         json!({"finalizers": ["A.io/b"]}),
-        &[
-            "metadata.finalizers: Invalid value: \"A.io/b\": prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
-        ],
+        &["metadata.finalizers: Invalid value: \"A.io/b\": prefix part a lowercase RFC 1123 subdomain must \
+             consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric \
+             character (e.g. 'example.com', regex used for validation is \
+             '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"],
     );
     let deleted = "2020-01-01T00:00:00Z";
     on_update(json!({"finalizers": ["y/b", "x/a"]}), json!({}), &[]);
@@ -137,20 +152,24 @@ fn finalizers() {
     on_update(
         json!({"finalizers": ["z/c", "x/a", "y/b"], "deletionTimestamp": deleted}),
         json!({"finalizers": ["x/a"], "deletionTimestamp": deleted}),
-        &[
-            "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"y/b\", \"z/c\"}",
-        ],
+        &["metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found \
+             new finalizers []string{\"y/b\", \"z/c\"}"],
     );
 }
 
 #[test]
 fn managed_fields() {
     on_create(
-        json!({"managedFields": [{"operation": "Apply", "fieldsType": "FieldsV1", "manager": "kubectl"}, {"operation": "Update"}]}),
+        json!({"managedFields": [
+            {"operation": "Apply", "fieldsType": "FieldsV1", "manager": "kubectl"},
+            {"operation": "Update"},
+        ]}),
         &[],
     );
     on_create(
-        json!({"managedFields": [{"operation": "RandomVerb", "fieldsType": "V2", "manager": "a\u{1}b", "subresource": "s".repeat(257)}]}),
+        json!({"managedFields": [
+            {"operation": "RandomVerb", "fieldsType": "V2", "manager": "a\u{1}b", "subresource": "s".repeat(257)},
+        ]}),
         &[
             "metadata.managedFields[0].operation: Invalid value: \"RandomVerb\": must be `Apply` or `Update`",
             "metadata.managedFields[0].fieldsType: Invalid value: \"V2\": must be `FieldsV1`",
