@@ -138,7 +138,8 @@ fn invalid_lists_causes() {
             "{HEAD}{}",
             concat!(
                 r#""message":"Deployment.apps \"\" is invalid: metadata.name: Required value: name or "#,
-                r#"generateName is required","reason":"Invalid","details":{"group":"apps","kind":"Deployment","causes":["#,
+                r#"generateName is required","reason":"Invalid","details":{"group":"apps","kind":"Deployment","#,
+                r#""causes":["#,
                 r#"{"reason":"FieldValueRequired","message":"Required value: name or generateName is required","#,
                 r#""field":"metadata.name"}]},"code":422}"#,
             )
