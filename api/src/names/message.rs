@@ -28,3 +28,8 @@ pub fn regex_error(rule: &str, pattern: &str, examples: &[&str]) -> String {
     message.push_str("')");
     message
 }
+
+/// The message, unless the text is valid.
+pub(super) fn unless(valid: bool, message: impl FnOnce() -> String) -> Vec<String> {
+    if valid { Vec::new() } else { vec![message()] }
+}

@@ -1,3 +1,5 @@
+//! Bodies as upstream writes them, and what is made of the bodies of others.
+
 use super::*;
 use crate::field::{Error, Path};
 
@@ -18,9 +20,16 @@ fn check(status: &Status, expected: &str) {
 
 const HEAD: &str = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","#;
 
+#[track_caller]
+fn check_all(cases: &[(Status, &str)]) {
+    for (status, expected) in cases {
+        check(status, &format!("{HEAD}{expected}"));
+    }
+}
+
 #[test]
-fn bodies_as_upstream() {
-    let cases = [
+fn failures_over_an_object() {
+    check_all(&[
         (
             Status::not_found(&pods(), "x"),
             r#""message":"pods \"x\" not found","reason":"NotFound","details":{"name":"x","kind":"pods"},"code":404}"#,
@@ -71,6 +80,12 @@ fn bodies_as_upstream() {
                 r#""reason":"Conflict","details":{"name":"x","kind":"pods"},"code":409}"#,
             ),
         ),
+    ]);
+}
+
+#[test]
+fn failures_of_a_request() {
+    check_all(&[
         (Status::gone("bye"), r#""message":"bye","reason":"Gone","code":410}"#),
         (Status::resource_expired("old"), r#""message":"old","reason":"Expired","code":410}"#),
         (Status::bad_request("bad"), r#""message":"bad","reason":"BadRequest","code":400}"#),
@@ -121,10 +136,7 @@ fn bodies_as_upstream() {
                 r#"include: application/json","reason":"UnsupportedMediaType","code":415}"#,
             ),
         ),
-    ];
-    for (status, expected) in cases {
-        check(&status, &format!("{HEAD}{expected}"));
-    }
+    ]);
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Upstream's own selectors, and the algebra of text and matching.
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};

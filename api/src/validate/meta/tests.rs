@@ -1,3 +1,5 @@
+//! What may be created and updated, and what is said of the rest.
+
 use serde_json::{Value, json};
 
 use super::*;
