@@ -18,6 +18,7 @@ mod backend;
 mod codec;
 mod compaction;
 mod error;
+mod etcd;
 mod event;
 mod history;
 mod hub;
@@ -34,6 +35,10 @@ pub use compaction::CompactionPolicy;
 pub use error::{CompactError, OpenError, ReadError, WatchClosed, WatchError, WriteError};
 pub use event::{Event, EventKind, Stored};
 pub use history::HistoryLimits;
+pub use etcd::{
+    DEFAULT_ETCD_PREFIX, DEFAULT_ETCD_VALUE_LIMIT, EtcdBackend, EtcdClientCertificate, EtcdCredentials, EtcdOptions,
+    EtcdTls,
+};
 pub use key::{Key, KeyError, MAX_KEY_BYTES, Prefix, Revision};
 pub use memory::MemoryBackend;
 pub use mirror::StoreStats;
