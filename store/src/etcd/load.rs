@@ -1,7 +1,5 @@
 //! Reads everything at one revision, a page at a time.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use etcd_client::{Error, GetOptions};
 use tokio::time::Instant;
@@ -128,9 +126,6 @@ fn next_limit(limit: i64, bytes: usize) -> i64 {
     let fitting = limit.saturating_mul(PAGE_BYTES as i64) / i64::try_from(bytes.max(1)).unwrap_or(i64::MAX);
     fitting.clamp(1, (limit * 2).min(LARGEST_PAGE_KEYS))
 }
-
-/// How long to wait before a reload that failed is tried again.
-pub(super) const RELOAD_PAUSE: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {

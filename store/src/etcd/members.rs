@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     fn members(endpoints: &[&str]) -> Members {
-        Members::new(&EtcdOptions::new(endpoints.iter().copied()).unwrap())
+        Members::new(&EtcdOptions::new(endpoints.iter().copied()))
     }
 
     #[test]

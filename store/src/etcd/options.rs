@@ -6,7 +6,7 @@ use std::time::Duration;
 use etcd_client::{Certificate, ConnectOptions, Identity, TlsOptions};
 
 use crate::error::OpenError;
-use crate::key::{KeyError, Prefix};
+use crate::key::Prefix;
 
 /// Where upstream's API server keeps its objects, and where we do.
 pub const DEFAULT_ETCD_PREFIX: &str = "/registry/";
@@ -75,21 +75,17 @@ pub struct EtcdCredentials {
 }
 
 impl EtcdOptions {
-    /// Options for `endpoints` with every default: `/registry/`, no TLS, no credentials.
-    ///
-    /// # Errors
-    ///
-    /// None in practice; the default prefix is checked like any other.
-    pub fn new<E: Into<String>>(endpoints: impl IntoIterator<Item = E>) -> Result<Self, KeyError> {
-        Ok(EtcdOptions {
+    /// Options for `endpoints` with every default: `/registry/`, no TLS, no credentials, patience for a change of leader.
+    pub fn new<E: Into<String>>(endpoints: impl IntoIterator<Item = E>) -> Self {
+        EtcdOptions {
             endpoints: endpoints.into_iter().map(Into::into).collect(),
-            prefix: Prefix::new(DEFAULT_ETCD_PREFIX)?,
+            prefix: Prefix::new(DEFAULT_ETCD_PREFIX).expect("a constant that is a prefix"),
             tls: None,
             credentials: None,
             value_limit: DEFAULT_ETCD_VALUE_LIMIT,
             request_timeout: Duration::from_secs(5),
             retry_for: Duration::from_secs(10),
-        })
+        }
     }
 
     /// The endpoints as messages show them.
@@ -200,7 +196,7 @@ mod tests {
     const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
 
     fn options(endpoints: &[&str]) -> EtcdOptions {
-        EtcdOptions::new(endpoints.iter().copied()).unwrap()
+        EtcdOptions::new(endpoints.iter().copied())
     }
 
     fn tls(client: Option<(&[u8], &[u8])>) -> Option<EtcdTls> {

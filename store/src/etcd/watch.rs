@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use etcd_client::{WatchOptions, WatchResponse, WatchStream};
-use tokio::time::sleep;
 
 use super::Shared;
 use super::current;
@@ -53,7 +52,7 @@ pub(super) async fn run(shared: Arc<Shared>, sink: Arc<dyn Sink>) {
                 tracing::warn!(reason, "loading everything from etcd anew");
                 while let Err(failure) = load::load(&shared, &*sink).await {
                     tracing::warn!(%failure, "cannot load from etcd");
-                    sleep(load::RELOAD_PAUSE).await;
+                    backoff.wait().await;
                 }
             }
         }

@@ -111,37 +111,41 @@ async fn says_of_a_lost_answer_only_what_is_certain() {
     for known in [&update_lost, &update_done, &overtaken] {
         at.push(backend.commit(put(known, Expect::Absent, "old")).await.unwrap());
     }
-    let run = async |mode: Mode, write: Write, meanwhile: Option<&Key>| {
+    let mut run = async |mode: Mode, write: Write, overtaken: bool| {
         proxy.set(mode);
+        let key = write.key.clone();
         let committing = tokio::spawn({
             let backend = Arc::clone(&backend);
             async move { backend.commit(write).await }
         });
-        // Long enough for a request to be on its way; it is the answer, or its failing to come, that is tested.
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        if mode == Mode::LoseRequests {
+            proxy.loses(key.as_str()).await;
+        } else {
+            let stored = async || listed(&mut client).await.get(key.as_str()).is_some_and(|(_, value)| value == "new");
+            eventually("the write is done", stored).await;
+        }
         proxy.set(Mode::Cut);
-        if let Some(key) = meanwhile {
+        if overtaken {
             client.put(key.as_str(), "another's", None).await.unwrap();
         }
         proxy.set(Mode::Pass);
         committing.await.unwrap()
     };
-    let mut run = run;
     let undetermined = |outcome: &Result<Revision, WriteError>| matches!(outcome, Err(WriteError::Undetermined { .. }));
 
     // The request was lost: a second attempt is safe, and its success the proof.
-    let outcome = run(Mode::LoseRequests, put(&update_lost, Expect::At(at[0]), "new"), None).await;
+    let outcome = run(Mode::LoseRequests, put(&update_lost, Expect::At(at[0]), "new"), false).await;
     assert!(outcome.is_ok(), "{outcome:?}");
     // The answer was lost: it happened, and nobody can tell by whose hand.
-    let outcome = run(Mode::LoseAnswers, put(&update_done, Expect::At(at[1]), "new"), None).await;
+    let outcome = run(Mode::LoseAnswers, put(&update_done, Expect::At(at[1]), "new"), false).await;
     assert!(undetermined(&outcome), "{outcome:?}");
     // Another write came first, so that ours did not happen and never will.
-    let outcome = run(Mode::LoseRequests, put(&overtaken, Expect::At(at[2]), "new"), Some(&overtaken)).await;
+    let outcome = run(Mode::LoseRequests, put(&overtaken, Expect::At(at[2]), "new"), true).await;
     assert!(matches!(outcome, Err(WriteError::Conflict { current: Some(_), .. })), "{outcome:?}");
     // A creation is not attempted twice.
-    let outcome = run(Mode::LoseRequests, put(&create_lost, Expect::Absent, "new"), None).await;
+    let outcome = run(Mode::LoseRequests, put(&create_lost, Expect::Absent, "new"), false).await;
     assert!(undetermined(&outcome), "{outcome:?}");
-    let outcome = run(Mode::LoseAnswers, put(&create_done, Expect::Absent, "new"), None).await;
+    let outcome = run(Mode::LoseAnswers, put(&create_done, Expect::Absent, "new"), false).await;
     assert!(undetermined(&outcome), "{outcome:?}");
 
     let stored = listed(&mut cluster.client(0).await).await;

@@ -261,7 +261,7 @@ impl Cluster {
 
 /// Options for `endpoints`, with the patience of a test.
 pub(crate) fn options(endpoints: &[String]) -> EtcdOptions {
-    let options = EtcdOptions::new(endpoints.iter().cloned()).unwrap();
+    let options = EtcdOptions::new(endpoints.iter().cloned());
     EtcdOptions { request_timeout: Duration::from_secs(2), retry_for: Duration::from_secs(10), ..options }
 }
 

@@ -4,6 +4,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::SOON;
 
 /// What happens to traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub(crate) enum Mode {
 pub(crate) struct Proxy {
     port: u16,
     mode: watch::Sender<Mode>,
+    /// What clients sent that was lost.
+    lost: watch::Sender<Vec<u8>>,
     _tasks: JoinSet<()>,
 }
 
@@ -29,16 +34,18 @@ impl Proxy {
         let own = listener.local_addr().unwrap().port();
         let mode = watch::Sender::new(Mode::Pass);
         let subscribed = mode.clone();
+        let lost = watch::Sender::new(Vec::new());
+        let losing = lost.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 if *subscribed.borrow() != Mode::Cut {
-                    connections.spawn(forward(client, port, subscribed.subscribe()));
+                    connections.spawn(forward(client, port, subscribed.subscribe(), losing.clone()));
                 }
             }
         });
-        Proxy { port: own, mode, _tasks: tasks }
+        Proxy { port: own, mode, lost, _tasks: tasks }
     }
 
     pub(crate) fn endpoint(&self) -> String {
@@ -48,16 +55,24 @@ impl Proxy {
     pub(crate) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
+
+    /// Waits until a request with `text` in it was lost.
+    pub(crate) async fn loses(&self, text: &str) {
+        let mut lost = self.lost.subscribe();
+        let holds = |lost: &Vec<u8>| lost.windows(text.len()).any(|part| part == text.as_bytes());
+        let waited = timeout(SOON, lost.wait_for(holds)).await;
+        assert!(waited.is_ok(), "no request with {text} came by");
+    }
 }
 
-async fn forward(client: TcpStream, port: u16, mode: watch::Receiver<Mode>) {
+async fn forward(client: TcpStream, port: u16, mode: watch::Receiver<Mode>, lost: watch::Sender<Vec<u8>>) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let mut cut = mode.clone();
     tokio::select! {
-        () = pump(from_client, to_server, mode.clone(), Mode::LoseRequests) => {}
-        () = pump(from_server, to_client, mode, Mode::LoseAnswers) => {}
+        () = pump(from_client, to_server, mode.clone(), Mode::LoseRequests, Some(lost)) => {}
+        () = pump(from_server, to_client, mode, Mode::LoseAnswers, None) => {}
         _ = cut.wait_for(|mode| *mode == Mode::Cut) => {}
     }
 }
@@ -67,10 +82,16 @@ async fn pump(
     mut to: impl AsyncWrite + Unpin,
     mode: watch::Receiver<Mode>,
     lose: Mode,
+    lost: Option<watch::Sender<Vec<u8>>>,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        if *mode.borrow() != lose && to.write_all(&buffer[..read]).await.is_err() {
+        let part = &buffer[..read];
+        if *mode.borrow() == lose {
+            if let Some(lost) = &lost {
+                lost.send_modify(|lost| lost.extend_from_slice(part));
+            }
+        } else if to.write_all(part).await.is_err() {
             return;
         }
     }
