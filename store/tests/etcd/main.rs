@@ -6,4 +6,5 @@
 mod cluster;
 mod following;
 mod harness;
+mod stores;
 mod writing;
