@@ -14,7 +14,7 @@ use std::time::Duration;
 use etcd_client::{Client, ConnectOptions, GetOptions};
 use store::EtcdOptions;
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, interval, timeout};
 
 /// How long anything may take that should happen soon. Generous, for a machine that does other things too.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
@@ -230,6 +230,7 @@ impl Cluster {
     /// Waits until every member answers; false if one exits instead.
     async fn is_ready(&mut self) -> bool {
         let deadline = Instant::now() + SOON;
+        let mut ask = interval(Duration::from_millis(20));
         for index in 0..self.members.len() {
             while !self.answers(index).await {
                 if self.members[index].has_exited() {
@@ -237,7 +238,7 @@ impl Cluster {
                 }
                 let log = || std::fs::read_to_string(self.log_path(index)).unwrap_or_default();
                 assert!(Instant::now() < deadline, "etcd does not answer:\n{}", log());
-                sleep(Duration::from_millis(20)).await;
+                ask.tick().await;
             }
         }
         true
@@ -265,12 +266,13 @@ pub(crate) fn options(endpoints: &[String]) -> EtcdOptions {
     EtcdOptions { request_timeout: Duration::from_secs(2), retry_for: Duration::from_secs(10), ..options }
 }
 
-/// Waits until `condition` holds.
+/// Waits until `condition`, which is another process's to bring about, holds.
 pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + SOON;
+    let mut look = interval(Duration::from_millis(5));
     while !condition().await {
         assert!(Instant::now() < deadline, "in vain: {what}");
-        sleep(Duration::from_millis(5)).await;
+        look.tick().await;
     }
 }
 
