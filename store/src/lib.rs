@@ -33,12 +33,12 @@ pub use backend::{Backend, Change, Durability, Expect, Op, Sink, Write};
 pub use codec::{Codec, IndexValue};
 pub use compaction::CompactionPolicy;
 pub use error::{CompactError, OpenError, ReadError, WatchClosed, WatchError, WriteError};
-pub use event::{Event, EventKind, Stored};
-pub use history::HistoryLimits;
 pub use etcd::{
     DEFAULT_ETCD_PREFIX, DEFAULT_ETCD_VALUE_LIMIT, EtcdBackend, EtcdClientCertificate, EtcdCredentials, EtcdOptions,
     EtcdTls,
 };
+pub use event::{Event, EventKind, Stored};
+pub use history::HistoryLimits;
 pub use key::{Key, KeyError, MAX_KEY_BYTES, Prefix, Revision};
 pub use memory::MemoryBackend;
 pub use mirror::StoreStats;
