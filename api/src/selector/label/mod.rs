@@ -195,6 +195,12 @@ pub enum Selector {
     Requirements(Vec<Requirement>),
 }
 
+impl Default for Selector {
+    fn default() -> Self {
+        Self::everything()
+    }
+}
+
 impl Selector {
     /// Selects every object.
     pub const fn everything() -> Self {

@@ -1,0 +1,10 @@
+//! Serves Kubernetes resources over HTTP from a store.
+
+pub mod entry;
+pub mod kind;
+pub mod object;
+pub mod registry;
+pub mod request;
+pub mod reservation;
+pub mod resources;
+pub mod strategy;

@@ -1,0 +1,160 @@
+//! An object in the hands of the engine, whatever its kind: a generated struct, or JSON whose kind is known only at run
+//! time.
+
+use std::any::Any;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::{Map, Value};
+
+use crate::strategy::Typed;
+
+/// What the engine needs of every object.
+pub trait Object: Send + Sync + 'static {
+    /// Its metadata.
+    fn meta(&self) -> &ObjectMeta;
+
+    /// Its metadata, to change.
+    fn meta_mut(&mut self) -> &mut ObjectMeta;
+
+    /// Its JSON, beginning with `kind` and `apiVersion` as upstream's does.
+    fn to_json(&self) -> Result<Vec<u8>, serde_json::Error>;
+
+    /// A copy.
+    fn copy(&self) -> Box<dyn Object>;
+
+    /// For the strategy of its kind, which knows the type.
+    fn as_any(&self) -> &dyn Any;
+
+    /// For the strategy of its kind, which knows the type.
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+}
+
+impl<T: Typed> Object for T {
+    fn meta(&self) -> &ObjectMeta {
+        self.metadata()
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        self.metadata_mut()
+    }
+
+    fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        // The generated structs put apiVersion first.
+        let generated = type_prefix("apiVersion", T::API_VERSION, "kind", T::KIND);
+        let body = serde_json::to_vec(self)?;
+        match body.strip_prefix(generated.as_bytes()) {
+            Some(rest) => Ok([type_prefix("kind", T::KIND, "apiVersion", T::API_VERSION).as_bytes(), rest].concat()),
+            None => Ok(body),
+        }
+    }
+
+    fn copy(&self) -> Box<dyn Object> {
+        Box::new(self.clone())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+/// The opening of an object's JSON.
+fn type_prefix(first: &str, first_value: &str, second: &str, second_value: &str) -> String {
+    format!(r#"{{"{first}":"{first_value}","{second}":"{second_value}""#)
+}
+
+/// An object of a kind that is known only at run time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dynamic {
+    /// Such as `example.com/v1`.
+    pub api_version: String,
+    /// Such as `Widget`.
+    pub kind: String,
+    /// Its metadata.
+    pub metadata: ObjectMeta,
+    /// Every other field at the top level.
+    pub fields: Map<String, Value>,
+}
+
+impl Dynamic {
+    /// Takes an object apart. The error says what is missing or of a wrong type.
+    pub fn from_json(value: Value) -> Result<Dynamic, String> {
+        let Value::Object(mut fields) = value else { return Err("an object must be a JSON object".to_owned()) };
+        let mut text = |name: &str| match fields.remove(name) {
+            Some(Value::String(text)) => Ok(text),
+            _ => Err(format!("{name} must be a string")),
+        };
+        let (api_version, kind) = (text("apiVersion")?, text("kind")?);
+        let metadata = match fields.remove("metadata") {
+            None | Some(Value::Null) => ObjectMeta::default(),
+            Some(metadata) => serde_json::from_value(metadata).map_err(|error| format!("metadata: {error}"))?,
+        };
+        Ok(Dynamic { api_version, kind, metadata, fields })
+    }
+}
+
+impl Object for Dynamic {
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+
+    fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let (kind, api_version) = (serde_json::to_string(&self.kind)?, serde_json::to_string(&self.api_version)?);
+        let mut json = format!(r#"{{"kind":{kind},"apiVersion":{api_version},"metadata":"#).into_bytes();
+        serde_json::to_writer(&mut json, &self.metadata)?;
+        for (name, value) in &self.fields {
+            json.push(b',');
+            serde_json::to_writer(&mut json, name)?;
+            json.push(b':');
+            serde_json::to_writer(&mut json, value)?;
+        }
+        json.push(b'}');
+        Ok(json)
+    }
+
+    fn copy(&self) -> Box<dyn Object> {
+        Box::new(self.clone())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn json_begins_with_kind_and_api_version() {
+        let config_map = ConfigMap { immutable: Some(true), ..ConfigMap::default() };
+        let expected = r#"{"kind":"ConfigMap","apiVersion":"v1","immutable":true,"metadata":{}}"#;
+        assert_eq!(String::from_utf8(config_map.to_json().unwrap()).unwrap(), expected);
+    }
+
+    #[test]
+    fn dynamic_objects_keep_what_they_hold() {
+        let value =
+            json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": {"a": 1}});
+        let object = Dynamic::from_json(value.clone()).unwrap();
+        assert_eq!(object.metadata.name.as_deref(), Some("w"));
+        assert_eq!(serde_json::from_slice::<Value>(&object.to_json().unwrap()).unwrap(), value);
+        for wrong in [json!([]), json!({"kind": "Widget"}), json!({"apiVersion": 1, "kind": "Widget"})] {
+            assert!(Dynamic::from_json(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
+}
