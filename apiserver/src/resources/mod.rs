@@ -6,14 +6,26 @@ use crate::kind::{Builtin, Kind};
 use crate::registry::Registry;
 use crate::strategy::Strategy;
 
+mod addresses;
 // tidy: sorted
 mod config_map;
+pub mod service;
 // tidy: end
 
+/// What the kinds need to know of this cluster and this process.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// From which ranges Services get addresses and ports.
+    pub services: service::Config,
+    /// What random choices follow from. Servers that share a store need different ones.
+    pub seed: u64,
+}
+
 /// Registers every built-in kind.
-pub fn register_all(registry: &Registry) {
+pub fn register_all(registry: &Registry, config: Config) {
     // tidy: sorted
     registry.register(builtin(config_map::ConfigMaps));
+    registry.register(builtin(service::Services::new(config.services, config.seed)));
     // tidy: end
 }
 
