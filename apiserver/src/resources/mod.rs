@@ -9,6 +9,8 @@ use crate::strategy::Strategy;
 mod addresses;
 // tidy: sorted
 mod config_map;
+mod endpoint_slice;
+mod endpoints;
 pub mod service;
 // tidy: end
 
@@ -25,6 +27,8 @@ pub struct Config {
 pub fn register_all(registry: &Registry, config: Config) {
     // tidy: sorted
     registry.register(builtin(config_map::ConfigMaps));
+    registry.register(builtin(endpoint_slice::EndpointSlices));
+    registry.register(builtin(endpoints::EndpointsKind));
     registry.register(builtin(service::Services::new(config.services, config.seed)));
     // tidy: end
 }
