@@ -11,7 +11,11 @@ mod addresses;
 mod config_map;
 mod endpoint_slice;
 mod endpoints;
+mod lease;
+pub mod namespace;
+mod secret;
 pub mod service;
+mod service_account;
 // tidy: end
 
 /// What the kinds need to know of this cluster and this process.
@@ -29,7 +33,11 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(config_map::ConfigMaps));
     registry.register(builtin(endpoint_slice::EndpointSlices));
     registry.register(builtin(endpoints::EndpointsKind));
+    registry.register(builtin(lease::Leases));
+    registry.register(builtin(namespace::Namespaces));
+    registry.register(builtin(secret::Secrets));
     registry.register(builtin(service::Services::new(config.services, config.seed)));
+    registry.register(builtin(service_account::ServiceAccounts));
     // tidy: end
 }
 
