@@ -11,8 +11,10 @@ mod addresses;
 mod config_map;
 mod endpoint_slice;
 mod endpoints;
+mod go_json;
 mod lease;
 pub mod namespace;
+mod node;
 mod secret;
 pub mod service;
 mod service_account;
@@ -35,6 +37,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(endpoints::EndpointsKind));
     registry.register(builtin(lease::Leases));
     registry.register(builtin(namespace::Namespaces));
+    registry.register(builtin(node::Nodes));
     registry.register(builtin(secret::Secrets));
     registry.register(builtin(service::Services::new(config.services, config.seed)));
     registry.register(builtin(service_account::ServiceAccounts));

@@ -12,9 +12,8 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
+use crate::resources::go_json::{self, Wanted};
 use crate::strategy::{AGE_COLUMN, Column, Context, NAME_COLUMN, Names, SelectableField, Strategy};
-
-mod json_syntax;
 
 /// The most bytes that all values together may have (`v1.MaxSecretSize`).
 const MAX_TOTAL_BYTES: usize = 1024 * 1024;
@@ -128,7 +127,7 @@ fn validate_type(secret: &Secret, path: &Path) -> ErrorList {
     };
     let credentials = |key: &str| match get(key) {
         None => Error::required(&path.key(key), "").into(),
-        Some(value) => match json_syntax::check_object(&value.0) {
+        Some(value) => match go_json::check(&value.0, Wanted::Object, "map[string]interface {}") {
             Ok(()) => ErrorList::new(),
             Err(message) => {
                 let redacted = BadValue::Text("<secret contents redacted>".to_owned());

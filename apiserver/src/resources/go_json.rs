@@ -1,7 +1,7 @@
 //! What is wrong with a JSON text, in the words of Go's `encoding/json`.
 //!
-//! The message is all that users learn of a registry credential that cannot be read, since its content is not shown, and
-//! it is part of the API. The text is read byte by byte, with its nesting on the heap and bounded as Go bounds it.
+//! Some fields hold JSON as text. What Go says of it is part of upstream's messages, and where the content is secret, it
+//! is all that a user learns. The text is read byte by byte, with its nesting on the heap and bounded as Go bounds it.
 
 use api::field::go_quote;
 
@@ -9,11 +9,20 @@ use api::field::go_quote;
 const MAX_DEPTH: usize = 10_000;
 const END: &str = "unexpected end of JSON input";
 
-/// Whether `text` is a JSON object, or `null`.
+/// What a text should hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// `{...}`, which Go reads into a map or struct.
+    Object,
+    /// `[...]`, which Go reads into a slice.
+    Array,
+}
+
+/// Whether `text` is JSON of the wanted kind, or `null`, which Go takes for an empty value of any type.
 ///
 /// # Errors
-/// What Go says when it reads such a text into a map.
-pub(super) fn check_object(text: &[u8]) -> Result<(), String> {
+/// What Go says when it reads such a text into a value of `go_type`.
+pub(super) fn check(text: &[u8], wanted: Wanted, go_type: &str) -> Result<(), String> {
     let mut scanner = Scanner { state: State::Value { or_end: false }, nesting: Vec::new() };
     for &byte in text {
         scanner.step(byte)?;
@@ -25,15 +34,15 @@ pub(super) fn check_object(text: &[u8]) -> Result<(), String> {
             return Err(END.to_owned());
         }
     }
-    let first = text.iter().find(|byte| !is_space(**byte));
-    let found = match first {
-        Some(b'{' | b'n') | None => return Ok(()),
-        Some(b'[') => "array",
-        Some(b'"') => "string",
-        Some(b't' | b'f') => "bool",
-        Some(_) => "number",
+    let found = match (text.iter().find(|byte| !is_space(**byte)), wanted) {
+        (Some(b'n') | None, _) | (Some(b'{'), Wanted::Object) | (Some(b'['), Wanted::Array) => return Ok(()),
+        (Some(b'{'), _) => "object",
+        (Some(b'['), _) => "array",
+        (Some(b'"'), _) => "string",
+        (Some(b't' | b'f'), _) => "bool",
+        (Some(_), _) => "number",
     };
-    Err(format!("json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"))
+    Err(format!("json: cannot unmarshal {found} into Go value of type {go_type}"))
 }
 
 /// What may come next.
@@ -224,10 +233,15 @@ mod tests {
 
     use super::*;
 
+    const MAP: &str = "map[string]interface {}";
+
+    fn check_object(text: &[u8]) -> Result<(), String> {
+        check(text, Wanted::Object, MAP)
+    }
+
     #[test]
     fn messages_as_go() {
-        let map =
-            |found: &str| format!("json: cannot unmarshal {found} into Go value of type map[string]interface {{}}");
+        let map = |found: &str| format!("json: cannot unmarshal {found} into Go value of type {MAP}");
         let (array, string, bool, number) = (map("array"), map("string"), map("bool"), map("number"));
         let cases: &[(&str, &str)] = &[
             ("{}", ""),
@@ -267,6 +281,9 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(check_object(text.as_bytes()).err().unwrap_or_default(), *expected, "{text:?}");
         }
+        let list = |text: &str| check(text.as_bytes(), Wanted::Array, "[]core.Taint");
+        assert_eq!(list("[]"), Ok(()));
+        assert_eq!(list("{}").unwrap_err(), "json: cannot unmarshal object into Go value of type []core.Taint");
         assert_eq!(check_object(&[b'['; MAX_DEPTH]).unwrap_err(), END);
         assert_eq!(check_object(&[b'['; MAX_DEPTH + 1]).unwrap_err(), "exceeded max depth");
     }
