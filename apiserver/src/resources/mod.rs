@@ -11,9 +11,10 @@ mod addresses;
 mod config_map;
 mod endpoint_slice;
 mod endpoints;
+mod event;
 mod go_json;
 mod lease;
-pub mod namespace;
+mod namespace;
 mod node;
 mod secret;
 pub mod service;
@@ -28,6 +29,7 @@ pub struct Config {
     /// What random choices follow from. Servers that share a store need different ones.
     pub seed: u64,
 }
+pub use namespace::{mark_terminating, may_be_removed};
 
 /// Registers every built-in kind.
 pub fn register_all(registry: &Registry, config: Config) {
@@ -35,12 +37,18 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(config_map::ConfigMaps));
     registry.register(builtin(endpoint_slice::EndpointSlices));
     registry.register(builtin(endpoints::EndpointsKind));
+    registry.register(builtin(event::Events));
     registry.register(builtin(lease::Leases));
     registry.register(builtin(namespace::Namespaces));
     registry.register(builtin(node::Nodes));
     registry.register(builtin(secret::Secrets));
     registry.register(builtin(service::Services::new(config.services, config.seed)));
     registry.register(builtin(service_account::ServiceAccounts));
+    // tidy: end
+
+    // Further versions of what is registered above.
+    // tidy: sorted
+    registry.register_version(builtin(event::EventsV1), event::STORED, event::CONVERSION);
     // tidy: end
 }
 

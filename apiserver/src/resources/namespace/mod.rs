@@ -13,9 +13,9 @@ use serde_json::Value;
 use crate::strategy::{AGE_COLUMN, Column, Context, NAME_COLUMN, Names, SelectableField, Strategy, UpdateSubresource};
 
 /// The label that holds a namespace's name.
-pub const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// The finalizer that every namespace is created with; the namespace controller removes it when nothing is left inside.
-pub const FINALIZER: &str = "kubernetes";
+const FINALIZER: &str = "kubernetes";
 
 const ACTIVE: &str = "Active";
 const TERMINATING: &str = "Terminating";

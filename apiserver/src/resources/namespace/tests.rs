@@ -1,3 +1,5 @@
+//! Namespaces from creation to removal.
+
 use serde_json::json;
 
 use super::*;

@@ -180,9 +180,9 @@ fn default_resources(status: &mut NodeStatus) {
 }
 
 fn readiness(node: &Node) -> String {
-    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let mut conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
     // Of several conditions of one type the last counts.
-    let ready = conditions.filter(|condition| condition.type_ == "Ready").last();
+    let ready = conditions.rfind(|condition| condition.type_ == "Ready");
     let ready = match ready.map(|condition| &*condition.status) {
         None => "Unknown",
         Some("True") => "Ready",

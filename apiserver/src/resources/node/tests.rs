@@ -1,3 +1,5 @@
+//! Nodes as kubelets and administrators write them.
+
 use serde_json::json;
 
 use super::*;
@@ -42,29 +44,31 @@ fn defaults() {
     check(dual.clone(), dual);
 }
 
+/// Checks what is wrong with new nodes.
+fn check_all(cases: impl IntoIterator<Item = (Value, Vec<String>)>) {
+    for (value, expected) in cases {
+        assert_eq!(shown(&Nodes.validate(&node(value))), expected);
+    }
+}
+
+const EFFECTS: &str = "supported values: \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"";
+
 #[test]
-fn taints_annotations_and_addresses_for_pods() {
-    let key = "name part must be non-empty";
+fn taints() {
     let pattern = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
                    alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
                    '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
     let value = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must \
                  start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used \
                  for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
-    let effects = "supported values: \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"";
-    let cidr = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-    let families = "may specify no more than one CIDR for each IP family";
-    let failed = "invalid PodCIDRs. failed to check with dual stack with error";
     let taint = json!({"key": "a", "value": "b", "effect": "NoSchedule"});
-    let annotated = |name: &str, text: &str| json!({"metadata": {"annotations": {name: text}}});
-    let (taints, avoid) = ("scheduler.alpha.kubernetes.io/taints", "scheduler.alpha.kubernetes.io/preferAvoidPods");
-    let cases: Vec<(Value, Vec<String>)> = vec![
+    check_all([
         (json!({}), vec![]),
         (json!({"spec": {"taints": [taint, {"key": "a", "effect": "NoExecute"}]}}), vec![]),
         (
             json!({"spec": {"taints": [{"key": "", "effect": ""}]}}),
             vec![
-                format!("metadata.taints[0].key: Invalid value: \"\": {key}"),
+                "metadata.taints[0].key: Invalid value: \"\": name part must be non-empty".to_owned(),
                 format!("metadata.taints[0].key: Invalid value: \"\": {pattern}"),
                 "metadata.taints[0].effect: Required value".to_owned(),
             ],
@@ -73,7 +77,7 @@ fn taints_annotations_and_addresses_for_pods() {
             json!({"spec": {"taints": [{"key": "a", "value": "b c", "effect": "Never"}]}}),
             vec![
                 format!("metadata.taints[0].value: Invalid value: \"b c\": {value}"),
-                format!("metadata.taints[0].effect: Unsupported value: \"Never\": {effects}"),
+                format!("metadata.taints[0].effect: Unsupported value: \"Never\": {EFFECTS}"),
             ],
         ),
         (
@@ -84,41 +88,40 @@ fn taints_annotations_and_addresses_for_pods() {
                     .to_owned(),
             ],
         ),
+    ]);
+}
+
+#[test]
+fn annotations_that_hold_json() {
+    let annotated = |name: &str, text: &str| json!({"metadata": {"annotations": {name: text}}});
+    let (taints, avoid) = ("scheduler.alpha.kubernetes.io/taints", "scheduler.alpha.kubernetes.io/preferAvoidPods");
+    let unreadable = |message: &str| vec![format!("metadata.annotations: Invalid value: \"{taints}\": {message}")];
+    let signature = |controller: Value| json!({"podSignature": {"podController": controller}});
+    let avoided = |entries: Value| annotated(avoid, &json!({"preferAvoidPods": entries}).to_string());
+    let at = format!("metadata.annotations.{avoid}");
+    check_all([
         (
             annotated(taints, "[{\"key\": \"a\", \"effect\": \"Never\"}]"),
-            vec![format!("metadata.annotations.{taints}[0].effect: Unsupported value: \"Never\": {effects}")],
+            vec![format!("metadata.annotations.{taints}[0].effect: Unsupported value: \"Never\": {EFFECTS}")],
         ),
         (annotated(taints, "[{\"KEY\": \"a\", \"effect\": \"NoSchedule\"}]"), vec![]),
-        (
-            annotated(taints, "nope"),
-            vec![format!(
-                "metadata.annotations: Invalid value: \"{taints}\": invalid character 'o' in literal null (expecting 'u')"
-            )],
-        ),
+        (annotated(taints, ""), vec![]),
+        (annotated(taints, "nope"), unreadable("invalid character 'o' in literal null (expecting 'u')")),
         (
             annotated(taints, "[{\"key\": 1}]"),
-            vec![format!(
-                "metadata.annotations: Invalid value: \"{taints}\": json: cannot unmarshal number into Go struct field \
-                 Taint.Key of type string"
-            )],
+            unreadable("json: cannot unmarshal number into Go struct field Taint.Key of type string"),
         ),
+        (annotated(taints, "[7]"), unreadable("json: cannot unmarshal number into Go value of type core.Taint")),
         (
-            annotated(avoid, "{\"preferAvoidPods\": [{}, {\"podSignature\": {\"podController\": {\"kind\": \"x\"}}}]}"),
+            avoided(json!([{}, signature(json!({"kind": "x"}))])),
             vec![
-                format!("metadata.annotations.{avoid}[0].PodSignature: Required value"),
+                format!("{at}[0].PodSignature: Required value"),
                 format!(
-                    "metadata.annotations.{avoid}[1].PodSignature.PodController.Controller: Invalid value: false: must \
-                     point to a controller"
+                    "{at}[1].PodSignature.PodController.Controller: Invalid value: false: must point to a controller"
                 ),
             ],
         ),
-        (
-            annotated(
-                avoid,
-                "{\"preferAvoidPods\": [{\"podSignature\": {\"podController\": {\"controller\": true}}}]}",
-            ),
-            vec![],
-        ),
+        (avoided(json!([signature(json!({"controller": true}))])), vec![]),
         (
             annotated(avoid, "[]"),
             vec![format!(
@@ -126,21 +129,28 @@ fn taints_annotations_and_addresses_for_pods() {
                  of type v1.AvoidPods"
             )],
         ),
-        (json!({"spec": {"podCIDRs": ["10.0.0.0/24", "fd00::/64"]}}), vec![]),
-        (json!({"spec": {"podCIDRs": ["010.0.0.5/24"]}}), vec![]),
+    ]);
+}
+
+#[test]
+fn addresses_for_pods() {
+    let cidr = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+    let families = "may specify no more than one CIDR for each IP family";
+    let failed = "invalid PodCIDRs. failed to check with dual stack with error";
+    let cidrs = |cidrs: &[&str]| json!({"spec": {"podCIDRs": cidrs}});
+    check_all([
+        (cidrs(&["10.0.0.0/24", "fd00::/64"]), vec![]),
+        (cidrs(&["010.0.0.5/24"]), vec![]),
+        (cidrs(&["10.0.0.0"]), vec![format!("spec.podCIDRs[0]: Invalid value: \"10.0.0.0\": {cidr}")]),
         (
-            json!({"spec": {"podCIDRs": ["10.0.0.0"]}}),
-            vec![format!("spec.podCIDRs[0]: Invalid value: \"10.0.0.0\": {cidr}")],
-        ),
-        (
-            json!({"spec": {"podCIDRs": ["10.0.0.0/24", "10.0.0.0/24"]}}),
+            cidrs(&["10.0.0.0/24", "10.0.0.0/24"]),
             vec![
                 format!("spec.podCIDRs: Invalid value: [\"10.0.0.0/24\",\"10.0.0.0/24\"]: {families}"),
                 "spec.podCIDRs[1]: Duplicate value: \"10.0.0.0/24\"".to_owned(),
             ],
         ),
         (
-            json!({"spec": {"podCIDRs": ["10.0.0.0/24", "x"]}}),
+            cidrs(&["10.0.0.0/24", "x"]),
             vec![
                 format!("spec.podCIDRs[1]: Invalid value: \"x\": {cidr}"),
                 format!("spec.podCIDRs: Internal error: {failed}:invalid CIDR[1]: <nil> (invalid CIDR address: x)"),
@@ -148,13 +158,10 @@ fn taints_annotations_and_addresses_for_pods() {
             ],
         ),
         (
-            json!({"spec": {"podCIDRs": ["10.0.0.0/24", "fd00::/64", "fd01::/64"]}}),
+            cidrs(&["10.0.0.0/24", "fd00::/64", "fd01::/64"]),
             vec![format!("spec.podCIDRs: Invalid value: [\"10.0.0.0/24\",\"fd00::/64\",\"fd01::/64\"]: {families}")],
         ),
-    ];
-    for (value, expected) in cases {
-        assert_eq!(shown(&Nodes.validate(&node(value))), expected);
-    }
+    ]);
 }
 
 #[test]
@@ -217,20 +224,20 @@ fn resources_and_features() {
     );
 }
 
+/// Checks what is wrong with changes: old, new, errors.
+fn check_changes(cases: impl IntoIterator<Item = (Value, Value, Vec<String>)>) {
+    for (old, new, expected) in cases {
+        assert_eq!(shown(&validation::validate_change(&node(new), &node(old))), expected);
+    }
+}
+
 #[test]
 fn changes() {
     let cidrs = "spec.podCIDRs: Forbidden: node updates may not change podCIDR except from \"\" to valid";
     let provider = "spec.providerID: Forbidden: node updates may not change providerID except from \"\" to valid";
-    let config_map = |extra: Value| {
-        let mut config_map = json!({"namespace": "kube-system", "name": "kubelet", "kubeletConfigKey": "kubelet"});
-        config_map.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-        json!({"configMap": config_map})
-    };
-    let assigned = |extra: Value| json!({"status": {"config": {"assigned": config_map(extra)}}});
-    let at = "status.config.assigned.configMap";
-    let required = |field: &str| format!("{at}.{field}: Required value: {field} must be set in status");
+    let external = "spec.externalID: Forbidden: may not be updated";
     let address = json!({"type": "InternalIP", "address": "10.0.0.1"});
-    let cases: Vec<(Value, Value, Vec<String>)> = vec![
+    check_changes([
         (
             json!({}),
             json!({"spec": {"podCIDRs": ["10.0.0.0/24"], "providerID": "a://b", "unschedulable": true}}),
@@ -244,32 +251,39 @@ fn changes() {
         ),
         (json!({"spec": {"providerID": "a"}}), json!({"spec": {"providerID": "b"}}), vec![provider.to_owned()]),
         (json!({"spec": {"providerID": "a"}}), json!({}), vec![provider.to_owned()]),
-        (
-            json!({"spec": {"externalID": "a"}}),
-            json!({}),
-            vec!["spec.externalID: Forbidden: may not be updated".to_owned()],
-        ),
+        (json!({"spec": {"externalID": "a"}}), json!({}), vec![external.to_owned()]),
         (
             json!({}),
             json!({"status": {"addresses": [address, {"type": "Hostname", "address": "10.0.0.1"}, address]}}),
             vec!["status.addresses[2]: Duplicate value: {\"Type\":\"InternalIP\",\"Address\":\"10.0.0.1\"}".to_owned()],
         ),
+    ]);
+    let tainted = node(json!({"spec": {"taints": [{"key": "a", "effect": ""}]}}));
+    let both = shown(&Nodes.validate_update(&tainted, &Node::default()));
+    assert_eq!(both, ["metadata.taints[0].effect: Required value"; 2]);
+}
+
+#[test]
+fn sources_of_configuration() {
+    let config_map = |extra: Value| {
+        let mut config_map = json!({"namespace": "kube-system", "name": "kubelet", "kubeletConfigKey": "kubelet"});
+        config_map.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        json!({"configMap": config_map})
+    };
+    let spec = |source: Value| json!({"spec": {"configSource": source}});
+    let assigned = |extra: Value| json!({"status": {"config": {"assigned": config_map(extra)}}});
+    let at = "status.config.assigned.configMap";
+    let required = |field: &str| format!("{at}.{field}: Required value: {field} must be set in status");
+    let forbidden =
+        |field: &str| format!("spec.configSource.configMap.{field}: Forbidden: {field} must not be set in spec");
+    let one = "exactly one reference subfield must be non-nil";
+    check_changes([
+        (json!({}), spec(json!({})), vec![format!("spec.configSource: Invalid value: {{\"ConfigMap\":null}}: {one}")]),
+        (json!({}), spec(config_map(json!({}))), vec![]),
         (
             json!({}),
-            json!({"spec": {"configSource": {}}}),
-            vec![
-                "spec.configSource: Invalid value: {\"ConfigMap\":null}: exactly one reference subfield must be non-nil"
-                    .to_owned(),
-            ],
-        ),
-        (
-            json!({}),
-            json!({"spec": {"configSource": config_map(json!({"uid": "u", "resourceVersion": "1"}))}}),
-            vec![
-                "spec.configSource.configMap.uid: Forbidden: uid must not be set in spec".to_owned(),
-                "spec.configSource.configMap.resourceVersion: Forbidden: resourceVersion must not be set in spec"
-                    .to_owned(),
-            ],
+            spec(config_map(json!({"uid": "u", "resourceVersion": "1"}))),
+            vec![forbidden("uid"), forbidden("resourceVersion")],
         ),
         (json!({}), assigned(json!({"uid": "u", "resourceVersion": "1"})), vec![]),
         (json!({}), assigned(json!({})), vec![required("uid"), required("resourceVersion")]),
@@ -287,13 +301,7 @@ fn changes() {
             assigned(json!({"uid": "u", "resourceVersion": "1", "namespace": "a.b"})),
             vec![format!("{at}.namespace: Invalid value: \"a.b\": must not contain dots")],
         ),
-    ];
-    for (old, new, expected) in cases {
-        assert_eq!(shown(&validation::validate_change(&node(new), &node(old))), expected);
-    }
-    let tainted = node(json!({"spec": {"taints": [{"key": "a", "effect": ""}]}}));
-    let both = shown(&Nodes.validate_update(&tainted, &Node::default()));
-    assert_eq!(both, ["metadata.taints[0].effect: Required value"; 2]);
+    ]);
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Secrets of every type.
+
 use serde_json::json;
 
 use super::*;
