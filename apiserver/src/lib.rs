@@ -1,5 +1,6 @@
 //! Serves Kubernetes resources over HTTP from a store.
 
+pub mod engine;
 pub mod entry;
 pub mod kind;
 pub mod object;

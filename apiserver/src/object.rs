@@ -66,6 +66,21 @@ fn type_prefix(first: &str, first_value: &str, second: &str, second_value: &str)
     format!(r#"{{"{first}":"{first_value}","{second}":"{second_value}""#)
 }
 
+/// JSON of an object, beginning with `kind` and `apiVersion` whatever their place in `value`.
+pub(crate) fn ordered_json(value: &Value) -> Result<Vec<u8>, serde_json::Error> {
+    let Value::Object(fields) = value else { return serde_json::to_vec(value) };
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+    let mut json = type_prefix("kind", text("kind"), "apiVersion", text("apiVersion")).into_bytes();
+    for (name, value) in fields.iter().filter(|(name, _)| *name != "kind" && *name != "apiVersion") {
+        json.push(b',');
+        serde_json::to_writer(&mut json, name)?;
+        json.push(b':');
+        serde_json::to_writer(&mut json, value)?;
+    }
+    json.push(b'}');
+    Ok(json)
+}
+
 /// An object of a kind that is known only at run time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dynamic {

@@ -6,8 +6,10 @@ mod list_options;
 mod target;
 mod write_options;
 
+pub(crate) use accept::SERVED;
 pub use accept::{Encoding, Form, negotiate, negotiate_stream};
 pub use continuation::Continuation;
+pub(crate) use list_options::resource_version;
 pub use list_options::{ListOptions, VersionMatch};
 pub use target::{Target, Verb};
 pub use write_options::{DeleteOptions, FieldValidation, Preconditions, Propagation, WriteOptions};

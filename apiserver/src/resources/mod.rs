@@ -21,6 +21,8 @@ pub mod service;
 mod service_account;
 // tidy: end
 
+pub use namespace::{mark_terminating, may_be_removed};
+
 /// What the kinds need to know of this cluster and this process.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
@@ -29,7 +31,6 @@ pub struct Config {
     /// What random choices follow from. Servers that share a store need different ones.
     pub seed: u64,
 }
-pub use namespace::{mark_terminating, may_be_removed};
 
 /// Registers every built-in kind.
 pub fn register_all(registry: &Registry, config: Config) {

@@ -1,0 +1,135 @@
+//! Answers requests for resources: the verbs, the same for every kind.
+//!
+//! A request comes in with an identity, is resolved to a [`Resource`] of the registry, authorized, and handed to its verb.
+//! Reads serve stored bytes. Writes go through one pipeline: decode, default, mutating admission, prepare, reserve,
+//! validate, validating admission, commit.
+
+mod answer;
+mod body;
+mod call;
+mod create;
+mod delete;
+mod dispatch;
+mod lifecycle;
+mod list;
+mod metadata;
+mod patch;
+mod read;
+mod scale;
+mod selection;
+mod update;
+mod watch;
+
+use std::sync::Arc;
+
+use api::status::Status;
+use k8s_openapi::jiff::Timestamp;
+use parking_lot::Mutex;
+use store::{ReadError, Store, WatchError, WriteError};
+
+use crate::entry::Objects;
+use crate::registry::Registry;
+use crate::reservation::Ledger;
+
+pub use answer::{Answer, Payload};
+pub use body::Body;
+pub use call::Call;
+pub use dispatch::dispatch;
+
+/// Where the engine gets the time and random bits from.
+pub trait Surroundings: Send + Sync + 'static {
+    /// The wall-clock time.
+    fn now(&self) -> Timestamp;
+    /// 64 random bits.
+    fn random(&self) -> u64;
+}
+
+/// Answers requests for resources.
+pub struct Engine {
+    pub(crate) store: Store<Objects>,
+    /// What is served.
+    pub registry: Arc<Registry>,
+    pub(crate) ledger: Ledger,
+    surroundings: Box<dyn Surroundings>,
+    /// Serialises the creation of names, so that a seeded generator gives the same names again.
+    names: Mutex<()>,
+}
+
+impl Engine {
+    /// An engine over `store`, whose codec shares `registry`.
+    #[must_use]
+    pub fn new(store: Store<Objects>, registry: Arc<Registry>, surroundings: Box<dyn Surroundings>) -> Self {
+        let ledger = Ledger::new(store.clone());
+        Engine { store, registry, ledger, surroundings, names: Mutex::new(()) }
+    }
+
+    /// The time, to the second as objects state it.
+    pub(crate) fn now(&self) -> Timestamp {
+        let now = self.surroundings.now();
+        Timestamp::from_second(now.as_second()).unwrap_or(now)
+    }
+
+    pub(crate) fn random(&self) -> u64 {
+        self.surroundings.random()
+    }
+
+    /// A random identity for a new object.
+    pub(crate) fn new_uid(&self) -> String {
+        let _in_order = self.names.lock();
+        api::names::uid(&mut || self.surroundings.random())
+    }
+
+    /// A name that begins with `base`.
+    pub(crate) fn new_name(&self, base: &str) -> String {
+        let _in_order = self.names.lock();
+        api::names::generate_name(base, &mut || self.surroundings.random())
+    }
+}
+
+/// What a client is told of a read that failed.
+pub(crate) fn read_failed(error: ReadError) -> Status {
+    match error {
+        ReadError::Compacted { .. } => {
+            Status::resource_expired("The resourceVersion for the provided list is too old.")
+        }
+        ReadError::Future { requested, current } => too_large_version(requested.0, current.0),
+        ReadError::Unavailable { .. } | ReadError::Closed => Status::service_unavailable(error.to_string()),
+    }
+}
+
+/// What a client is told of a watch that could not start.
+pub(crate) fn watch_failed(error: WatchError) -> Status {
+    match error {
+        WatchError::Compacted { requested, oldest } => {
+            Status::resource_expired(format!("too old resource version: {requested} ({oldest})"))
+        }
+        WatchError::Future { requested, current } => too_large_version(requested.0, current.0),
+        WatchError::TooMany { .. } => Status::too_many_requests(error.to_string(), 1),
+        WatchError::Closed => Status::service_unavailable(error.to_string()),
+    }
+}
+
+/// What a client is told of a write that failed for a reason other than a conflict.
+pub(crate) fn write_failed(error: &WriteError) -> Status {
+    match error {
+        WriteError::TooLarge { size, limit, .. } => {
+            let message = format!("etcdserver: request is too large: {size} bytes, the limit is {limit}");
+            Status::request_entity_too_large(&message)
+        }
+        WriteError::NoSpace { .. } | WriteError::Unavailable { .. } | WriteError::Closed => {
+            Status::service_unavailable(error.to_string())
+        }
+        WriteError::Undetermined { .. } => Status::timeout(&error.to_string(), 1),
+        WriteError::Conflict { .. } => Status::internal_error(error),
+    }
+}
+
+fn too_large_version(requested: u64, current: u64) -> Status {
+    let message = format!("Too large resource version: {requested}, current: {current}");
+    let cause = api::status::StatusCause {
+        reason: "ResourceVersionTooLarge".into(),
+        message: "Too large resource version".to_owned(),
+        field: String::new(),
+    };
+    Status::timeout(&message, 1).with_cause(cause)
+}
