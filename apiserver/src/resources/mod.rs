@@ -8,6 +8,7 @@ use crate::strategy::Strategy;
 
 mod addresses;
 // tidy: sorted
+#[allow(dead_code, unused_imports, reason = "used by the kinds that make pods")]
 mod config_map;
 mod endpoint_slice;
 mod endpoints;
@@ -16,6 +17,7 @@ mod go_json;
 mod lease;
 mod namespace;
 mod node;
+mod pod_spec;
 mod secret;
 pub mod service;
 mod service_account;
