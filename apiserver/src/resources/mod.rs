@@ -33,6 +33,14 @@ pub struct Config {
     /// What random choices follow from. Servers that share a store need different ones.
     pub seed: u64,
 }
+mod deployment;
+mod replica_set;
+mod replica_template;
+mod semantic;
+// tidy: end
+
+// The engine binds and evicts pods.
+pub mod pod;
 
 /// Registers every built-in kind.
 pub fn register_all(registry: &Registry, config: Config) {
@@ -51,6 +59,9 @@ pub fn register_all(registry: &Registry, config: Config) {
 
     // Further versions of what is registered above.
     // tidy: sorted
+    registry.register(builtin(deployment::Deployments));
+    registry.register(builtin(pod::Pods));
+    registry.register(builtin(replica_set::ReplicaSets));
     registry.register_version(builtin(event::EventsV1), event::STORED, event::CONVERSION);
     // tidy: end
 }
