@@ -6,10 +6,10 @@ use crate::kind::{Builtin, Kind};
 use crate::registry::Registry;
 use crate::strategy::Strategy;
 
-mod addresses;
 // tidy: sorted
-#[allow(dead_code, unused_imports, reason = "used by the kinds that make pods")]
+mod addresses;
 mod config_map;
+mod deployment;
 mod endpoint_slice;
 mod endpoints;
 mod event;
@@ -18,9 +18,15 @@ mod lease;
 mod namespace;
 mod node;
 mod pod_spec;
+mod replica_set;
+mod replica_template;
 mod secret;
-pub mod service;
+mod semantic;
 mod service_account;
+// tidy: end
+// tidy: sorted
+pub mod pod;
+pub mod service;
 // tidy: end
 
 pub use namespace::{mark_terminating, may_be_removed};
@@ -33,25 +39,20 @@ pub struct Config {
     /// What random choices follow from. Servers that share a store need different ones.
     pub seed: u64,
 }
-mod deployment;
-mod replica_set;
-mod replica_template;
-mod semantic;
-// tidy: end
-
-// The engine binds and evicts pods.
-pub mod pod;
 
 /// Registers every built-in kind.
 pub fn register_all(registry: &Registry, config: Config) {
     // tidy: sorted
     registry.register(builtin(config_map::ConfigMaps));
+    registry.register(builtin(deployment::Deployments));
     registry.register(builtin(endpoint_slice::EndpointSlices));
     registry.register(builtin(endpoints::EndpointsKind));
     registry.register(builtin(event::Events));
     registry.register(builtin(lease::Leases));
     registry.register(builtin(namespace::Namespaces));
     registry.register(builtin(node::Nodes));
+    registry.register(builtin(pod::Pods));
+    registry.register(builtin(replica_set::ReplicaSets));
     registry.register(builtin(secret::Secrets));
     registry.register(builtin(service::Services::new(config.services, config.seed)));
     registry.register(builtin(service_account::ServiceAccounts));
@@ -59,9 +60,6 @@ pub fn register_all(registry: &Registry, config: Config) {
 
     // Further versions of what is registered above.
     // tidy: sorted
-    registry.register(builtin(deployment::Deployments));
-    registry.register(builtin(pod::Pods));
-    registry.register(builtin(replica_set::ReplicaSets));
     registry.register_version(builtin(event::EventsV1), event::STORED, event::CONVERSION);
     // tidy: end
 }
