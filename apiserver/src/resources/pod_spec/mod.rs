@@ -24,6 +24,7 @@ mod resources;
 mod rules;
 mod scheduling;
 mod security;
+mod shown;
 mod spec;
 mod topology;
 mod volumes;

@@ -2,6 +2,8 @@
 
 mod defaults;
 mod pods;
+mod resources;
+mod scheduling;
 mod templates;
 mod updates;
 mod volumes;

@@ -11,6 +11,13 @@ fn check_volume(source: &Value, expected: &[&str]) {
     check(&json!({"volumes": [volume]}), expected);
 }
 
+/// The messages are given without the path of the volume.
+#[track_caller]
+fn check_source((source, expected): (Value, Vec<&str>)) {
+    let expected: Vec<String> = expected.into_iter().map(|message| format!("spec.volumes[0].{message}")).collect();
+    check_volume(&source, &expected.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
 #[test]
 fn names_and_numbers_of_sources() {
     check(&json!({"volumes": [{"name": "v"}, {"name": "v"}]}), &["spec.volumes[1].name: Duplicate value: \"v\""]);
@@ -81,6 +88,13 @@ fn sources() {
                  \"metadata.uid\"",
             ],
         ),
+    ];
+    cases.into_iter().for_each(check_source);
+}
+
+#[test]
+fn sources_elsewhere() {
+    let cases = [
         (json!({"persistentVolumeClaim": {"claimName": ""}}), vec!["persistentVolumeClaim.claimName: Required value"]),
         (json!({"image": {}}), vec!["image.reference: Required value"]),
         (
@@ -124,10 +138,7 @@ fn sources() {
             ],
         ),
     ];
-    for (source, expected) in cases {
-        let expected: Vec<String> = expected.into_iter().map(|message| format!("spec.volumes[0].{message}")).collect();
-        check_volume(&source, &expected.iter().map(String::as_str).collect::<Vec<_>>());
-    }
+    cases.into_iter().for_each(check_source);
 }
 
 #[test]
