@@ -18,6 +18,7 @@ mod handlers;
 mod mounts;
 mod options;
 mod os;
+mod overlaps;
 mod profiles;
 mod references;
 mod resources;

@@ -1,6 +1,6 @@
 //! What a client is warned of: deprecated fields, and specs that are valid but hardly meant.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use api::field::{Path, go_quote};
 use api::names;
@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::absent::{list, number, text};
 use super::profiles::{APP_ARMOR_CONTAINER, SECCOMP_CONTAINER, SECCOMP_POD};
-use super::{affinity, containers};
+use super::{affinity, containers, overlaps};
 
 const NODE_LABELS: &[(&str, &str)] = &[
     ("beta.kubernetes.io/arch", "deprecated since v1.14; use \"kubernetes.io/arch\" instead"),
@@ -47,7 +47,7 @@ pub(crate) fn warnings(path: &Path, spec: &PodSpec, meta: &ObjectMeta, _old: Opt
     for (i, volume) in list(&spec.volumes).iter().enumerate() {
         warnings.extend(retired_volumes(volume, &spec_path.child("volumes").index(i)));
     }
-    warnings.extend(token_paths(spec, &spec_path.child("volumes")));
+    warnings.extend(overlaps::warnings(list(&spec.volumes)));
     warnings.extend(addresses_and_secrets(spec, &spec_path));
     warnings.extend(fractional_bytes(spec.overhead.as_ref(), &spec_path.child("overhead")));
     let seccomp = spec.security_context.as_ref().and_then(|context| context.seccomp_profile.as_ref());
@@ -173,42 +173,6 @@ fn retired_volumes(volume: &Volume, path: &Path) -> Vec<String> {
         for (field, quantities) in [("requests", &resources.requests), ("limits", &resources.limits)] {
             let quantity = quantities.as_ref().and_then(|quantities| quantities.get("storage"));
             warnings.extend(fraction(quantity, &path.child(field).key("storage")));
-        }
-    }
-    warnings
-}
-
-/// Files that have the path of a token hide it, or are hidden by it.
-fn token_paths(spec: &PodSpec, path: &Path) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let volumes = list(&spec.volumes).iter().enumerate();
-    let projected: Vec<_> =
-        volumes.filter_map(|(i, volume)| Some((path.index(i), list(&volume.projected.as_ref()?.sources)))).collect();
-    let tokens: BTreeSet<&str> = projected
-        .iter()
-        .flat_map(|(_, sources)| sources.iter())
-        .filter_map(|source| source.service_account_token.as_ref().map(|token| &*token.path))
-        .collect();
-    let mut warn = |path: Path, file: &str| {
-        if tokens.contains(file) {
-            warnings.push(format!("{path}: has duplicated path with ServiceAccountToken {}", go_quote(file)));
-        }
-    };
-    for (path, sources) in projected {
-        let path = path.child("projected").child("sources");
-        for source in sources {
-            let config_map = source.config_map.as_ref().map_or(&[][..], |source| list(&source.items));
-            for (i, item) in config_map.iter().enumerate() {
-                warn(path.child("configMap").index(i), &item.path);
-            }
-            let secret = source.secret.as_ref().map_or(&[][..], |source| list(&source.items));
-            for (i, item) in secret.iter().enumerate() {
-                warn(path.child("secrets").index(i), &item.path);
-            }
-            let files = source.downward_api.as_ref().map_or(&[][..], |source| list(&source.items));
-            for (i, file) in files.iter().enumerate() {
-                warn(path.child("downwardAPI").index(i), &file.path);
-            }
         }
     }
     warnings

@@ -75,8 +75,15 @@ fn of_what_is_hardly_meant() {
         &["spec.topologySpreadConstraints[0].labelSelector: a null labelSelector results in matching no pod"],
     );
     check(
-        &json!({"volumes": [{"name": "p", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}},
-            {"secret": {"name": "s", "items": [{"key": "k", "path": "t"}]}}]}}]}),
-        &["spec.volumes[0].projected.sources.secrets[0]: has duplicated path with ServiceAccountToken \"t\""],
+        &json!({"serviceAccountName": "s", "volumes": [
+            {"name": "c", "configMap": {"name": "m", "items": [{"key": "a", "path": "x"}, {"key": "b", "path": "x/y"},
+                {"key": "c", "path": "xy"}]}},
+            {"name": "p", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}, {},
+                {"secret": {"name": "s", "items": [{"key": "k", "path": "t"}]}}]}}]}),
+        &[
+            "volume \"c\" (ConfigMap \"m\"): overlapping paths: \"x/y\" with \"x\"",
+            "volume \"p\" (Projected) has no sources provided",
+            "volume \"p\" (Projected Secret \"s\"): overlapping paths: \"t\" with \"t\"",
+        ],
     );
 }
