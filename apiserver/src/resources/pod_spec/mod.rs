@@ -39,7 +39,7 @@ use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use absent::{list, text};
-pub(crate) use defaults::{set_defaults, set_pod_defaults, set_template_defaults};
+pub(crate) use defaults::{set_pod_defaults, set_template_defaults};
 pub(crate) use options::Options;
 pub(crate) use warnings::warnings;
 
