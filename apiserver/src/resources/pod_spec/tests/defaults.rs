@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::spec;
-use crate::resources::pod_spec::{set_defaults, set_pod_defaults};
+use crate::resources::pod_spec::defaults::{set_defaults, set_pod_defaults};
 
 #[track_caller]
 fn check(defaults: fn(&mut k8s_openapi::api::core::v1::PodSpec), input: &Value, expected: &Value) {
