@@ -17,6 +17,7 @@
 mod backend;
 mod codec;
 mod compaction;
+mod embedded;
 mod error;
 mod etcd;
 mod event;
@@ -32,6 +33,9 @@ mod watch;
 pub use backend::{Backend, Change, Durability, Expect, Op, Sink, Write};
 pub use codec::{Codec, IndexValue};
 pub use compaction::CompactionPolicy;
+pub use embedded::{
+    Disk, Embedded, EmbeddedOptions, FileDisk, MaintenanceError, Report, STORE_FILE, restore, verify, verify_disk,
+};
 pub use error::{CompactError, OpenError, ReadError, WatchClosed, WatchError, WriteError};
 pub use etcd::{
     DEFAULT_ETCD_PREFIX, DEFAULT_ETCD_VALUE_LIMIT, EtcdBackend, EtcdClientCertificate, EtcdCredentials, EtcdOptions,
