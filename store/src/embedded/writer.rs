@@ -9,7 +9,7 @@
 //! - nobody but this thread changes the disk, and it ends when the queue does.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -26,6 +26,9 @@ use crate::key::{Key, Revision};
 /// How many records one slice of a compaction deletes: it adds about a millisecond to the flush that it rides on.
 const SLICE_DELETIONS: usize = 256;
 
+/// How long the writer waits at most for those whom it has just answered: less than a flush takes.
+const GATHER: Duration = Duration::from_micros(150);
+
 /// The writer's state.
 pub(super) struct Writer {
     queue: Arc<Queue>,
@@ -41,6 +44,8 @@ pub(super) struct Writer {
     /// A transaction of which it is not known whether it is on the disk.
     in_doubt: Option<Vec<Entry>>,
     compaction: Option<Compaction>,
+    /// How many requests the last round answered.
+    answered: usize,
 }
 
 /// A compaction under way, and everyone who waits for it.
@@ -80,6 +85,7 @@ impl Writer {
             behind_since: None,
             in_doubt: None,
             compaction: None,
+            answered: 0,
         }
     }
 
@@ -88,6 +94,7 @@ impl Writer {
         let guard = EndQueue(Arc::clone(&self.queue));
         let limits = TakeLimits { requests: self.options.batch_writes, bytes: self.options.batch_bytes };
         let closed = loop {
+            self.gather();
             let requests = self.queue.take(limits, self.next_deadline());
             if let Some(closed) = self.handle(requests) {
                 break closed;
@@ -101,8 +108,21 @@ impl Writer {
         }
     }
 
+    /// Gives those who were just answered a moment to come back, so that they share one flush. Otherwise the first of
+    /// them would get a flush of its own, which all others then wait for.
+    fn gather(&self) {
+        if self.answered < 2 {
+            return;
+        }
+        let began = Instant::now();
+        while self.queue.len() < self.answered && began.elapsed() < GATHER {
+            std::thread::yield_now();
+        }
+    }
+
     /// Handles what was taken together; something once the store is to be closed.
     fn handle(&mut self, requests: Vec<Request>) -> Option<Vec<oneshot::Sender<()>>> {
+        self.answered = requests.len();
         let mut writes = Vec::with_capacity(requests.len());
         let mut flushes = Vec::new();
         let mut closed = None;
