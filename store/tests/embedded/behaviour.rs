@@ -33,7 +33,9 @@ async fn conditions_are_judged_in_order() {
     assert!(matches!(too_large, Err(WriteError::TooLarge { size: 1_572_865, limit: 1_572_864, .. })));
     commit(&store, put("/l", Expect::Absent, vec![0; 3 << 19])).await;
     assert_eq!(store.current().await, Ok(sink.revision()));
-    assert_eq!(sink.0.lock().published, sink.0.lock().log.len());
+    store.close().await;
+    let state = sink.0.lock();
+    assert_eq!(state.published, state.log.len());
 }
 
 #[tokio::test]
@@ -60,12 +62,14 @@ async fn one_flush_serves_all_who_wait_and_conflicts_wait_for_what_they_depend_o
     }
     assert_eq!(sink.revision(), Revision::ZERO, "nothing is shown before it is durable");
     assert!(waiting.iter().all(|task| !task.is_finished()));
+    let syncs = disk.syncs();
     disk.release();
     first.await.unwrap().unwrap();
     let mut results = Vec::new();
     for task in waiting {
         results.push(task.await.unwrap());
     }
+    assert_eq!(disk.syncs(), syncs + 2, "one for the first, one for all who waited");
     for (at, pair) in results.chunks(2).enumerate() {
         let revision = *pair[0].as_ref().unwrap();
         assert_eq!(pair[1], Err(conflict(&format!("/k/{at}"), Some(revision))));
@@ -82,7 +86,10 @@ async fn behind_is_acknowledged_before_the_flush_and_flushed_in_time() {
     let second = commit(&store, behind(put("/e/1", Expect::At(first), "2"))).await;
     assert_eq!((first, second), (Revision(1), Revision(2)));
     assert_eq!(disk.calls(), calls, "nothing was written for it");
-    assert_eq!(sink.0.lock().published, 2);
+    // Watchers are given it right after it was acknowledged.
+    while sink.0.lock().published < 2 {
+        tokio::task::yield_now().await;
+    }
     // A durable write takes along what was written before it.
     commit(&store, put("/d", Expect::Absent, "")).await;
     let (_, survivor) = start(FaultyDisk::holding(disk.content())).await;

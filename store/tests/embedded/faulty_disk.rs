@@ -35,6 +35,7 @@ struct State {
     pending: Vec<Pending>,
     /// How many writes, syncs and changes of length there were.
     calls: u64,
+    syncs: u64,
     fault: Option<(u64, Fault)>,
     fail_syncs: bool,
     dead: bool,
@@ -116,6 +117,11 @@ impl FaultyDisk {
     /// How many calls there were.
     pub(crate) fn calls(&self) -> u64 {
         self.0.0.lock().calls
+    }
+
+    /// How many syncs succeeded.
+    pub(crate) fn syncs(&self) -> u64 {
+        self.0.0.lock().syncs
     }
 
     /// What is on the disk now, as a process that is killed leaves it.
@@ -231,6 +237,7 @@ impl Disk for FaultyDisk {
             return Err(kind.into());
         }
         state.synced = state.now.clone();
+        state.syncs += 1;
         state.pending.clear();
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use store::{Embedded, OpenError, STORE_FILE, verify};
+use store::{Embedded, OpenError, STORE_FILE, verify, verify_disk};
 
 use super::*;
 
@@ -100,5 +100,3 @@ async fn verify_finds_flipped_bits() {
     }
     assert!(found >= 10, "{found}");
 }
-
-use store::verify_disk;

@@ -1,5 +1,7 @@
 //! The embedded backend against disks that fail, processes that are killed, and files that are not what they should be.
 
+#![allow(clippy::unwrap_used, reason = "a test's own helpers may panic as the test may")]
+
 mod behaviour;
 mod faulty_disk;
 mod files;

@@ -6,7 +6,7 @@ use std::io;
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
 use proptest::prelude::*;
-use store::{Backend, Durability, Embedded, Expect, Op, Revision, Write, WriteError, verify_disk};
+use store::{Backend, Durability, Embedded, Expect, Op, Revision, Sink, Write, WriteError, verify_disk};
 
 use super::faulty_disk::{Fault, FaultyDisk};
 use super::*;
@@ -73,7 +73,8 @@ async fn run(disk: &FaultyDisk, rounds: &[Round]) -> Run {
         }
         if number % 7 == 5 {
             // It may fail: then the disk has.
-            let _ = store.compact(Revision(sink.0.lock().revision.0.saturating_sub(6))).await;
+            let through = Revision(sink.revision().0.saturating_sub(6));
+            let _ = store.compact(through).await;
         }
     }
     store.close().await;
