@@ -1,0 +1,4 @@
+//! What the benchmarks and tests of several crates share: objects to store, and peers to compare with.
+
+pub mod etcd;
+pub mod objects;
