@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+#[cfg(feature = "codegen")]
+mod descriptions;
 mod protobuf;
 #[cfg(feature = "codegen")]
 mod roots;

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 const OUTPUT: &str = "api/src/schema/generated.rs";
 const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
+const CONVENTIONS: &str = "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md";
 const REFERENCE: &str = "#/$defs/";
 
 /// Types whose JSON is not that of a Go struct: they read themselves.
@@ -35,6 +36,7 @@ pub(super) fn generate(facts: &Path, repository: &Path) -> Result<(), String> {
     let merges = read(&facts.join("list-and-merge.json"))?;
     let mut definitions = definitions();
     add_lists(&mut definitions, &kinds);
+    super::descriptions::generate(&definitions, |name| special(name) == Some("Any"), repository)?;
 
     let mut tables = Tables::new(&definitions);
     for (name, schema) in &definitions {
@@ -66,14 +68,24 @@ fn definitions() -> BTreeMap<String, Value> {
 fn add_lists(definitions: &mut BTreeMap<String, Value>, kinds: &Map<String, Value>) {
     for name in kinds.keys().filter(|name| !definitions.contains_key(*name)).cloned().collect::<Vec<_>>() {
         let Some(item) = name.strip_suffix("List").filter(|item| definitions.contains_key(*item)) else { continue };
+        let own = |field: &str| definitions[item]["properties"][field]["description"].clone();
+        let short = item.rsplit('.').next().unwrap_or(item);
         let schema = serde_json::json!({
             "type": "object",
+            "description": format!("{short}List is a list of {short} objects."),
             "required": ["items"],
             "properties": {
-                "apiVersion": {"type": "string"},
-                "kind": {"type": "string"},
-                "metadata": {"$ref": format!("{REFERENCE}{LIST_META}")},
-                "items": {"type": "array", "items": {"$ref": format!("{REFERENCE}{item}")}},
+                "apiVersion": {"type": "string", "description": own("apiVersion")},
+                "kind": {"type": "string", "description": own("kind")},
+                "metadata": {
+                    "$ref": format!("{REFERENCE}{LIST_META}"),
+                    "description": format!("Standard list metadata. More info: {CONVENTIONS}#metadata"),
+                },
+                "items": {
+                    "type": "array",
+                    "description": format!("The {short} objects in the list."),
+                    "items": {"$ref": format!("{REFERENCE}{item}")},
+                },
             },
         });
         definitions.insert(name, schema);
