@@ -5,6 +5,7 @@ pub mod discovery;
 pub mod entry;
 pub mod kind;
 pub mod object;
+pub mod openapi;
 pub mod registry;
 pub mod request;
 pub mod reservation;
