@@ -8,7 +8,7 @@ pub(crate) mod negotiate;
 pub(crate) mod order;
 mod subresources;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use subresources::{ALL_VERBS, Subresource, subresource, subresources, verbs};
 

@@ -63,6 +63,11 @@ fn register<T: Typed>(registry: &Registry, names: Names, parts: &'static [&'stat
 
 /// ConfigMaps, Deployments, Namespaces and Pods, as upstream names them.
 pub(crate) fn sample() -> Arc<Resources> {
+    sample_registry().resources()
+}
+
+/// The registry of [`sample`].
+pub(crate) fn sample_registry() -> Registry {
     let registry = Registry::new();
     let pods = Names::of::<Pod>("pod", true).short(&["po"]).within(&["all"]);
     register::<Pod>(&registry, pods, &["ephemeralcontainers", "resize", "status"], false);
@@ -71,7 +76,19 @@ pub(crate) fn sample() -> Arc<Resources> {
     register::<ConfigMap>(&registry, Names::of::<ConfigMap>("configmap", true).short(&["cm"]), &[], false);
     let namespaces = Names::of::<Namespace>("namespace", false).short(&["ns"]);
     register::<Namespace>(&registry, namespaces, &["finalize", "status"], false);
-    registry.resources()
+    registry
+}
+
+/// Registers CronTabs of `stable.example.com`, which no generated type describes.
+pub(crate) fn register_custom(registry: &Registry) {
+    let names = Names {
+        group: "stable.example.com".into(),
+        kind: "CronTab".into(),
+        plural: "crontabs".into(),
+        singular: "crontab".into(),
+        ..Names::of::<ConfigMap>("crontab", true)
+    };
+    register::<ConfigMap>(registry, names, &["status"], false);
 }
 
 fn get(path: &str, accept: &'static str) -> Response<Bytes> {
