@@ -88,16 +88,16 @@ impl OpenApi {
         headers: &HeaderMap,
         now: Timestamp,
     ) -> Option<Response<Bytes>> {
-        let wanted = match path.strip_prefix("/openapi/")? {
-            "v2" => Wanted::V2,
-            "v3" | "v3/" => Wanted::Index,
-            path => Wanted::V3(path.strip_prefix("v3/")?),
+        let asked = match path.strip_prefix("/openapi/")? {
+            "v2" => Asked::V2,
+            "v3" | "v3/" => Asked::Index,
+            path => Asked::V3(path.strip_prefix("v3/")?),
         };
         let documents = self.documents(resources);
-        let answer = match wanted {
-            Wanted::V2 => documents.v2(headers),
-            Wanted::Index => documents.index(headers),
-            Wanted::V3(name) => documents.v3(name, query, headers, now),
+        let answer = match asked {
+            Asked::V2 => documents.v2(headers),
+            Asked::Index => documents.index(headers),
+            Asked::V3(name) => documents.v3(name, query, headers, now),
         };
         Some(answer.unwrap_or_else(|_| {
             let mut answer = Response::new(Bytes::from_static(b"the document cannot be written\n"));
@@ -119,7 +119,7 @@ impl OpenApi {
     }
 }
 
-enum Wanted<'a> {
+enum Asked<'a> {
     V2,
     Index,
     V3(&'a str),
