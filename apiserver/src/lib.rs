@@ -1,7 +1,7 @@
 //! Serves Kubernetes resources over HTTP from a store.
 
-pub mod engine;
 pub mod discovery;
+pub mod engine;
 pub mod entry;
 pub mod kind;
 pub mod object;
