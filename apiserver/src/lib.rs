@@ -2,12 +2,21 @@
 
 pub mod discovery;
 pub mod engine;
+pub mod authn;
+pub mod authz;
 pub mod entry;
+pub mod health;
 pub mod kind;
+pub mod metrics;
 pub mod object;
 pub mod openapi;
 pub mod registry;
 pub mod request;
 pub mod reservation;
 pub mod resources;
+pub mod serve;
+pub mod server;
 pub mod strategy;
+pub mod version;
+
+pub use server::{Etcd, Options, Ready, RunError, StoreChoice, run};

@@ -1,0 +1,315 @@
+//! What every request passes: authenticate, authorize, limit, handle. One pipeline, and no way around it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::status::{GroupResource, Reason, Status};
+use bytes::Bytes;
+use futures::FutureExt;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderName};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::{answer, status_response, too_many_requests};
+use super::body::{Guarded, limited, too_large};
+use super::connection::{ActiveRequest, Watchdog, Watched};
+use super::in_flight::{InFlightLimits, Slot};
+use super::{BoxError, Clock, Handler, Limits, Random, RequestBody, ResponseBody, Stopping, deadline};
+use crate::authn::{Authenticators, Identity, MASTERS, PeerCertificate};
+use crate::authz::{Attributes, Authorizer, Decision, forbidden};
+use crate::health::Health;
+use crate::metrics::{Exposition, InFlight, Metrics, RequestKind, RequestLabels};
+use crate::version;
+
+/// The ID of a request, which its client may choose.
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+/// What the headers begin with by which a client asks to act as somebody else.
+const IMPERSONATE: &str = "impersonate-";
+/// How long the sending of an answer may go on after the time of its request, so that `504` is still sent.
+const SEND_GRACE: Duration = Duration::from_secs(5);
+
+/// The pipeline of one server.
+pub struct Pipeline {
+    handler: Arc<dyn Handler>,
+    authenticators: Authenticators,
+    authorizer: Arc<dyn Authorizer>,
+    health: Health,
+    metrics: Metrics,
+    limits: Limits,
+    in_flight: InFlightLimits,
+    clock: Clock,
+    random: Random,
+}
+
+/// What a request is answered with, and what it occupies until the answer is sent.
+struct Handled {
+    response: Response<ResponseBody>,
+    slot: Option<Slot>,
+    long_running: bool,
+}
+
+impl From<Response<ResponseBody>> for Handled {
+    fn from(response: Response<ResponseBody>) -> Self {
+        Handled { response, slot: None, long_running: false }
+    }
+}
+
+impl From<Status> for Handled {
+    fn from(status: Status) -> Self {
+        status_response(&status).into()
+    }
+}
+
+/// What an answer holds on to until it is sent.
+struct Held {
+    _active: ActiveRequest,
+    _slot: Option<Slot>,
+    _long_running: Option<InFlight>,
+    _watched: Option<Watched>,
+}
+
+impl Pipeline {
+    /// Leads to `handler`. Health and metrics are answered here, and counted there.
+    #[must_use]
+    pub fn new(
+        handler: Arc<dyn Handler>,
+        authenticators: Authenticators,
+        authorizer: Arc<dyn Authorizer>,
+        health: Health,
+        metrics: Metrics,
+        limits: Limits,
+        (clock, random): (Clock, Random),
+    ) -> Pipeline {
+        let in_flight = InFlightLimits::new(&limits, metrics.clone());
+        Pipeline { handler, authenticators, authorizer, health, metrics, limits, in_flight, clock, random }
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Answers a request that came over a connection with `peer`. It counts as `active` until its answer is sent.
+    pub(super) async fn serve<B>(
+        &self,
+        request: Request<B>,
+        peer: &PeerCertificate,
+        active: ActiveRequest,
+        stopping: &CancellationToken,
+    ) -> Response<ResponseBody>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let started = Instant::now();
+        let method = request.method().clone();
+        let audit_id = match request.headers().get(&AUDIT_ID) {
+            Some(chosen) if !chosen.is_empty() => chosen.clone(),
+            _ => new_audit_id((self.random)()),
+        };
+        let watchdog = Watchdog::of_this_task();
+        let Handled { mut response, slot, long_running } = self.answer(request, peer, started, stopping).await;
+
+        let headers = response.headers_mut();
+        headers.entry(AUDIT_ID).or_insert(audit_id);
+        headers.entry(CACHE_CONTROL).or_insert(const { HeaderValue::from_static("no-cache, private") });
+        let labels = response.extensions_mut().remove::<RequestLabels>();
+        let labels = labels.unwrap_or_else(|| RequestLabels::of_method(&method));
+        let held = Held {
+            _active: active,
+            _slot: slot,
+            _long_running: long_running.then(|| self.metrics.long_running(labels.clone())),
+            _watched: (!long_running)
+                .then(|| watchdog.map(|watchdog| watchdog.limit(started + self.limits.request_time + SEND_GRACE)))
+                .flatten(),
+        };
+        self.metrics.request(labels, response.status().as_u16(), started.elapsed());
+        let end = long_running.then(|| stopping.clone().cancelled_owned().boxed());
+        response.map(|body| http_body_util::BodyExt::boxed_unsync(Guarded::new(body, end, held)))
+    }
+
+    async fn answer<B>(
+        &self,
+        request: Request<B>,
+        peer: &PeerCertificate,
+        started: Instant,
+        stopping: &CancellationToken,
+    ) -> Handled
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (mut parts, body) = request.into_parts();
+        let (identity, attributes) = match self.admit(&mut parts, peer) {
+            Ok(admitted) => admitted,
+            Err(status) => return (*status).into(),
+        };
+        if let Some(response) = self.own_answer(&parts).await {
+            return response.into();
+        }
+        let read_only = attributes.is_read_only();
+        let exempt = identity.is_in(MASTERS);
+        parts.extensions.insert(identity);
+        parts.extensions.insert(attributes);
+        parts.extensions.insert(Stopping(stopping.clone()));
+        let long_running = std::panic::catch_unwind(AssertUnwindSafe(|| self.handler.is_long_running(&parts)));
+        let Ok(long_running) = long_running else { return panicked(&parts).into() };
+
+        let kind = if read_only { RequestKind::ReadOnly } else { RequestKind::Mutating };
+        if long_running {
+            let Some(slot) = self.in_flight.admit_long_running(kind, exempt) else { return too_many_requests().into() };
+            let body = http_body_util::BodyExt::boxed_unsync(http_body_util::BodyExt::map_err(body, Into::into));
+            let response = self.handle(parts, body).await;
+            // A refusal to stream is an answer like any other.
+            let long_running = response.status().is_success() || response.status().is_informational();
+            return Handled { response, slot: Some(slot), long_running };
+        }
+        let limit = self.limits.body_bytes;
+        if stated_length(&parts).is_some_and(|length| length > limit as u64) {
+            return too_large(limit).into();
+        }
+        let time = match deadline::request_time(parts.uri.query(), self.limits.request_time) {
+            Ok(time) => time,
+            Err(status) => return status.into(),
+        };
+        let Some(slot) = self.in_flight.admit(kind, exempt) else { return too_many_requests().into() };
+        let handled = self.handle(parts, limited(body, limit));
+        let response = tokio::time::timeout_at(started + time, handled).await.unwrap_or_else(|_| {
+            status_response(&Status::timeout("request did not complete within the allotted timeout", 0))
+        });
+        Handled { response, slot: Some(slot), long_running: false }
+    }
+
+    /// Finds out who asks, and whether they may.
+    fn admit(
+        &self,
+        parts: &mut Parts,
+        peer: &PeerCertificate,
+    ) -> Result<(Arc<Identity>, Arc<Attributes>), Box<Status>> {
+        let length = parts.uri.path_and_query().map_or(0, |url| url.as_str().len());
+        if length > self.limits.url_bytes {
+            let most = self.limits.url_bytes;
+            let mut status =
+                Status::of(Reason::Unknown, format!("the URL has {length} bytes; at most {most} are allowed"));
+            status.code = StatusCode::URI_TOO_LONG.as_u16();
+            return Err(Box::new(status));
+        }
+        let identity = self.authenticators.authenticate(parts, peer, (self.clock)()).map_err(|why| {
+            tracing::debug!(method = %parts.method, path = parts.uri.path(), %why, "not authenticated");
+            Box::new(Status::unauthorized("Unauthorized"))
+        })?;
+        let attributes = Attributes::of_request(parts);
+        match self.authorizer.authorize(&identity, &attributes) {
+            Decision::Allow => {}
+            Decision::Deny(reason) | Decision::NoOpinion(reason) => {
+                return Err(Box::new(forbidden(&identity, &attributes, &reason)));
+            }
+        }
+        refuse_impersonation(&identity, parts)?;
+        Ok((identity, Arc::new(attributes)))
+    }
+
+    /// Answers what is about the server itself.
+    async fn own_answer(&self, parts: &Parts) -> Option<Response<ResponseBody>> {
+        let path = parts.uri.path();
+        let get = matches!(parts.method, Method::GET | Method::HEAD);
+        match path {
+            "/version" | "/version/" if get => Some(answer(StatusCode::OK, "application/json", version::json())),
+            "/metrics" if get => {
+                let exposition = Exposition::negotiate(&parts.headers);
+                Some(answer(StatusCode::OK, exposition.media_type(), self.metrics.expose(exposition)))
+            }
+            _ => {
+                let query = parts.uri.query().unwrap_or_default();
+                self.health.answer(path, query, self.limits.check_time).await
+            }
+        }
+    }
+
+    async fn handle(&self, parts: Parts, body: RequestBody) -> Response<ResponseBody> {
+        let summary = (parts.method.clone(), parts.uri.clone());
+        let handler = Arc::clone(&self.handler);
+        let handled = AssertUnwindSafe(async move { handler.handle(Request::from_parts(parts, body)).await });
+        handled.catch_unwind().await.unwrap_or_else(|_| {
+            let (method, uri) = summary;
+            panic_answer(&method, uri.path())
+        })
+    }
+}
+
+/// Until impersonation is decided upon, nobody may: to ignore the headers would be to act as the wrong user.
+fn refuse_impersonation(identity: &Identity, parts: &Parts) -> Result<(), Box<Status>> {
+    let asked = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    if !parts.headers.keys().any(|name| name.as_str().starts_with(IMPERSONATE)) {
+        return Ok(());
+    }
+    let Some(user) = asked("impersonate-user").filter(|user| !user.is_empty()) else {
+        let message = "Internal error occurred: requested impersonation without a user name";
+        return Err(Box::new(Status::of(Reason::InternalError, message)));
+    };
+    let attributes = Attributes {
+        verb: "impersonate".to_owned(),
+        resource: "users".to_owned(),
+        name: user.to_owned(),
+        ..Attributes::default()
+    };
+    let mut status = forbidden(identity, &attributes, "");
+    if let Some(details) = &mut status.details {
+        debug_assert_eq!(details.kind, GroupResource::new("", "users").resource);
+        details.name = user.to_owned();
+    }
+    Err(Box::new(status))
+}
+
+fn panicked(parts: &Parts) -> Response<ResponseBody> {
+    panic_answer(&parts.method, parts.uri.path())
+}
+
+/// The panic itself was reported where it happened, by the panic hook.
+fn panic_answer(method: &Method, path: &str) -> Response<ResponseBody> {
+    tracing::error!(%method, path, "the handler of a request panicked");
+    let message = "This request caused apiserver to panic. Look in the logs for details.";
+    status_response(&Status::of(Reason::InternalError, message))
+}
+
+fn stated_length(parts: &Parts) -> Option<u64> {
+    parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// A random UUID (RFC 9562, version 4).
+fn new_audit_id(random: u128) -> HeaderValue {
+    let id = (random & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
+    let text = format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        (id >> 96) as u32,
+        (id >> 80) as u16,
+        (id >> 64) as u16,
+        (id >> 48) as u16,
+        id & 0xffff_ffff_ffff
+    );
+    HeaderValue::from_str(&text).expect("it is hexadecimal digits and hyphens")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audit_ids_are_random_uuids() {
+        let check = |random: u128, expected: &str| assert_eq!(new_audit_id(random), expected);
+        check(0, "00000000-0000-4000-8000-000000000000");
+        check(u128::MAX, "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        check(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef, "01234567-89ab-4def-8123-456789abcdef");
+    }
+}

@@ -1,0 +1,159 @@
+//! `gantry apiserver`: serve the Kubernetes API.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use apiserver::serve::Limits;
+use apiserver::{Etcd, Options, Ready, StoreChoice};
+use clap::{Args, ValueEnum};
+use tokio::sync::oneshot;
+
+use crate::process;
+
+/// The options of `gantry apiserver`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Where the server keeps its files. The first start makes a certificate authority there, and `admin.kubeconfig`.
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// The address to serve at; port 0 is any that is free.
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:6443")]
+    listen: SocketAddr,
+    /// What objects are kept in: a file in the data directory, or etcd.
+    #[arg(long, value_enum, default_value_t = Store::Embedded)]
+    store: Store,
+    /// URLs of etcd's members.
+    #[arg(long, value_name = "URL", value_delimiter = ',', required_if_eq("store", "etcd"))]
+    etcd_servers: Vec<String>,
+    /// The authorities that etcd's certificates are checked against, in PEM.
+    #[arg(long, value_name = "FILE", requires = "etcd_servers")]
+    etcd_cafile: Option<PathBuf>,
+    /// The certificate to show to etcd, in PEM.
+    #[arg(long, value_name = "FILE", requires_all = ["etcd_servers", "etcd_keyfile"])]
+    etcd_certfile: Option<PathBuf>,
+    /// The key of that certificate, in PEM.
+    #[arg(long, value_name = "FILE", requires_all = ["etcd_servers", "etcd_certfile"])]
+    etcd_keyfile: Option<PathBuf>,
+    /// A file of bearer tokens, with lines of `token,user,uid,"group1,group2"`. Who has one may do everything.
+    #[arg(long, value_name = "FILE")]
+    token_auth_file: Option<PathBuf>,
+    /// How many requests that change nothing may be under way; 0 is no limit.
+    #[arg(long, value_name = "N", default_value_t = Limits::default().read_only_in_flight)]
+    max_requests_inflight: usize,
+    /// How many requests that change something may be under way; 0 is no limit.
+    #[arg(long, value_name = "N", default_value_t = Limits::default().mutating_in_flight)]
+    max_mutating_requests_inflight: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Store {
+    Embedded,
+    Etcd,
+}
+
+/// Serves until the process is asked to end.
+pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    process::raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (ready, is_ready) = oneshot::channel();
+        tokio::spawn(async {
+            if let Ok(ready) = is_ready.await {
+                announce(&ready);
+            }
+        });
+        let shutdown = async {
+            if let Err(error) = process::asked_to_end().await {
+                tracing::error!(%error, "signals cannot be received");
+            }
+        };
+        apiserver::run(arguments.options(Some(ready)), shutdown).await
+    })?;
+    Ok(())
+}
+
+fn announce(ready: &Ready) {
+    let Ready { url, kubeconfig, .. } = ready;
+    process::announce(&format!("gantry apiserver is ready at {url}; KUBECONFIG={}", kubeconfig.display()));
+}
+
+impl Arguments {
+    fn options(self, ready: Option<oneshot::Sender<Ready>>) -> Options {
+        let store = match self.store {
+            Store::Embedded => StoreChoice::Embedded,
+            Store::Etcd => StoreChoice::Etcd(Etcd {
+                servers: self.etcd_servers,
+                ca_file: self.etcd_cafile,
+                cert_file: self.etcd_certfile,
+                key_file: self.etcd_keyfile,
+            }),
+        };
+        let limits = Limits {
+            read_only_in_flight: self.max_requests_inflight,
+            mutating_in_flight: self.max_mutating_requests_inflight,
+            ..Limits::default()
+        };
+        Options {
+            data_dir: self.data_dir,
+            listen: self.listen,
+            store,
+            token_auth_file: self.token_auth_file,
+            limits,
+            ready,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn parse(line: &str) -> Result<Options, String> {
+        let line = Line::try_parse_from(line.split(' ')).map_err(|error| error.to_string())?;
+        Ok(line.arguments.options(None))
+    }
+
+    #[test]
+    fn options_are_read() {
+        let options = parse("apiserver --data-dir /d --listen 127.0.0.1:0 --token-auth-file t.csv").unwrap();
+        assert_eq!(options.store, StoreChoice::Embedded);
+        assert_eq!(options.limits, Limits::default());
+        assert_eq!((options.data_dir, options.listen), ("/d".into(), ([127, 0, 0, 1], 0).into()));
+        assert_eq!(options.token_auth_file, Some("t.csv".into()));
+
+        let line = "apiserver --data-dir /d --store etcd --etcd-servers https://a:2379,https://b:2379 --etcd-cafile ca \
+                    --etcd-certfile crt --etcd-keyfile key --max-requests-inflight 5";
+        let options = parse(line).unwrap();
+        let etcd = Etcd {
+            servers: vec!["https://a:2379".to_owned(), "https://b:2379".to_owned()],
+            ca_file: Some("ca".into()),
+            cert_file: Some("crt".into()),
+            key_file: Some("key".into()),
+        };
+        assert_eq!(options.store, StoreChoice::Etcd(etcd));
+        assert_eq!((options.limits.read_only_in_flight, options.limits.mutating_in_flight), (5, 200));
+    }
+
+    #[test]
+    fn options_that_make_no_sense_are_refused() {
+        let check = |line: &str, named: &str| {
+            let error = parse(line).unwrap_err();
+            assert!(error.contains(named), "{line}: {error}");
+        };
+        check("apiserver", "--data-dir");
+        check("apiserver --data-dir /d --listen here", "--listen");
+        check("apiserver --data-dir /d --store etcd", "--etcd-servers");
+        check("apiserver --data-dir /d --store paper", "--store");
+        check("apiserver --data-dir /d --store etcd --etcd-servers u --etcd-certfile c", "--etcd-keyfile");
+        check("apiserver --data-dir /d --etcd-cafile c", "--etcd-servers");
+    }
+}

@@ -1,0 +1,60 @@
+//! The `gantry` program: every role of a cluster as a subcommand.
+//!
+//! Exit codes: 0 after an orderly end, 1 if a role failed, 2 if the command line makes no sense.
+
+mod apiserver;
+mod log;
+mod process;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A Kubernetes-compatible cluster orchestrator.
+#[derive(Debug, Parser)]
+#[command(name = "gantry", version, about)]
+struct Arguments {
+    /// What is written to standard error: a level (error, warn, info, debug, trace), or levels of parts, such as
+    /// `info,apiserver=debug`.
+    #[arg(long, global = true, env = "GANTRY_LOG", default_value = "info", value_name = "LEVELS")]
+    log_level: log::Levels,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the Kubernetes API.
+    Apiserver(apiserver::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log::start(&arguments.log_level);
+    let result = match arguments.command {
+        Command::Apiserver(arguments) => apiserver::run(arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            process::report(&format!("gantry: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

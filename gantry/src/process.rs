@@ -1,0 +1,45 @@
+//! What a process has to do with its surroundings: signals, limits, and its two or three lines of output.
+
+use std::io::Write;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Says something on standard output. Whoever does not read it does not need it.
+pub(crate) fn announce(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Says why the process ends.
+pub(crate) fn report(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Resolves when the process is asked to end: by SIGTERM, or by SIGINT from a terminal. A second signal ends it at once.
+pub(crate) async fn asked_to_end() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("ending in an orderly way; a second signal ends at once");
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        report("gantry: ended by a second signal");
+        std::process::exit(1);
+    });
+    Ok(())
+}
+
+/// Allows as many open files as the system lets this process have: every connection is one.
+pub(crate) fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}
