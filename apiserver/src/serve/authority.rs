@@ -116,7 +116,7 @@ impl Authority {
             "apiserver",
             &Leaf {
                 user: "kube-apiserver",
-                groups: &[],
+                group: None,
                 names,
                 purpose: ExtendedKeyUsagePurpose::ServerAuth,
                 time: LEAF_TIME,
@@ -127,7 +127,7 @@ impl Authority {
             "admin",
             &Leaf {
                 user: "kubernetes-admin",
-                groups: &[crate::authn::MASTERS],
+                group: Some(crate::authn::MASTERS),
                 names: &[],
                 purpose: ExtendedKeyUsagePurpose::ClientAuth,
                 time: LEAF_TIME,
@@ -164,11 +164,11 @@ impl Authority {
         Ok(roots)
     }
 
-    /// Issues a client certificate to `user` in `groups`, for a new key, that is valid for `time`.
-    pub fn issue_client(&self, user: &str, groups: &[&str], time: Duration) -> Result<PemPair, AuthorityError> {
+    /// Issues a client certificate to `user`, in `group` if there is one, for a new key, that is valid for `time`.
+    pub fn issue_client(&self, user: &str, group: Option<&str>, time: Duration) -> Result<PemPair, AuthorityError> {
         let key = certificates::new_key()?;
         let purpose = ExtendedKeyUsagePurpose::ClientAuth;
-        let certificate = self.issue(&Leaf { user, groups, names: &[], purpose, time }, &key)?;
+        let certificate = self.issue(&Leaf { user, group, names: &[], purpose, time }, &key)?;
         Ok(PemPair { certificate, key: key.serialize_pem() })
     }
 
@@ -179,6 +179,11 @@ impl Authority {
             Some(there) if there == text => Ok(()),
             _ => files::write(path, &text),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_clock(self, clock: Clock) -> Authority {
+        Authority { clock, ..self }
     }
 
     fn issue(&self, leaf: &Leaf<'_>, key: &KeyPair) -> Result<String, AuthorityError> {

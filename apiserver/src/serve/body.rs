@@ -22,12 +22,30 @@ pub fn full_body(bytes: impl Into<Bytes>) -> ResponseBody {
 }
 
 /// Reads a request's body to its end: `413` if it is larger than `limit` bytes, `400` if it breaks off.
-pub async fn read_body(body: RequestBody, limit: usize) -> Result<Bytes, Status> {
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if is_too_large(&*error) => Err(too_large(limit)),
-        Err(error) => Err(Status::bad_request(format!("the request's body could not be read: {error}"))),
+pub async fn read_body(mut body: RequestBody, limit: usize) -> Result<Bytes, Status> {
+    let mut parts: Vec<Bytes> = Vec::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(error) if is_too_large(&*error) => return Err(too_large(limit)),
+            Err(error) => {
+                return Err(Status::bad_request(format!("the request's body could not be read: {error}")));
+            }
+        };
+        if let Ok(data) = frame.into_data() {
+            length += data.len();
+            if length > limit {
+                return Err(too_large(limit));
+            }
+            parts.push(data);
+        }
     }
+    // Most bodies come in one piece, which need not be copied.
+    if parts.len() == 1 {
+        return Ok(parts.swap_remove(0));
+    }
+    Ok(parts.concat().into())
 }
 
 /// The answer to a body of more than `limit` bytes.

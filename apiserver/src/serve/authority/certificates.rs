@@ -22,8 +22,8 @@ const BACKDATED: Duration = Duration::from_secs(5 * 60);
 pub(super) struct Leaf<'a> {
     /// The common name.
     pub(super) user: &'a str,
-    /// The organizations.
-    pub(super) groups: &'a [&'a str],
+    /// The organization. rcgen writes one of each attribute of a name, and no more.
+    pub(super) group: Option<&'a str>,
     /// DNS names and IP addresses of its holder.
     pub(super) names: &'a [String],
     /// What it is for.
@@ -36,8 +36,8 @@ impl Leaf<'_> {
     pub(super) fn params(&self, now: SystemTime, serial: u128) -> Result<CertificateParams, AuthorityError> {
         let mut params = CertificateParams::new(self.names)?;
         params.distinguished_name = rcgen::DistinguishedName::new();
-        for group in self.groups {
-            params.distinguished_name.push(DnType::OrganizationName, *group);
+        if let Some(group) = self.group {
+            params.distinguished_name.push(DnType::OrganizationName, group);
         }
         params.distinguished_name.push(DnType::CommonName, self.user);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
