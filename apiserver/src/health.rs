@@ -234,7 +234,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn checks_that_hang_fail() {
         let health = Health::new();
-        health.register("slow", &[Endpoint::Livez], || std::future::pending());
+        health.register("slow", &[Endpoint::Livez], std::future::pending);
         check(&health, "/livez", Some((500, "[+]ping ok\n[-]slow failed: reason withheld\nlivez check failed\n")))
             .await;
     }

@@ -1,3 +1,5 @@
+//! Metrics as a reader of them finds them.
+
 use store::Revision;
 
 use super::*;

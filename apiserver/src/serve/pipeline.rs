@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::status::{GroupResource, Reason, Status};
+use api::status::{Reason, Status};
 use bytes::Bytes;
 use futures::FutureExt;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderName};
@@ -264,12 +264,7 @@ fn refuse_impersonation(identity: &Identity, parts: &Parts) -> Result<(), Box<St
         name: user.to_owned(),
         ..Attributes::default()
     };
-    let mut status = forbidden(identity, &attributes, "");
-    if let Some(details) = &mut status.details {
-        debug_assert_eq!(details.kind, GroupResource::new("", "users").resource);
-        details.name = user.to_owned();
-    }
-    Err(Box::new(status))
+    Err(Box::new(forbidden(identity, &attributes, "")))
 }
 
 fn panicked(parts: &Parts) -> Response<ResponseBody> {

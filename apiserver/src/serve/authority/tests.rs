@@ -1,3 +1,5 @@
+//! The authority over the years, and with files that are missing or broken.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
