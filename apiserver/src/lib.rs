@@ -1,9 +1,9 @@
 //! Serves Kubernetes resources over HTTP from a store.
 
-pub mod discovery;
-pub mod engine;
 pub mod authn;
 pub mod authz;
+pub mod discovery;
+pub mod engine;
 pub mod entry;
 pub mod health;
 pub mod kind;
@@ -14,6 +14,7 @@ pub mod registry;
 pub mod request;
 pub mod reservation;
 pub mod resources;
+pub mod router;
 pub mod serve;
 pub mod server;
 pub mod strategy;

@@ -1,23 +1,33 @@
 //! Puts the parts together: options in, a server that runs until it is told to stop.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use api::status::{GenericResponse, Status};
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use http::request::Parts;
-use http::{Request, Response};
+use api::status::Status;
+use k8s_openapi::jiff::Timestamp;
+use store::{
+    Backend, Embedded, EmbeddedOptions, EtcdBackend, EtcdClientCertificate, EtcdOptions, EtcdTls, OpenError, Store,
+    StoreOptions,
+};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use crate::authn::{Authenticators, CertificateError, ClientCertificates, TokenFile, TokenFileError};
 use crate::authz::Chain;
+use crate::discovery::Addresses;
+use crate::engine::{Engine, Surroundings};
+use crate::entry::Objects;
 use crate::health::{Endpoint, Health};
 use crate::metrics::Metrics;
+use crate::registry::Registry;
+use crate::resources::service::Orphans;
+use crate::resources::{self, Config};
+use crate::router::Router;
 use crate::serve::{
-    Authority, AuthorityError, Handler, Limits, Listener, Pipeline, RequestBody, ResponseBody, TlsError, server_config,
-    server_url, serving_names, status_response, system_clock, system_random,
+    Authority, AuthorityError, Limits, Listener, Pipeline, TlsError, server_config, server_url, serving_names,
+    system_clock, system_random,
 };
 
 /// How an API server is to run.
@@ -93,6 +103,20 @@ pub enum RunError {
     /// The token file is no token file.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
+    /// A file that the options name cannot be read.
+    #[error("cannot read {path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The store does not open.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// What every cluster has cannot be made.
+    #[error("the cluster cannot be set up: {0}")]
+    Bootstrap(Status),
 }
 
 /// Runs an API server until `shutdown` resolves, and then until its requests are answered.
@@ -111,37 +135,100 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let kubeconfig = data_dir.join("admin.kubeconfig");
     authority.write_kubeconfig(&kubeconfig, &url)?;
 
+    let engine = Arc::new(open_engine(&data_dir, &options.store).await?);
     let (health, metrics) = (Health::new(), Metrics::new());
+    let (store, observed) = (engine.store().clone(), engine.store().clone());
+    metrics.observe_store(move || observed.stats());
+    let addresses = Addresses { client_cidr: "0.0.0.0/0".to_owned(), server_address: address.to_string() };
+    let router = Router::new(Arc::clone(&engine), addresses, limits.body_bytes);
     let authorizer = Arc::new(Chain::until_rbac(tokens.as_ref()));
     let authenticators = Authenticators::new(tokens);
     let pipeline =
-        Pipeline::new(Arc::new(NotFound), authenticators, authorizer, health.clone(), metrics, limits, (clock, random));
+        Pipeline::new(Arc::new(router), authenticators, authorizer, health.clone(), metrics, limits, (clock, random));
     let running = listener.start(tls, clients, Arc::new(pipeline));
-    let stopping = running.stopping().clone();
-    health.register("shutdown", &[Endpoint::Readyz], move || {
-        let result = if stopping.is_cancelled() { Err("process is shutting down".to_owned()) } else { Ok(()) };
-        async { result }
-    });
+    watch_over(&health, &store, running.stopping());
     if let Some(ready) = options.ready {
         // Whoever wanted to know may be gone.
         let _ = ready.send(Ready { address, url, kubeconfig });
     }
     shutdown.await;
     running.shutdown().await;
+    store.close().await;
     Ok(())
 }
 
-/// Serves no resource.
-struct NotFound;
+/// The time and the random bits of this machine.
+struct Machine;
 
-impl Handler for NotFound {
-    fn handle(self: Arc<Self>, request: Request<RequestBody>) -> BoxFuture<'static, Response<ResponseBody>> {
-        let response = GenericResponse { code: 404, verb: request.method().as_str(), ..GenericResponse::default() };
-        let response = status_response(&Status::generic_server_response(&response));
-        async move { response }.boxed()
+impl Surroundings for Machine {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
     }
 
-    fn is_long_running(&self, _: &Parts) -> bool {
-        false
+    fn random(&self) -> u64 {
+        rand::random()
     }
+}
+
+/// How long after the start claims of Services that nobody had then may be given back, on a store that several servers
+/// share: longer than a request of another server may take to write the Service that it claimed for.
+const CLAIMS_SETTLE: Duration = Duration::from_secs(120);
+
+/// Opens the store and makes what every cluster has.
+async fn open_engine(data_dir: &Path, choice: &StoreChoice) -> Result<Engine, RunError> {
+    let registry = Arc::new(Registry::new());
+    resources::register_all(&registry, Config { seed: rand::random(), ..Config::default() });
+    let backend: Arc<dyn Backend> = match choice {
+        StoreChoice::Embedded => Arc::new(Embedded::open(data_dir, EmbeddedOptions::default())?),
+        StoreChoice::Etcd(etcd) => Arc::new(EtcdBackend::new(etcd_options(etcd)?)?),
+    };
+    let store = Store::open(backend, Objects::new(Arc::clone(&registry)), StoreOptions::default()).await?;
+    let engine = Engine::new(store, registry, Arc::new(Machine));
+    engine.bootstrap().await.map_err(RunError::Bootstrap)?;
+    let alone = matches!(choice, StoreChoice::Embedded);
+    let orphans = if alone { Orphans::All } else { Orphans::SeenBefore(&[]) };
+    let report = engine.repair_claims(orphans).await.map_err(RunError::Bootstrap)?;
+    for conflict in &report.conflicts {
+        tracing::warn!(?conflict, "two Services have the same address or port: change one of them");
+    }
+    if !report.orphans.is_empty() {
+        let engine = engine.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(CLAIMS_SETTLE).await;
+            if let Err(error) = engine.repair_claims(Orphans::SeenBefore(&report.orphans)).await {
+                tracing::warn!(%error, "claims that no Service has could not be given back");
+            }
+        });
+    }
+    Ok(engine)
+}
+
+fn etcd_options(etcd: &Etcd) -> Result<EtcdOptions, RunError> {
+    let read = |path: &PathBuf| std::fs::read(path).map_err(|source| RunError::File { path: path.clone(), source });
+    let mut options = EtcdOptions::new(etcd.servers.clone());
+    if let Some(ca_file) = &etcd.ca_file {
+        let client = match (&etcd.cert_file, &etcd.key_file) {
+            (Some(certificate), Some(key)) => {
+                Some(EtcdClientCertificate { certificate: read(certificate)?, key: read(key)? })
+            }
+            _ => None,
+        };
+        options.tls = Some(EtcdTls { ca_certificates: read(ca_file)?, client });
+    }
+    Ok(options)
+}
+
+/// Registers the checks by which others see whether this server can serve.
+fn watch_over(health: &Health, store: &Store<Objects>, stopping: &CancellationToken) {
+    let stopping = stopping.clone();
+    health.register("shutdown", &[Endpoint::Readyz], move || {
+        let result = if stopping.is_cancelled() { Err("process is shutting down".to_owned()) } else { Ok(()) };
+        async { result }
+    });
+    let store = store.clone();
+    // By the name that upstream's operators look for, whatever the store is.
+    health.register("etcd", &[Endpoint::Healthz, Endpoint::Livez, Endpoint::Readyz], move || {
+        let store = store.clone();
+        async move { store.check().await.map_err(|error| error.to_string()) }
+    });
 }

@@ -182,6 +182,11 @@ impl<C: Codec> Store<C> {
         Mirror::watch(&self.inner.mirror, options)
     }
 
+    /// Whether the backend answers.
+    pub async fn check(&self) -> Result<(), ReadError> {
+        self.inner.backend.current().await.map(drop)
+    }
+
     /// Figures for metrics.
     #[must_use]
     pub fn stats(&self) -> StoreStats {

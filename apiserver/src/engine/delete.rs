@@ -22,7 +22,7 @@ const FOREGROUND: &str = "foregroundDeletion";
 const MAX_ATTEMPTS: usize = 5;
 
 /// What became of a deletion.
-enum Deleted {
+pub(crate) enum Deleted {
     /// The object is gone; this is what it was.
     Gone(Box<dyn Object>, Bytes),
     /// The object stays for now, marked.
@@ -88,7 +88,7 @@ fn details(call: &Call<'_>, meta: &ObjectMeta) -> StatusDetails {
     }
 }
 
-async fn delete_one(call: &Call<'_>, name: &str, options: &DeleteOptions) -> Result<Deleted, Status> {
+pub(crate) async fn delete_one(call: &Call<'_>, name: &str, options: &DeleteOptions) -> Result<Deleted, Status> {
     lifecycle::admit_delete(call, name)?;
     let key = call.key(name)?;
     for _ in 0..MAX_ATTEMPTS {
@@ -103,7 +103,7 @@ async fn delete_one(call: &Call<'_>, name: &str, options: &DeleteOptions) -> Res
     Err(Status::conflict(&call.group_resource(), name, metadata::MODIFIED))
 }
 
-fn check_preconditions(call: &Call<'_>, options: &DeleteOptions, current: &Current) -> Result<(), Status> {
+pub(crate) fn check_preconditions(call: &Call<'_>, options: &DeleteOptions, current: &Current) -> Result<(), Status> {
     let meta = current.object.meta();
     let name = meta.name.as_deref().unwrap_or_default();
     // Upstream names the kind here where it names the resource elsewhere.

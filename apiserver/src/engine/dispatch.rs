@@ -1,13 +1,21 @@
 //! From a verb and a target to what answers it.
 
 use api::status::{GenericResponse, Status};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use super::body::Body;
-use super::{Answer, Call, create, delete, list, patch, read, scale, update, watch};
+use super::{Answer, Call, create, delete, list, patch, pods, read, scale, update, watch};
 use crate::request::{ListOptions, Verb};
 
 /// Answers a request for a resource that is served.
-pub async fn dispatch(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
+///
+/// Boxed, because the compiler does not see through all that is awaited below that it may be sent between threads.
+pub fn dispatch<'a>(call: &'a Call<'a>, body: &'a Body) -> BoxFuture<'a, Result<Answer, Status>> {
+    choose(call, body).boxed()
+}
+
+async fn choose(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
     let kind = call.kind();
     let subresource = call.target.subresource.as_str();
     if !call.names().namespaced && !call.target.namespace.is_empty() && call.target.resource != "namespaces" {
@@ -32,7 +40,13 @@ pub async fn dispatch(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
             verb => Err(not_allowed(call, verb)),
         };
     }
-    Err(not_served(call))
+    let stated = crate::discovery::subresource(kind, subresource);
+    match (call.names().group.as_ref(), call.names().plural.as_ref(), subresource) {
+        ("", "pods", "binding") if call.target.verb == Verb::Create => pods::bind(call, body).await,
+        ("", "pods", "eviction") if call.target.verb == Verb::Create => pods::evict(call, body).await,
+        _ if stated.is_some() => Err(not_allowed(call, call.target.verb)),
+        _ => Err(not_served(call)),
+    }
 }
 
 async fn on_object(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {

@@ -6,6 +6,7 @@
 
 mod answer;
 mod body;
+mod bootstrap;
 mod call;
 mod create;
 mod delete;
@@ -14,6 +15,7 @@ mod lifecycle;
 mod list;
 mod metadata;
 mod patch;
+mod pods;
 mod read;
 mod scale;
 mod selection;
@@ -24,7 +26,6 @@ use std::sync::Arc;
 
 use api::status::Status;
 use k8s_openapi::jiff::Timestamp;
-use parking_lot::Mutex;
 use store::{ReadError, Store, WatchError, WriteError};
 
 use crate::entry::Objects;
@@ -44,23 +45,28 @@ pub trait Surroundings: Send + Sync + 'static {
     fn random(&self) -> u64;
 }
 
-/// Answers requests for resources.
+/// Answers requests for resources. Cloning gives another handle to the same engine.
+#[derive(Clone)]
 pub struct Engine {
     pub(crate) store: Store<Objects>,
     /// What is served.
     pub registry: Arc<Registry>,
     pub(crate) ledger: Ledger,
-    surroundings: Box<dyn Surroundings>,
-    /// Serialises the creation of names, so that a seeded generator gives the same names again.
-    names: Mutex<()>,
+    surroundings: Arc<dyn Surroundings>,
 }
 
 impl Engine {
     /// An engine over `store`, whose codec shares `registry`.
     #[must_use]
-    pub fn new(store: Store<Objects>, registry: Arc<Registry>, surroundings: Box<dyn Surroundings>) -> Self {
+    pub fn new(store: Store<Objects>, registry: Arc<Registry>, surroundings: Arc<dyn Surroundings>) -> Self {
         let ledger = Ledger::new(store.clone());
-        Engine { store, registry, ledger, surroundings, names: Mutex::new(()) }
+        Engine { store, registry, ledger, surroundings }
+    }
+
+    /// What it keeps objects in.
+    #[must_use]
+    pub fn store(&self) -> &Store<Objects> {
+        &self.store
     }
 
     /// The time, to the second as objects state it.
@@ -75,13 +81,11 @@ impl Engine {
 
     /// A random identity for a new object.
     pub(crate) fn new_uid(&self) -> String {
-        let _in_order = self.names.lock();
         api::names::uid(&mut || self.surroundings.random())
     }
 
     /// A name that begins with `base`.
     pub(crate) fn new_name(&self, base: &str) -> String {
-        let _in_order = self.names.lock();
         api::names::generate_name(base, &mut || self.surroundings.random())
     }
 }

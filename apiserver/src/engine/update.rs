@@ -142,10 +142,9 @@ async fn step(
     let kind = call.kind();
     let old = Current::new(call, stored)?;
     let mut new = change.apply(call, Some(&old))?;
-    let unconditional = match check_version(call, &mut *new, &old) {
-        Ok(unconditional) => unconditional,
-        Err(status) => return retry_unless_latest(call, key, &old, status).await,
-    };
+    if let Err(status) = check_version(call, &mut *new, &old) {
+        return retry_unless_latest(call, key, &old, status).await;
+    }
     if !change.is_defaulted() {
         kind.default(&mut *new);
     }
@@ -167,13 +166,9 @@ async fn step(
         }
         Err(status) => Err(status),
     };
-    let conflicted = matches!(&outcome, Ok(None));
     match &outcome {
         Ok(None) => reservation.roll_back().await,
         settled => create::settle(reservation, settled.as_ref().err()).await,
-    }
-    if conflicted && !unconditional {
-        return Err(Status::conflict(&call.group_resource(), &call.target.name, metadata::MODIFIED));
     }
     outcome
 }
@@ -202,7 +197,8 @@ fn prepare(call: &Call<'_>, kind: &dyn Kind, subresource: Option<&str>, new: &mu
         }
         Some(subresource) => {
             kind.prepare_subresource(subresource, new, old, call.context());
-            if subresource != "status"
+            // Neither a status nor what the server itself does asks for anything.
+            if !matches!(subresource, "status" | "binding" | "eviction")
                 && let Some(generation) = kind.next_generation(new, Some(old))
             {
                 new.meta_mut().generation = Some(generation);
@@ -211,8 +207,8 @@ fn prepare(call: &Call<'_>, kind: &dyn Kind, subresource: Option<&str>, new: &mu
     }
 }
 
-/// Checks the version and the identity that the client states. `true` says that it stated no version.
-fn check_version(call: &Call<'_>, new: &mut dyn Object, old: &Current) -> Result<bool, Status> {
+/// Checks the version and the identity that the client states, and states the version if it did not.
+fn check_version(call: &Call<'_>, new: &mut dyn Object, old: &Current) -> Result<(), Status> {
     let name = &call.target.name;
     let conflict = |why: Cow<'_, str>| Status::conflict(&call.group_resource(), name, why);
     let meta = new.meta_mut();
@@ -227,7 +223,7 @@ fn check_version(call: &Call<'_>, new: &mut dyn Object, old: &Current) -> Result
             return Err(metadata::version_required(call, name));
         }
         meta.resource_version = Some(old.revision.to_string());
-        return Ok(true);
+        return Ok(());
     };
     let Ok(version) = stated.parse::<u64>() else {
         let quoted = api::field::go_quote(stated);
@@ -238,7 +234,7 @@ fn check_version(call: &Call<'_>, new: &mut dyn Object, old: &Current) -> Result
     if Revision(version) != old.revision {
         return Err(conflict(metadata::MODIFIED.into()));
     }
-    Ok(false)
+    Ok(())
 }
 
 /// Writes `new` if it differs from what is stored. `None` says that what is stored has changed.

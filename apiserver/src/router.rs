@@ -1,0 +1,207 @@
+//! From an authenticated and authorized HTTP request to its answer.
+//!
+//! Requests for resources go to the [`engine`](crate::engine); what else a server has (discovery, OpenAPI, version) is
+//! answered here. A request that writes runs in a task of its own: a client that goes away does not leave its write half
+//! done.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, VARY, WARNING};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+
+use crate::discovery::{self, Addresses};
+use crate::engine::{Answer, Body, Call, Engine, Payload, dispatch};
+use crate::metrics::RequestLabels;
+use crate::openapi::OpenApi;
+use crate::registry::Resource;
+use crate::request::{Query, Target, Verb};
+use crate::serve::{BoxError, Handler, RequestBody, ResponseBody, full_body, read_body, text_response};
+
+/// Answers smaller than this are not compressed: it would take longer than it saves (upstream's limit).
+const GZIP_FROM: usize = 128 * 1024;
+
+/// The handler of an API server.
+pub struct Router {
+    engine: Arc<Engine>,
+    openapi: OpenApi,
+    addresses: Addresses,
+    body_bytes: usize,
+}
+
+impl Router {
+    /// Serves the resources of `engine`. `addresses` is where clients are told to find the server, and `body_bytes` the
+    /// most that the body of a request may have.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>, addresses: Addresses, body_bytes: usize) -> Self {
+        Router { engine, openapi: OpenApi::new(None), addresses, body_bytes }
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<RequestBody>) -> Response<ResponseBody> {
+        let (parts, body) = request.into_parts();
+        let query = Query::parse(parts.uri.query().unwrap_or_default());
+        let Some(target) = target(&parts, &query) else { return self.document(parts, query).await };
+        let resources = self.engine.registry.resources();
+        let Some(resource) = resources.find(&target.group, &target.version, &target.resource).cloned() else {
+            return not_found();
+        };
+        let body = match read_body(body, self.body_bytes).boxed().await {
+            Ok(bytes) => Body::new(&parts.headers, bytes),
+            Err(status) => return respond(Answer::status(&parts.headers, &status), Vec::new(), &parts.headers),
+        };
+        let read_only = target.verb.is_read_only();
+        let work = work(Arc::clone(&self.engine), target, resource, query, parts, body);
+        if read_only {
+            return work.await;
+        }
+        match tokio::spawn(work).await {
+            Ok(response) => response,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
+    /// What is no resource: discovery and OpenAPI.
+    async fn document(self: Arc<Self>, parts: Parts, query: Query) -> Response<ResponseBody> {
+        if parts.method != Method::GET && parts.method != Method::HEAD {
+            return not_found();
+        }
+        // A document of OpenAPI may take a tenth of a second to compute, which others need not wait for.
+        let found = tokio::task::spawn_blocking(move || {
+            let (resources, path) = (self.engine.registry.resources(), parts.uri.path());
+            discovery::respond(&resources, &self.addresses, path, &parts.headers)
+                .or_else(|| self.openapi.respond(&resources, path, &query, &parts.headers, self.engine.now()))
+        });
+        match found.await {
+            Ok(found) => found.map_or_else(not_found, |response| response.map(full_body)),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+}
+
+/// Has the engine answer.
+fn work(
+    engine: Arc<Engine>,
+    target: Target,
+    resource: Resource,
+    query: Query,
+    parts: Parts,
+    body: Body,
+) -> BoxFuture<'static, Response<ResponseBody>> {
+    async move {
+        let call = Call::new(&engine, &target, &resource, &query, &parts.headers);
+        let answer = dispatch(&call, &body).await;
+        let answer = answer.unwrap_or_else(|status| Answer::status(&parts.headers, &status));
+        let mut response = respond(answer, call.take_warnings(), &parts.headers);
+        response.extensions_mut().insert(RequestLabels::of_target(&target));
+        response
+    }
+    .boxed()
+}
+
+/// The target of a request for a resource.
+fn target(parts: &Parts, query: &Query) -> Option<Target> {
+    Target::parse(&parts.method, parts.uri.path(), query.flag("watch").unwrap_or(false))
+}
+
+/// What upstream answers on paths that it does not know.
+fn not_found() -> Response<ResponseBody> {
+    text_response(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+impl Handler for Router {
+    fn handle(self: Arc<Self>, request: Request<RequestBody>) -> BoxFuture<'static, Response<ResponseBody>> {
+        self.answer(request).boxed()
+    }
+
+    fn is_long_running(&self, parts: &Parts) -> bool {
+        let query = Query::parse(parts.uri.query().unwrap_or_default());
+        target(parts, &query).is_some_and(|target| target.verb == Verb::Watch)
+    }
+}
+
+/// An answer as HTTP.
+fn respond(answer: Answer, warnings: Vec<String>, wishes: &HeaderMap) -> Response<ResponseBody> {
+    let Answer { code, content_type, payload } = answer;
+    let zip = wants_gzip(wishes);
+    let (body, length, zipped) = match payload {
+        Payload::Stream(frames) => (streamed(frames.boxed()), None, false),
+        Payload::Whole(bytes) => whole(vec![bytes], zip),
+        Payload::Pieces(pieces) => whole(pieces, zip),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    let headers = response.headers_mut();
+    if let Ok(content_type) = HeaderValue::from_str(&content_type) {
+        headers.insert(CONTENT_TYPE, content_type);
+    }
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    if zipped {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    for warning in warnings {
+        if let Ok(value) = HeaderValue::from_str(&warning_text(&warning)) {
+            headers.append(WARNING, value);
+        }
+    }
+    response
+}
+
+/// A warning as the header has it (RFC 7234): `299 - "text"`.
+fn warning_text(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 10);
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            character if character.is_control() => quoted.push(' '),
+            character => quoted.push(character),
+        }
+    }
+    format!("299 - \"{quoted}\"")
+}
+
+fn wants_gzip(wishes: &HeaderMap) -> bool {
+    let accepted = wishes.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        parts.next() == Some("gzip") && parts.all(|part| part != "q=0")
+    })
+}
+
+fn whole(pieces: Vec<Bytes>, zip: bool) -> (ResponseBody, Option<usize>, bool) {
+    let length = pieces.iter().map(Bytes::len).sum();
+    if zip
+        && length >= GZIP_FROM
+        && let Ok(zipped) = gzip(&pieces)
+    {
+        let length = zipped.len();
+        return (full_body(Bytes::from(zipped)), Some(length), true);
+    }
+    if let [piece] = pieces.as_slice() {
+        return (full_body(piece.clone()), Some(length), false);
+    }
+    (streamed(stream::iter(pieces)), Some(length), false)
+}
+
+fn gzip(pieces: &[Bytes]) -> std::io::Result<Vec<u8>> {
+    // The fastest level, as upstream: the network is not that slow.
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    for piece in pieces {
+        encoder.write_all(piece)?;
+    }
+    encoder.finish()
+}
+
+fn streamed(frames: impl stream::Stream<Item = Bytes> + Send + 'static) -> ResponseBody {
+    StreamBody::new(frames.map(|bytes| Ok::<_, BoxError>(Frame::data(bytes)))).boxed_unsync()
+}
