@@ -22,7 +22,7 @@ mod encode;
 mod generated;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod timestamp;
 mod type_meta;
 mod watch;

@@ -407,8 +407,13 @@ fn shaped(message: &Message, choices: &mut Choices<'_>, depth: usize) -> Option<
     })
 }
 
+/// How many kinds the table has.
+pub(crate) fn kinds() -> usize {
+    KINDS.len()
+}
+
 /// An object of the kind at this place in the table (modulo its length), and its body.
-fn arbitrary(place: usize, bytes: &[u8]) -> (Value, Vec<u8>) {
+pub(crate) fn arbitrary(place: usize, bytes: &[u8]) -> (Value, Vec<u8>) {
     let kind = &KINDS[place % KINDS.len()];
     let mut made = object(message(kind.message), &mut Choices { bytes, fields: 2000 }, 1);
     made.insert("apiVersion".to_owned(), Value::from(kind.api_version));

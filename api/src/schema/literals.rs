@@ -2,38 +2,15 @@
 
 use std::fmt::Write as _;
 
-/// What upstream says of text that is no quantity.
-pub(super) const QUANTITY_FORMAT: &str =
-    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
-
-/// What upstream says of a quantity with an unknown suffix.
-const QUANTITY_SUFFIX: &str = "unable to parse quantity's suffix";
+use crate::quantity::Quantity;
 
 const TIME_LAYOUT: &str = "2006-01-02T15:04:05Z07:00";
 const MICRO_TIME_LAYOUT: &str = "2006-01-02T15:04:05.000000Z07:00";
 
-/// The quantity as it is written. Its canonical form is not sought here.
+/// The quantity as it is written, without space around it. Its canonical form is [`super::normalize`]'s business.
 pub(super) fn quantity(text: &str) -> Result<String, String> {
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let after_whole = unsigned.trim_start_matches(|c: char| c.is_ascii_digit());
-    let fraction = after_whole.strip_prefix('.').unwrap_or(after_whole);
-    let suffix = if after_whole.starts_with('.') {
-        fraction.trim_start_matches(|c: char| c.is_ascii_digit())
-    } else {
-        after_whole
-    };
-    let digits = unsigned.len() - suffix.len() - usize::from(after_whole.starts_with('.'));
-    let letters = suffix.trim_start_matches(|c| "eEinumkKMGTP".contains(c));
-    let exponent = letters.strip_prefix(['+', '-']).unwrap_or(letters);
-    if digits == 0 || !exponent.bytes().all(|digit| digit.is_ascii_digit()) {
-        return Err(QUANTITY_FORMAT.to_owned());
-    }
-    let known = matches!(
-        suffix,
-        "" | "n" | "u" | "m" | "k" | "M" | "G" | "T" | "P" | "E" | "Ki" | "Mi" | "Gi" | "Ti" | "Pi" | "Ei"
-    );
-    let scientific = suffix.strip_prefix(['e', 'E']).is_some_and(|exponent| exponent.parse::<i32>().is_ok());
-    if known || scientific { Ok(text.to_owned()) } else { Err(QUANTITY_SUFFIX.to_owned()) }
+    let text = text.trim();
+    Quantity::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// A time to the second, in UTC.

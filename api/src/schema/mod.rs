@@ -1,8 +1,8 @@
 //! What the built-in API types look like: their fields, and how lists and maps in them merge.
 //!
-//! One table serves strategic merge patch, server-side apply and strict decoding, so that they cannot disagree. It is
-//! generated (`cargo xtask codegen`) from the published v1.37 API, sits in read-only memory without a single pointer to
-//! relocate, and is looked up by binary search: nothing is parsed or allocated at start.
+//! One table serves strategic merge patch, server-side apply, strict decoding and normalizing, so that they cannot
+//! disagree. It is generated (`cargo xtask codegen`) from the published v1.37 API, sits in read-only memory without a
+//! single pointer to relocate, and is looked up by binary search: nothing is parsed or allocated at start.
 
 use std::fmt;
 
@@ -10,10 +10,12 @@ use std::fmt;
 mod generated;
 mod go_json;
 mod literals;
+mod normal;
 mod strict;
 #[cfg(test)]
 mod tests;
 
+pub use normal::normalize;
 pub use strict::{DecodeError, MAX_STRICT_ERRORS, StrictError, decode, decode_untyped, decode_value};
 
 /// The published schema of the built-in API.
@@ -123,10 +125,13 @@ pub struct Field {
     name: Text,
     shape: u16,
     rules: u8,
-    required: bool,
+    flags: u8,
 }
 
 impl Field {
+    const REQUIRED: u8 = 1;
+    const OMITS_EMPTY: u8 = 2;
+
     /// The JSON name.
     pub fn name(&self) -> &'static str {
         self.name.get()
@@ -139,7 +144,14 @@ impl Field {
 
     /// Whether the published API requires the field to be present.
     pub fn required(&self) -> bool {
-        self.required
+        self.flags & Self::REQUIRED != 0
+    }
+
+    /// Whether Go leaves the field out of JSON when it is `false`, `0`, `""` or an empty list or map: its Go type is not
+    /// a pointer, and it is `omitempty`. Where only a version that is not stable has the type, this is known of lists and
+    /// maps alone, and not of scalars.
+    pub fn omits_empty(&self) -> bool {
+        self.flags & Self::OMITS_EMPTY != 0
     }
 
     /// How the field's list or map merges; [`Rules::NONE`] where the API says nothing.
@@ -147,8 +159,8 @@ impl Field {
         generated::RULES.get(usize::from(self.rules)).unwrap_or(&Rules::NONE)
     }
 
-    const fn new(name: u32, shape: u16, rules: u8, required: bool) -> Self {
-        Self { name: Text(name), shape, rules, required }
+    const fn new(name: u32, shape: u16, rules: u8, flags: u8) -> Self {
+        Self { name: Text(name), shape, rules, flags }
     }
 }
 

@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 use super::literals::{self, quote};
 use super::{Element, Shape, Type, go_json};
 use crate::patch::{MAX_DEPTH, deeper_than};
+use crate::quantity::ParseError;
 
 /// How many strict errors of a document are kept; upstream keeps as many.
 pub const MAX_STRICT_ERRORS: usize = 100;
@@ -177,7 +178,7 @@ impl Run {
         match shape {
             Shape::IntOrString => self.refuse(|run| run.type_message(found, "int32")),
             Shape::Time | Shape::MicroTime => self.refuse(|run| run.type_message(found, "string")),
-            Shape::Quantity => self.refuse(|_| literals::QUANTITY_FORMAT.to_owned()),
+            Shape::Quantity => self.refuse(|_| ParseError::Format.to_string()),
             _ if self.mismatch.is_none() => self.mismatch = Some(self.type_message(found, &shape.go_type())),
             _ => {}
         }

@@ -321,6 +321,12 @@ fn says_what_go_says_of_wrong_types() {
         (
             "",
             "Pod",
+            r#"{"spec": {"containers": [{"resources": {"limits": {"cpu": "Pi"}}}]}}"#,
+            "unable to parse numeric part of quantity",
+        ),
+        (
+            "",
+            "Pod",
             r#"{"spec": {"containers": [{"resources": {"limits": "x"}}]}}"#,
             "json: cannot unmarshal string into Go struct field ResourceRequirements.spec.containers.resources.limits of type v1.ResourceList",
         ),

@@ -5,6 +5,8 @@ use std::process::Command;
 
 #[cfg(feature = "codegen")]
 mod descriptions;
+#[cfg(feature = "codegen")]
+mod omissions;
 mod protobuf;
 #[cfg(feature = "codegen")]
 mod roots;

@@ -44,15 +44,16 @@ pub(super) fn generate(facts: &Path, root: &Path) -> Result<(), String> {
 }
 
 #[derive(Clone, Debug)]
-struct Field {
+pub(super) struct Field {
     number: u64,
     proto_name: String,
-    json_name: String,
+    pub(super) json_name: String,
     label: Label,
     /// A scalar's protobuf name, or a message's full name.
-    kind: String,
-    inline: bool,
-    drop_zero: bool,
+    pub(super) kind: String,
+    pub(super) inline: bool,
+    pub(super) drop_zero: bool,
+    pub(super) keep_empty: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,16 +63,16 @@ enum Label {
     Map,
 }
 
-type Messages = BTreeMap<String, Vec<Field>>;
+pub(super) type Messages = BTreeMap<String, Vec<Field>>;
 /// (API version, kind) to the message's full name.
-type Kinds = BTreeMap<(String, String), String>;
+pub(super) type Kinds = BTreeMap<(String, String), String>;
 
 fn read_json(path: &Path) -> Result<serde_json::Value, String> {
     let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn published_messages(path: &Path) -> Result<Messages, String> {
+pub(super) fn published_messages(path: &Path) -> Result<Messages, String> {
     type Raw = BTreeMap<String, Vec<(u64, String, String, String)>>;
     let raw: Raw = serde_json::from_value(read_json(path)?).map_err(|error| format!("{}: {error}", path.display()))?;
     let names: BTreeSet<&str> =
@@ -127,6 +128,7 @@ fn field(
         kind,
         inline: false,
         drop_zero: false,
+        keep_empty: false,
     })
 }
 
@@ -186,7 +188,7 @@ fn published_kinds(path: &Path, messages: &Messages) -> Result<Kinds, String> {
 }
 
 /// Marks the fields as `protobuf-json.txt` says; returns the messages that are arrays in JSON.
-fn apply_json_facts(messages: &mut Messages, kinds: &mut Kinds) -> Result<BTreeSet<String>, String> {
+pub(super) fn apply_json_facts(messages: &mut Messages, kinds: &mut Kinds) -> Result<BTreeSet<String>, String> {
     let mut lists = BTreeSet::new();
     for line in JSON_FACTS.lines().filter(|line| !line.starts_with('#')) {
         let mut mark = |message: &str, name: &str, change: &dyn Fn(&mut Field)| {
@@ -205,6 +207,7 @@ fn apply_json_facts(messages: &mut Messages, kinds: &mut Kinds) -> Result<BTreeS
             ["inline", message, name] => mark(message, name, &|field| field.inline = true)?,
             ["json", message, name, json] => mark(message, name, &|field| field.json_name = json.to_owned())?,
             ["dropzero", message, name] => mark(message, name, &|field| field.drop_zero = true)?,
+            ["keepempty", message, name] => mark(message, name, &|field| field.keep_empty = true)?,
             _ => return Err(format!("protobuf-json.txt: not understood: {line}")),
         }
     }

@@ -1,8 +1,9 @@
 //! Writes `api/src/schema/generated.rs`: every built-in type, its fields and how lists in them merge.
 //!
 //! Shapes and required flags come from the schemas of `k8s-openapi`; list types, merge keys and patch strategies, which
-//! those lack, from `list-and-merge.json`; kinds from `gvk.json`. A fact about a type or field that the schemas do not
-//! have is an error, so that a new API version cannot silently lose a merge key.
+//! those lack, from `list-and-merge.json`; kinds from `gvk.json`; what Go leaves out of JSON from `omissions.rs`. A fact
+//! about a type or field that the schemas do not have is an error, so that a new API version cannot silently lose a
+//! merge key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -10,6 +11,9 @@ use std::path::Path;
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
+
+use super::omissions::Omissions;
+use super::protobuf;
 
 const OUTPUT: &str = "api/src/schema/generated.rs";
 const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
@@ -34,6 +38,7 @@ const SPECIAL: [(&str, &str); 10] = [
 pub(super) fn generate(facts: &Path, repository: &Path) -> Result<(), String> {
     let kinds = read(&facts.join("gvk.json"))?;
     let merges = read(&facts.join("list-and-merge.json"))?;
+    let omissions = Omissions::read(facts)?;
     let mut definitions = definitions();
     add_lists(&mut definitions, &kinds);
     super::descriptions::generate(&definitions, |name| special(name) == Some("Any"), repository)?;
@@ -41,7 +46,7 @@ pub(super) fn generate(facts: &Path, repository: &Path) -> Result<(), String> {
     let mut tables = Tables::new(&definitions);
     for (name, schema) in &definitions {
         if special(name).is_none() {
-            tables.add_type(name, schema, merges.get(name))?;
+            tables.add_type(name, schema, merges.get(name), &omissions)?;
         }
     }
     tables.add_kinds(&kinds)?;
@@ -123,11 +128,18 @@ impl Tables {
         }
     }
 
-    fn add_type(&mut self, name: &str, schema: &Value, merges: Option<&Value>) -> Result<(), String> {
+    fn add_type(
+        &mut self,
+        name: &str,
+        schema: &Value,
+        merges: Option<&Value>,
+        omissions: &Omissions,
+    ) -> Result<(), String> {
         let empty = Map::new();
         let properties = schema["properties"].as_object().unwrap_or(&empty);
         let required: BTreeSet<&str> =
             schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let omissions = omissions.of(name);
         let first = self.fields.len();
         // Byte order, whatever order the schema lists them in: lookups are binary searches.
         let sorted: BTreeMap<&str, &Value> =
@@ -136,8 +148,14 @@ impl Tables {
             let shape = self.shape(property).map_err(|error| format!("{name}.{field}: {error}"))?;
             let rules = self.rules(merges.and_then(|merges| merges.get(*field)));
             let span = self.intern(field);
-            let required = required.contains(field);
-            self.fields.push(format!("Field::new({span}, {shape}, {rules}, {required}), // {field}"));
+            let flags = flags(&self.shapes[shape], required.contains(field), omissions.get(field).copied());
+            self.fields.push(format!("Field::new({span}, {shape}, {rules}, {flags}), // {field}"));
+        }
+        let stray = omissions
+            .values()
+            .find(|known| (known.drop_zero || known.keep_empty) && !properties.contains_key(&known.json_name));
+        if let Some(known) = stray {
+            return Err(format!("protobuf-json.txt describes {name}.{}, which the schema lacks", known.json_name));
         }
         for field in merges.and_then(Value::as_object).into_iter().flat_map(Map::keys) {
             if !field.is_empty() && !properties.contains_key(field) {
@@ -256,6 +274,16 @@ impl Tables {
         table(&mut out, "KINDS", "Kind", &self.kinds);
         out
     }
+}
+
+/// The bits of a `Field`: whether it is required, and whether Go leaves it out when it is empty.
+fn flags(shape: &str, required: bool, known: Option<&protobuf::Field>) -> u8 {
+    let omits_empty = if shape.starts_with("Row::Array") || shape.starts_with("Row::Map") {
+        !required && !known.is_some_and(|known| known.keep_empty)
+    } else {
+        known.is_some_and(|known| known.drop_zero)
+    };
+    u8::from(required) | u8::from(omits_empty) << 1
 }
 
 fn position(rows: &mut Vec<String>, row: String) -> usize {
