@@ -126,7 +126,9 @@ fn finish(
             }
         }
     }
-    prune_empty(&mut value, schema_of(names));
+    if let Some(of) = schema_of(names) {
+        schema::normalize(&mut value, of);
+    }
     call.kind().decode(value).map_err(|error| cannot_be_handled(names, &names.kind, &error))
 }
 
@@ -203,29 +205,5 @@ fn summary(body: &[u8]) -> String {
     }
 }
 
-/// Drops lists and maps that are empty: Go does not tell them from absent ones, and does not store them.
-fn prune_empty(value: &mut Value, of: Option<&'static Type>) {
-    let (Some(of), Value::Object(object)) = (of, value) else { return };
-    object.retain(|name, value| {
-        let Some(field) = of.field(name) else { return true };
-        prune_shape(value, field.shape());
-        match field.shape() {
-            schema::Shape::Array(_) => value.as_array().is_none_or(|list| !list.is_empty() || field.required()),
-            schema::Shape::Map(_) => value.as_object().is_none_or(|map| !map.is_empty() || field.required()),
-            _ => true,
-        }
-    });
-}
-
-fn prune_shape(value: &mut Value, shape: schema::Shape) {
-    match (shape, value) {
-        (schema::Shape::Object(of), value) => prune_empty(value, Some(of)),
-        (schema::Shape::Array(element), Value::Array(list)) => {
-            list.iter_mut().for_each(|value| prune_shape(value, element.shape()));
-        }
-        (schema::Shape::Map(element), Value::Object(map)) => {
-            map.values_mut().for_each(|value| prune_shape(value, element.shape()));
-        }
-        _ => {}
-    }
-}
+#[cfg(test)]
+mod tests;
