@@ -124,8 +124,6 @@ fn check(text: &str, of: &'static Type, expected: Value, faults: &[&str]) {
 fn reads_documents() {
     let deployment = of("apps", "v1", "Deployment");
     let pod = of("", "v1", "Pod");
-    let secret = of("", "v1", "Secret");
-    let lease = of("coordination.k8s.io", "v1", "Lease");
     check(r#"{"spec": {"replicas": 3}}"#, deployment, json!({"spec": {"replicas": 3}}), &[]);
     check(
         r#"{"spec": {"foo": {"a": 1, "a": 2}, "replicas": 3}}"#,
@@ -165,6 +163,13 @@ fn reads_documents() {
         json!({"spec": {"hostname": "a", "subdomain": "b", "nodeSelector": {"a": "1", "b": "2"}, "containers": []}}),
         &[r#"duplicate field "spec""#],
     );
+}
+
+#[test]
+fn reads_values_as_they_are_stored() {
+    let pod = of("", "v1", "Pod");
+    let secret = of("", "v1", "Secret");
+    let lease = of("coordination.k8s.io", "v1", "Lease");
     // Null is absent, or zero where something must stand.
     check(
         r#"{"spec": null, "metadata": {"labels": {"a": null}, "finalizers": ["a", null]}}"#,
@@ -231,7 +236,7 @@ fn reads_patched_documents() {
 }
 
 #[test]
-fn says_what_go_says_of_wrong_types() {
+fn says_what_go_says_of_wrong_scalars() {
     let quantity = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
     for (group, kind, text, message) in [
         (
@@ -283,6 +288,16 @@ fn says_what_go_says_of_wrong_types() {
             r#"{"spec": {"containers": {}}}"#,
             "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container",
         ),
+    ] {
+        let error = decode(text.as_bytes(), of(group, "v1", kind)).expect_err(text);
+        assert_eq!(error, DecodeError::Type(message.to_owned()), "{text}");
+    }
+}
+
+#[test]
+fn says_what_go_says_of_wrong_texts() {
+    let quantity = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+    for (group, kind, text, message) in [
         (
             "",
             "Pod",
@@ -330,6 +345,16 @@ fn says_what_go_says_of_wrong_types() {
             r#"{"spec": {"containers": [{"resources": {"limits": "x"}}]}}"#,
             "json: cannot unmarshal string into Go struct field ResourceRequirements.spec.containers.resources.limits of type v1.ResourceList",
         ),
+    ] {
+        let error = decode(text.as_bytes(), of(group, "v1", kind)).expect_err(text);
+        assert_eq!(error, DecodeError::Type(message.to_owned()), "{text}");
+    }
+}
+
+#[test]
+fn says_what_go_says_of_wrong_quantities() {
+    let quantity = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+    for (group, kind, text, message) in [
         (
             "",
             "Pod",

@@ -5,13 +5,21 @@
 
 use schemars::SchemaGenerator;
 
+macro_rules! add {
+    ($generator:ident: $($root:path,)*) => { $($generator.subschema_for::<$root>();)* };
+}
+
 /// Adds every root, and with it everything that it refers to, to the generator's definitions.
 pub(super) fn add_all(generator: &mut SchemaGenerator) {
-    macro_rules! add {
-        ($($root:path,)*) => { $(generator.subschema_for::<$root>();)* };
-    }
-    use k8s_openapi::{api, apiextensions_apiserver, apimachinery, kube_aggregator};
-    add! {
+    add_first_groups(generator);
+    add_last_groups(generator);
+    add_machinery(generator);
+}
+
+/// The groups from `admissionregistration` to `flowcontrol`.
+fn add_first_groups(generator: &mut SchemaGenerator) {
+    use k8s_openapi::api;
+    add! { generator:
         api::admissionregistration::v1::MutatingAdmissionPolicy,
         api::admissionregistration::v1::MutatingAdmissionPolicyBinding,
         api::admissionregistration::v1::MutatingWebhookConfiguration,
@@ -71,6 +79,13 @@ pub(super) fn add_all(generator: &mut SchemaGenerator) {
         api::flowcontrol::v1::PriorityLevelConfiguration,
         api::lifecycle::v1alpha1::Eviction,
         api::lifecycle::v1alpha1::EvictionRequest,
+    }
+}
+
+/// The groups from `networking` to `storagemigration`.
+fn add_last_groups(generator: &mut SchemaGenerator) {
+    use k8s_openapi::api;
+    add! { generator:
         api::networking::v1::IPAddress,
         api::networking::v1::Ingress,
         api::networking::v1::IngressClass,
@@ -113,6 +128,13 @@ pub(super) fn add_all(generator: &mut SchemaGenerator) {
         api::storage::v1::VolumeAttributesClass,
         api::storagemigration::v1::StorageVersionMigration,
         api::storagemigration::v1beta1::StorageVersionMigration,
+    }
+}
+
+/// What is in no group of its own.
+fn add_machinery(generator: &mut SchemaGenerator) {
+    use k8s_openapi::{apiextensions_apiserver, apimachinery, kube_aggregator};
+    add! { generator:
         apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
         apimachinery::pkg::apis::meta::v1::APIGroup,
         apimachinery::pkg::apis::meta::v1::APIGroupList,

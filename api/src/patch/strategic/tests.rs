@@ -88,7 +88,7 @@ fn applies_upstreams_cases() {
 }
 
 #[test]
-fn says_what_upstream_says() {
+fn says_what_is_wrong_with_directives() {
     for (original, patch, code, message) in [
         (json!({}), json!({"$patch": "merge"}), 500, "unknown patch type: merge in map: map[$patch:merge]"),
         (json!({}), json!({"$patch": 1, "a": "b"}), 500, "unknown patch type: %!s(int64=1) in map: map[$patch:1 a:b]"),
@@ -134,6 +134,15 @@ fn says_what_upstream_says() {
             500,
             "cannot merge lists without merge key for int",
         ),
+    ] {
+        let error = apply_to(&map(original.clone()), map(patch.clone()), Item::Merge).expect_err("does not apply");
+        assert_eq!((error.code(), error.to_string().as_str()), (code, message), "{original} patched with {patch}");
+    }
+}
+
+#[test]
+fn says_what_is_wrong_with_lists() {
+    for (original, patch, code, message) in [
         (
             json!({"mergingList": [{"name": "a"}]}),
             json!({"mergingList": [{"$patch": "delete"}]}),
