@@ -237,7 +237,6 @@ fn reads_patched_documents() {
 
 #[test]
 fn says_what_go_says_of_wrong_scalars() {
-    let quantity = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
     for (group, kind, text, message) in [
         (
             "apps",
@@ -353,7 +352,6 @@ fn says_what_go_says_of_wrong_texts() {
 
 #[test]
 fn says_what_go_says_of_wrong_quantities() {
-    let quantity = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
     for (group, kind, text, message) in [
         (
             "",

@@ -32,7 +32,7 @@ async fn read(path: &str, media_type: &str, bytes: Vec<u8>) -> Result<Value, Str
     register_all(&registry, resources::Config::default());
     let codec = Objects::new(Arc::clone(&registry));
     let store = Store::open(Arc::new(MemoryBackend::new()), codec, StoreOptions::default()).await.unwrap();
-    let engine = Engine::new(store, Arc::clone(&registry), Box::new(Still));
+    let engine = Engine::new(store, Arc::clone(&registry), Arc::new(Still));
     let target = Target::parse(&Method::POST, path, false).unwrap();
     let resources = registry.resources();
     let resource = resources.find(&target.group, &target.version, &target.resource).unwrap();
