@@ -22,6 +22,13 @@ help: ## list what can be made
 deps: ## install the Debian packages that are missing
 	@.ci/install-packages $(PACKAGES)
 
+# Where `make run` keeps its files.
+DATA_DIR ?= gantry-data
+
+.PHONY: run
+run: deps ## serve the Kubernetes API on this machine
+	$(CARGO) run --locked --release --package gantry -- apiserver --data-dir $(DATA_DIR) --listen 127.0.0.1:6443
+
 .PHONY: test
 test: deps ## run every test
 	$(CARGO) test --locked --workspace
