@@ -54,11 +54,13 @@ impl Entry {
         Some(&self.labels[at].1)
     }
 
-    /// The value of a selectable field other than `metadata.name` and `metadata.namespace`, which the key tells.
+    /// The value of the selectable field at `path` in the stored JSON, other than `metadata.name` and
+    /// `metadata.namespace`, which the key tells. By path, because each version of a resource has its own names for what
+    /// is stored once.
     #[must_use]
-    pub fn field(&self, name: &str) -> Option<&str> {
+    pub fn field(&self, path: &str) -> Option<&str> {
         let schema = self.schema.as_ref()?;
-        let at = schema.fields.iter().position(|field| field.name == name)?;
+        let at = schema.fields.iter().position(|field| field.path == path)?;
         self.fields.get(at).map(|value| &**value)
     }
 
@@ -83,27 +85,45 @@ pub struct EntrySchema {
     type_prefix: String,
     fields: Vec<EntryField>,
     paths: Node,
+    /// How many values are looked for: one a field, and behind those one for each path that counts instead.
+    slots: usize,
 }
 
 #[derive(Debug)]
 struct EntryField {
-    name: &'static str,
+    path: &'static str,
+    /// Where the value is that counts when there is none at the path.
+    instead: Option<usize>,
     absent: &'static str,
 }
 
 impl EntrySchema {
-    /// For objects that are stored as `kind` and `api_version`, with `fields` as (name, path, text when absent).
+    /// For objects that are stored as `kind` and `api_version`, with these selectable fields.
     #[must_use]
     pub fn new(kind: &str, api_version: &str, fields: &[crate::strategy::SelectableField]) -> Self {
         let mut paths = Node::default();
+        let mut put = |path: &'static str, slot: usize| {
+            let node = path.split('.').fold(&mut paths, |node, name| node.children.entry(name).or_default());
+            node.slots.push(slot);
+        };
+        let mut slots = fields.len();
+        let mut read = Vec::with_capacity(fields.len());
         for (at, field) in fields.iter().enumerate() {
-            let node = field.path.split('.').fold(&mut paths, |node, name| node.children.entry(name).or_default());
-            node.fields.push(at);
+            put(field.path, at);
+            let instead = field.or_path.map(|path| {
+                put(path, slots);
+                slots += 1;
+                slots - 1
+            });
+            read.push(EntryField { path: field.path, instead, absent: field.absent });
         }
-        let fields = fields.iter().map(|field| EntryField { name: field.name, absent: field.absent }).collect();
-        let type_prefix = format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","#);
-        EntrySchema { type_prefix, fields, paths }
+        EntrySchema { type_prefix: type_prefix(kind, api_version), fields: read, paths, slots }
     }
+}
+
+/// What the JSON of an object begins with that items of a list leave out, up to the comma.
+pub(crate) fn type_prefix(kind: &str, api_version: &str) -> String {
+    format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","#)
 }
 
 /// The store's codec for API objects.
@@ -154,8 +174,8 @@ impl Codec for Objects {
     fn index_values(&self, _: &Key, entry: &Entry, visit: &mut dyn FnMut(IndexValue<'_>)) {
         let Some(schema) = &entry.schema else { return };
         for (field, value) in schema.fields.iter().zip(&entry.fields) {
-            if INDEXED.contains(&field.name) {
-                visit(IndexValue { index: field.name, value });
+            if INDEXED.contains(&field.path) {
+                visit(IndexValue { index: field.path, value });
             }
         }
     }
@@ -167,7 +187,7 @@ impl Codec for Objects {
     }
 }
 
-/// The selectable fields by whose value watches are found by look-up: those that thousands of watchers use at a time.
+/// The paths of the selectable fields by whose value watches are found by look-up: those that thousands of watchers use at a time.
 pub const INDEXED: &[&str] = &["spec.nodeName"];
 
 /// `<group>/<resource>` of a key, by which the registry files what is stored.
@@ -201,7 +221,7 @@ struct MetadataFacts<'a> {
 
 impl Facts {
     fn read(schema: &EntrySchema, json: &[u8]) -> Result<Facts, serde_json::Error> {
-        let mut found = Found { values: vec![None; schema.fields.len()], metadata: None };
+        let mut found = Found { values: vec![None; schema.slots], metadata: None };
         let mut deserializer = serde_json::Deserializer::from_slice(json);
         Top { schema, found: &mut found }.deserialize(&mut deserializer)?;
         deserializer.end()?;
@@ -226,8 +246,7 @@ impl Facts {
         };
         let labels = facts.labels.unwrap_or_default();
         let labels = labels.into_iter().map(|(key, value)| (Box::from(key), Box::from(value))).collect();
-        let fields = found.values.into_iter().zip(&schema.fields);
-        let fields = fields.map(|(value, field)| value.unwrap_or_else(|| field.absent.into())).collect();
+        let fields = schema.fields.iter().enumerate().map(|(at, field)| found.take(at, field)).collect();
         Ok(Facts { revision_at, revision_frame, labels, fields })
     }
 
@@ -253,12 +272,24 @@ impl Facts {
 #[derive(Debug, Default)]
 struct Node {
     children: BTreeMap<&'static str, Node>,
-    fields: Vec<usize>,
+    slots: Vec<usize>,
 }
 
 struct Found<'de> {
     values: Vec<Option<Box<str>>>,
     metadata: Option<&'de RawValue>,
+}
+
+impl Found<'_> {
+    /// The value of the field at `at`.
+    fn take(&mut self, at: usize, field: &EntryField) -> Box<str> {
+        let own = self.values[at].take();
+        let value = match field.instead {
+            Some(instead) => own.filter(|value| !value.is_empty()).or_else(|| self.values[instead].take()),
+            None => own,
+        };
+        value.unwrap_or_else(|| field.absent.into())
+    }
 }
 
 /// Visits the top level: metadata is kept raw, and paths are followed elsewhere.
@@ -304,8 +335,8 @@ struct Follow<'a> {
 
 impl Follow<'_> {
     fn put(self, text: impl fmt::Display) {
-        for &field in &self.node.fields {
-            self.values[field] = Some(text.to_string().into());
+        for &slot in &self.node.slots {
+            self.values[slot] = Some(text.to_string().into());
         }
     }
 }
@@ -377,9 +408,10 @@ mod tests {
 
     fn entry(json: &str, revision: u64) -> Entry {
         let node_name = SelectableField::at("spec.nodeName");
-        let host = SelectableField { name: "spec.hostNetwork", path: "spec.hostNetwork", absent: "false" };
+        let host = SelectableField { absent: "false", ..SelectableField::at("spec.hostNetwork") };
         let phase = SelectableField::at("status.phase");
-        let schema = Arc::new(EntrySchema::new("Pod", "v1", &[node_name, host, phase]));
+        let source = SelectableField { or_path: Some("reporter"), name: "source", ..SelectableField::at("source.name") };
+        let schema = Arc::new(EntrySchema::new("Pod", "v1", &[node_name, host, source, phase]));
         let facts = Facts::read(&schema, json.as_bytes()).expect("an object");
         facts.into_entry(Some(schema), Revision(revision), json.as_bytes())
     }
@@ -435,6 +467,17 @@ mod tests {
         assert_eq!(field("status.phase"), Some(""));
         assert_eq!(field("spec.other"), None);
         assert_eq!(self::entry(r#"{"metadata":{}}"#, 1).field("spec.hostNetwork"), Some("false"));
+    }
+
+    #[test]
+    fn another_path_may_count_instead() {
+        let check = |json: &str, expected: &str| assert_eq!(entry(json, 1).field("source.name"), Some(expected), "{json}");
+        check(r#"{"metadata":{},"source":{"name":"a"},"reporter":"b"}"#, "a");
+        check(r#"{"metadata":{},"reporter":"b","source":{"name":""}}"#, "b");
+        check(r#"{"metadata":{},"reporter":"b","source":{}}"#, "b");
+        check(r#"{"metadata":{},"reporter":"b"}"#, "b");
+        check(r#"{"metadata":{},"source":{"name":""}}"#, "");
+        check(r#"{"metadata":{}}"#, "");
     }
 
     #[test]

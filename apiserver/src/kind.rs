@@ -13,7 +13,9 @@ use serde_json::Value;
 
 use crate::object::Object;
 use crate::reservation::{Ledger, Reservation};
-use crate::strategy::{Column, Context, Grace, Names, ScaleSubresource, SelectableField, Strategy, UpdateSubresource};
+use crate::strategy::{
+    Column, Companion, Context, Grace, Names, ScaleSubresource, SelectableField, Strategy, UpdateSubresource,
+};
 
 /// What the engine asks of a kind. The methods are those of [`Strategy`], over any object; objects of another kind than
 /// [`Kind::decode`] returns are a mistake in the program.
@@ -78,6 +80,8 @@ pub trait Kind: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Reservation, Status>>;
     /// See [`Strategy::release`].
     fn release<'a>(&'a self, ledger: &'a Ledger, object: &'a dyn Object) -> BoxFuture<'a, ()>;
+    /// See [`Strategy::companions`].
+    fn companions(&self) -> &'static [Companion];
 }
 
 /// What `autoscaling/v1` `Scale` says of an object.
@@ -245,5 +249,9 @@ impl<S: Strategy> Kind for Builtin<S> {
 
     fn release<'a>(&'a self, ledger: &'a Ledger, object: &'a dyn Object) -> BoxFuture<'a, ()> {
         self.strategy.release(ledger, typed(object))
+    }
+
+    fn companions(&self) -> &'static [Companion] {
+        self.strategy.companions()
     }
 }

@@ -173,8 +173,10 @@ pub const AGE_COLUMN: Column = Column {
 pub struct SelectableField {
     /// Its name in selectors, such as `spec.nodeName`.
     pub name: &'static str,
-    /// Its path in the stored JSON; mostly the same.
+    /// Its path in the stored JSON; mostly the same. Versions of a resource may give one path different names.
     pub path: &'static str,
+    /// The path of what counts instead when there is nothing at `path`, or an empty string.
+    pub or_path: Option<&'static str>,
     /// What it counts as when it is not there, such as `false`.
     pub absent: &'static str,
 }
@@ -183,8 +185,19 @@ impl SelectableField {
     /// A field that is named by its path and is the empty string when it is not there.
     #[must_use]
     pub const fn at(path: &'static str) -> SelectableField {
-        SelectableField { name: path, path, absent: "" }
+        SelectableField { name: path, path, or_path: None, absent: "" }
     }
+}
+
+/// A resource whose objects go with objects of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Companion {
+    /// The API group; empty for the core group.
+    pub group: &'static str,
+    /// The version.
+    pub version: &'static str,
+    /// The resource, such as `endpoints`.
+    pub resource: &'static str,
 }
 
 /// A subresource that reads and writes a part of the object itself, such as `status`.
@@ -327,5 +340,10 @@ pub trait Strategy: Send + Sync + 'static {
     /// Gives back what a deleted object had acquired.
     fn release<'a>(&'a self, _ledger: &'a Ledger, _object: &'a Self::Object) -> BoxFuture<'a, ()> {
         Box::pin(async {})
+    }
+
+    /// Resources whose object of the same name and namespace is deleted when an object of this kind has gone.
+    fn companions(&self) -> &'static [Companion] {
+        &[]
     }
 }

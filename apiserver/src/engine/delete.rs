@@ -2,7 +2,9 @@
 
 use api::status::{GroupResource, Status, StatusDetails};
 use bytes::Bytes;
-use http::StatusCode;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::{HeaderMap, StatusCode};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::SignedDuration;
 use store::{At, Key, Stored, WriteError};
@@ -12,8 +14,8 @@ use super::update::{Changed, Current};
 use super::{Answer, Call, answer, create, lifecycle, list, metadata, read_failed, write_failed};
 use crate::entry::Entry;
 use crate::object::Object;
-use crate::request::{DeleteOptions, ListOptions, Propagation};
-use crate::strategy::Grace;
+use crate::request::{DeleteOptions, ListOptions, Propagation, Query, Target, Verb};
+use crate::strategy::{Companion, Grace};
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
@@ -263,12 +265,51 @@ async fn remove(
     }
     match call.engine.store.delete(key.clone(), stored.revision, create::durability(call)).await {
         Ok(tombstone) => {
-            call.kind().release(&call.engine.ledger, &*object).await;
+            after(call, &*object).await;
             Ok(Some(Deleted::Gone(object, tombstone.entry.bytes().clone())))
         }
         Err(WriteError::Conflict { .. }) => Ok(None),
         Err(error) => Err(write_failed(&error)),
     }
+}
+
+/// What is left to do when an object has gone. It has, whether or not all of this succeeds.
+///
+/// Boxed, because this is a part of a deletion and may contain one.
+fn after<'a>(call: &'a Call<'_>, object: &'a dyn Object) -> BoxFuture<'a, ()> {
+    async move {
+        call.kind().release(&call.engine.ledger, object).await;
+        let name = object.meta().name.as_deref().unwrap_or_default();
+        for companion in call.kind().companions() {
+            match delete_companion(call, companion, name).await {
+                Ok(()) => {}
+                Err(status) if status.code == 404 => {}
+                Err(status) => {
+                    let (namespace, why) = (call.namespace(), &status.message);
+                    tracing::warn!(?companion, namespace, name, why, "what was to go with a deleted object is still there");
+                }
+            }
+        }
+    }
+    .boxed()
+}
+
+async fn delete_companion(call: &Call<'_>, companion: &Companion, name: &str) -> Result<(), Status> {
+    let Companion { group, version, resource } = *companion;
+    let target = Target {
+        verb: Verb::Delete,
+        group: group.to_owned(),
+        version: version.to_owned(),
+        namespace: call.namespace().to_owned(),
+        resource: resource.to_owned(),
+        name: name.to_owned(),
+        subresource: String::new(),
+    };
+    let resources = call.engine.registry.resources();
+    let Some(resource) = resources.find(group, version, resource) else { return Ok(()) };
+    let (query, headers) = (Query::default(), HeaderMap::new());
+    let call = Call::new(call.engine, &target, resource, &query, &headers);
+    delete_one(&call, name, &DeleteOptions::default()).await.map(drop)
 }
 
 /// A namespace ends when everything in it has gone, which its own finalizers stand for.
@@ -324,7 +365,7 @@ pub(crate) async fn finish(
     }
     match call.engine.store.delete(key.clone(), stored.revision, create::durability(call)).await {
         Ok(_) => {
-            call.kind().release(&call.engine.ledger, new).await;
+            after(call, new).await;
             Ok(Some(Changed::Updated(shown)))
         }
         Err(WriteError::Conflict { .. }) => Ok(None),

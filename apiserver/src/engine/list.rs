@@ -12,7 +12,7 @@ use super::answer::{self, content_type};
 use super::read::served;
 use super::selection::Selection;
 use super::{Answer, Call, Payload, read_failed};
-use crate::entry::Entry;
+use crate::entry::{self, Entry};
 use crate::request::{Continuation, Encoding, Form, ListOptions, VersionMatch, negotiate};
 
 /// How much of a list is put together before it is sent: large enough for few system calls, small enough that a list of
@@ -65,9 +65,14 @@ impl Page {
 
     /// The objects as items of a list: without their kind and version, as upstream's lists have them.
     fn objects(&self, call: &Call<'_>) -> Result<Vec<Item>, Status> {
+        let names = call.names();
+        let type_prefix = entry::type_prefix(&names.kind, &names.api_version());
         let item = |stored: &Stored<Entry>| match (call.resource.storage.conversion, stored.entry.item()) {
             (None, Some(rest)) => Ok(Item::Rest(rest)),
-            _ => served(call, stored.entry.bytes()).map(Item::Whole),
+            _ => served(call, stored.entry.bytes()).map(|whole| match whole.starts_with(type_prefix.as_bytes()) {
+                true => Item::Rest(whole.slice(type_prefix.len()..)),
+                false => Item::Whole(whole),
+            }),
         };
         self.entries.iter().map(|(_, stored)| item(stored)).collect()
     }

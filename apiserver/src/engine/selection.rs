@@ -7,6 +7,7 @@ use store::{Key, Scope, Select};
 
 use super::Call;
 use crate::entry::{Entry, INDEXED};
+use crate::strategy::SelectableField;
 
 const NAME: &str = "metadata.name";
 const NAMESPACE: &str = "metadata.namespace";
@@ -16,6 +17,8 @@ const NAMESPACE: &str = "metadata.namespace";
 pub(crate) struct Selection {
     labels: label::Selector,
     fields: field::Selector,
+    /// The kind's own fields among those that are asked for.
+    own_fields: Vec<SelectableField>,
     pub(crate) scope: Scope,
     /// How far the key of an object goes before its namespace or name.
     resource_prefix: usize,
@@ -26,13 +29,15 @@ impl Selection {
     /// Resolves the selectors of `call`. Fails if a field cannot be selected by.
     pub(crate) fn new(call: &Call<'_>, labels: label::Selector, fields: field::Selector) -> Result<Selection, Status> {
         let selectable = call.kind().selectable_fields();
+        let mut own_fields = Vec::new();
         for requirement in fields.requirements() {
             let name = requirement.field.as_str();
-            let known = name == NAME
-                || (name == NAMESPACE && call.names().namespaced)
-                || selectable.iter().any(|field| field.name == name);
-            if !known {
-                return Err(Status::bad_request(unknown_field(name, selectable.is_empty())));
+            if name == NAME || (name == NAMESPACE && call.names().namespaced) {
+                continue;
+            }
+            match selectable.iter().find(|field| field.name == name) {
+                Some(field) => own_fields.push(*field),
+                None => return Err(Status::bad_request(unknown_field(name, selectable.is_empty()))),
             }
         }
         let asked = if call.namespace().is_empty() { fields.requires_exact_match(NAMESPACE) } else { None };
@@ -50,7 +55,7 @@ impl Selection {
             _ => Scope::Prefix(call.prefix(namespace)?),
         };
         let resource_prefix = call.prefix("")?.as_str().len();
-        Ok(Selection { labels, fields, scope, resource_prefix, namespaced: call.names().namespaced })
+        Ok(Selection { labels, fields, own_fields, scope, resource_prefix, namespaced: call.names().namespaced })
     }
 
     /// Whether there is no selector, so that everything in the scope is selected.
@@ -60,7 +65,8 @@ impl Selection {
 
     /// How the store can find the watch by value instead of trying it.
     pub(crate) fn select(&self) -> Select {
-        let indexed = INDEXED.iter().find_map(|index| Some((*index, self.fields.requires_exact_match(index)?)));
+        let mut indexed = self.own_fields.iter().filter(|field| INDEXED.contains(&field.path));
+        let indexed = indexed.find_map(|field| Some((field.path, self.fields.requires_exact_match(field.name)?)));
         indexed.map_or(Select::All, |(index, value)| Select::Value { index, value: value.to_owned() })
     }
 
@@ -75,7 +81,7 @@ impl Selection {
             && self.fields.matches(|field| match field {
                 NAME => Some(name),
                 NAMESPACE => Some(namespace),
-                field => entry.field(field),
+                name => self.own_fields.iter().find(|field| field.name == name).and_then(|field| entry.field(field.path)),
             })
     }
 }

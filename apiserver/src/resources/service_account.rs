@@ -65,6 +65,10 @@ impl Strategy for ServiceAccounts {
         let age = api::duration::age(object.metadata.creation_timestamp.as_ref(), now);
         vec![object.metadata.name.clone().into(), secrets.into(), age.into()]
     }
+
+    fn returns_deleted_object(&self) -> bool {
+        true
+    }
 }
 
 fn keep_names_of_secrets(object: &mut ServiceAccount) {

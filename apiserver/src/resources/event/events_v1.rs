@@ -39,7 +39,7 @@ impl Strategy for EventsV1 {
     /// The paths are those of the stored form.
     fn selectable_fields(&self) -> &'static [SelectableField] {
         const fn stored(name: &'static str, path: &'static str) -> SelectableField {
-            SelectableField { name, path, absent: "" }
+            SelectableField { name, ..SelectableField::at(path) }
         }
         const {
             &[

@@ -96,6 +96,10 @@ impl Strategy for Namespaces {
         const { &[SelectableField::at("status.phase")] }
     }
 
+    fn returns_deleted_object(&self) -> bool {
+        true
+    }
+
     fn updates(&self) -> Vec<UpdateSubresource<Namespace>> {
         vec![
             UpdateSubresource {

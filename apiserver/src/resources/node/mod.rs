@@ -132,7 +132,7 @@ impl Strategy for Nodes {
 
     fn selectable_fields(&self) -> &'static [SelectableField] {
         const UNSCHEDULABLE: SelectableField =
-            SelectableField { name: "spec.unschedulable", path: "spec.unschedulable", absent: "false" };
+            SelectableField { absent: "false", ..SelectableField::at("spec.unschedulable") };
         const { &[UNSCHEDULABLE] }
     }
 

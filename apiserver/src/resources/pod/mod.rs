@@ -114,6 +114,10 @@ impl Strategy for Pods {
         ]
     }
 
+    fn returns_deleted_object(&self) -> bool {
+        true
+    }
+
     /// As long as the client says, or the pod itself; at once if it runs on no node or has ended (`CheckGracefulDelete`).
     fn grace(&self, object: &Pod, requested: Option<i64>) -> Grace {
         let spec = validation::spec_of(object);

@@ -32,7 +32,7 @@ use serde_json::Value;
 pub use self::config::{Config, ConfigError};
 pub use self::repair::{Claim, Conflict, Orphans, Report, repair};
 use crate::reservation::{Ledger, Reservation};
-use crate::strategy::{Column, Context, Names, SelectableField, Strategy, UpdateSubresource};
+use crate::strategy::{Column, Companion, Context, Names, SelectableField, Strategy, UpdateSubresource};
 
 pub(crate) struct Services {
     config: Config,
@@ -135,5 +135,15 @@ impl Strategy for Services {
 
     fn release<'a>(&'a self, ledger: &'a Ledger, object: &'a Service) -> BoxFuture<'a, ()> {
         Box::pin(allocation::release(ledger, object))
+    }
+
+    /// So that a new Service of the name does not begin with the addresses of the old one, should the endpoints
+    /// controller lag.
+    fn companions(&self) -> &'static [Companion] {
+        const { &[Companion { group: "", version: "v1", resource: "endpoints" }] }
+    }
+
+    fn returns_deleted_object(&self) -> bool {
+        true
     }
 }
