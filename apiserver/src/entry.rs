@@ -410,7 +410,8 @@ mod tests {
         let node_name = SelectableField::at("spec.nodeName");
         let host = SelectableField { absent: "false", ..SelectableField::at("spec.hostNetwork") };
         let phase = SelectableField::at("status.phase");
-        let source = SelectableField { or_path: Some("reporter"), name: "source", ..SelectableField::at("source.name") };
+        let source =
+            SelectableField { or_path: Some("reporter"), name: "source", ..SelectableField::at("source.name") };
         let schema = Arc::new(EntrySchema::new("Pod", "v1", &[node_name, host, source, phase]));
         let facts = Facts::read(&schema, json.as_bytes()).expect("an object");
         facts.into_entry(Some(schema), Revision(revision), json.as_bytes())
@@ -471,7 +472,8 @@ mod tests {
 
     #[test]
     fn another_path_may_count_instead() {
-        let check = |json: &str, expected: &str| assert_eq!(entry(json, 1).field("source.name"), Some(expected), "{json}");
+        let check =
+            |json: &str, expected: &str| assert_eq!(entry(json, 1).field("source.name"), Some(expected), "{json}");
         check(r#"{"metadata":{},"source":{"name":"a"},"reporter":"b"}"#, "a");
         check(r#"{"metadata":{},"reporter":"b","source":{"name":""}}"#, "b");
         check(r#"{"metadata":{},"reporter":"b","source":{}}"#, "b");

@@ -286,7 +286,13 @@ fn after<'a>(call: &'a Call<'_>, object: &'a dyn Object) -> BoxFuture<'a, ()> {
                 Err(status) if status.code == 404 => {}
                 Err(status) => {
                     let (namespace, why) = (call.namespace(), &status.message);
-                    tracing::warn!(?companion, namespace, name, why, "what was to go with a deleted object is still there");
+                    tracing::warn!(
+                        ?companion,
+                        namespace,
+                        name,
+                        why,
+                        "what was to go with a deleted object is still there"
+                    );
                 }
             }
         }

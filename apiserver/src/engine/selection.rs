@@ -81,7 +81,9 @@ impl Selection {
             && self.fields.matches(|field| match field {
                 NAME => Some(name),
                 NAMESPACE => Some(namespace),
-                name => self.own_fields.iter().find(|field| field.name == name).and_then(|field| entry.field(field.path)),
+                name => {
+                    self.own_fields.iter().find(|field| field.name == name).and_then(|field| entry.field(field.path))
+                }
             })
     }
 }

@@ -106,11 +106,8 @@ impl Strategy for Events {
 }
 
 /// The component that an event comes from, in the older form or the newer one.
-const SOURCE: SelectableField = SelectableField {
-    name: "source",
-    or_path: Some("reportingComponent"),
-    ..SelectableField::at("source.component")
-};
+const SOURCE: SelectableField =
+    SelectableField { name: "source", or_path: Some("reportingComponent"), ..SelectableField::at("source.component") };
 
 /// The cells of an event of either version.
 fn row(event: &Event, now: Timestamp) -> Vec<Value> {

@@ -1,0 +1,264 @@
+//! An engine over a store in memory, in which time stands still and chance follows from a seed, and requests to it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use api::status::Status;
+use apiserver::engine::{Body, Call, Engine, Payload, Surroundings, dispatch};
+use apiserver::entry::{Entry, Objects, ROOT};
+use apiserver::registry::{Registry, Resource};
+use apiserver::request::{Query, Target};
+use apiserver::resources::{Config, register_all};
+use apiserver::strategy::Names;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method};
+use k8s_openapi::jiff::Timestamp;
+use serde_json::Value;
+use store::{At, Key, MemoryBackend, Revision, Store, StoreOptions, Stored};
+
+/// 2026-03-01T12:00:00Z.
+const NOW: i64 = 1_772_366_400;
+
+/// What examples are asked for as, and sent as, unless a test says otherwise.
+pub(crate) const JSON: &str = "application/json";
+pub(crate) const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+pub(crate) const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
+pub(crate) const PARTIAL: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
+pub(crate) const MERGE: &str = "application/merge-patch+json";
+
+struct StandingStill(AtomicU64);
+
+impl Surroundings for StandingStill {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(NOW).unwrap()
+    }
+
+    /// SplitMix64.
+    fn random(&self) -> u64 {
+        let mut bits = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    }
+}
+
+/// What every server serves.
+pub(crate) fn registry() -> Arc<Registry> {
+    let registry = Arc::new(Registry::new());
+    register_all(&registry, Config::default());
+    registry
+}
+
+/// The directory of the examples.
+pub(crate) fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/examples")
+}
+
+/// One registered resource and its example.
+pub(crate) struct Subject {
+    pub(crate) resource: Resource,
+    /// The example as JSON.
+    pub(crate) example: Value,
+    /// The path of the example's collection, such as `/api/v1/namespaces/default/pods`.
+    pub(crate) collection: String,
+    /// The example's name.
+    pub(crate) name: String,
+}
+
+impl Subject {
+    /// Every registered resource. Fails if one has no example.
+    pub(crate) fn all() -> Vec<Subject> {
+        registry().resources().iter().cloned().map(Subject::read).collect()
+    }
+
+    /// The file of a resource's example: by its singular, and by its group too for a further version of a resource.
+    pub(crate) fn file(resource: &Resource) -> String {
+        let names = resource.kind.names();
+        match resource.storage.conversion {
+            None => format!("{}.yaml", names.singular),
+            Some(_) => format!("{}.{}.yaml", names.singular, names.group),
+        }
+    }
+
+    fn read(resource: Resource) -> Subject {
+        let path = examples().join(Subject::file(&resource));
+        let text = std::fs::read_to_string(&path);
+        let text = text.unwrap_or_else(|error| panic!("every kind has an example: {}: {error}", path.display()));
+        let example: Value =
+            serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let names = resource.kind.names();
+        let root = if names.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", names.group) };
+        let namespace = example["metadata"]["namespace"].as_str().map(|name| format!("/namespaces/{name}"));
+        let namespace = namespace.unwrap_or_default();
+        assert_eq!(names.namespaced, !namespace.is_empty(), "{}: metadata.namespace", path.display());
+        let collection = format!("{root}/{}{namespace}/{}", names.version, names.plural);
+        let name = example["metadata"]["name"].as_str().expect("an example has a name").to_owned();
+        Subject { resource, example, collection, name }
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        self.resource.kind.names()
+    }
+
+    /// The path of the example.
+    pub(crate) fn path(&self) -> String {
+        format!("{}/{}", self.collection, self.name)
+    }
+
+    /// How failures and snapshots name it, such as `deployments.apps`.
+    pub(crate) fn title(&self) -> String {
+        let names = self.names();
+        if names.group.is_empty() { names.plural.to_string() } else { format!("{}.{}", names.plural, names.group) }
+    }
+
+    /// Whether the status is written through a subresource.
+    pub(crate) fn has_status(&self) -> bool {
+        self.resource.kind.update_subresources().contains(&"status")
+    }
+}
+
+/// One request.
+pub(crate) struct Ask<'a> {
+    pub(crate) method: Method,
+    pub(crate) path: &'a str,
+    pub(crate) query: &'a str,
+    pub(crate) accept: &'static str,
+    pub(crate) media_type: &'static str,
+    pub(crate) body: Vec<u8>,
+}
+
+impl<'a> Ask<'a> {
+    pub(crate) fn new(method: Method, path: &'a str) -> Self {
+        Ask { method, path, query: "", accept: JSON, media_type: JSON, body: Vec::new() }
+    }
+
+    pub(crate) fn get(path: &'a str) -> Self {
+        Ask::new(Method::GET, path)
+    }
+
+    pub(crate) fn post(path: &'a str, body: &Value) -> Self {
+        Ask { body: body.to_string().into(), ..Ask::new(Method::POST, path) }
+    }
+
+    pub(crate) fn put(path: &'a str, body: &Value) -> Self {
+        Ask { body: body.to_string().into(), ..Ask::new(Method::PUT, path) }
+    }
+
+    pub(crate) fn patch(path: &'a str, body: &Value) -> Self {
+        Ask { media_type: MERGE, body: body.to_string().into(), ..Ask::new(Method::PATCH, path) }
+    }
+
+    pub(crate) fn delete(path: &'a str) -> Self {
+        Ask::new(Method::DELETE, path)
+    }
+
+    pub(crate) fn query(self, query: &'a str) -> Self {
+        Ask { query, ..self }
+    }
+
+    pub(crate) fn accept(self, accept: &'static str) -> Self {
+        Ask { accept, ..self }
+    }
+}
+
+/// An answer that is not a stream.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) code: u16,
+    pub(crate) bytes: Bytes,
+}
+
+impl Reply {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_else(|error| panic!("{error}: {:?}", self.bytes))
+    }
+}
+
+/// A server without HTTP.
+pub(crate) struct Server {
+    engine: Engine,
+}
+
+impl Server {
+    /// With the namespaces that every cluster has, and nothing else.
+    pub(crate) async fn start() -> Server {
+        let registry = registry();
+        let objects = Objects::new(Arc::clone(&registry));
+        let store = Store::open(Arc::new(MemoryBackend::new()), objects, StoreOptions::default()).await.unwrap();
+        let engine = Engine::new(store, registry, Arc::new(StandingStill(AtomicU64::new(1))));
+        engine.bootstrap().await.unwrap();
+        Server { engine }
+    }
+
+    /// With the example of `subject`, as the server answered to its creation.
+    pub(crate) async fn with(subject: &Subject) -> (Server, Value) {
+        let server = Server::start().await;
+        let created = server.ask(Ask::post(&subject.collection, &subject.example)).await;
+        let created = created.unwrap_or_else(|status| panic!("{}: {}", subject.title(), status.message));
+        (server, created.json())
+    }
+
+    async fn answer(&self, ask: Ask<'_>) -> Result<(u16, Payload), Status> {
+        let query = Query::parse(ask.query);
+        let watch = query.flag("watch") == Some(true);
+        let target = Target::parse(&ask.method, ask.path, watch).expect("the path of a resource");
+        let resources = self.engine.registry.resources();
+        let resource = resources.find(&target.group, &target.version, &target.resource).expect("a served resource");
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static(ask.accept));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(ask.media_type));
+        let call = Call::new(&self.engine, &target, resource, &query, &headers);
+        let answer = dispatch(&call, &Body::new(&headers, ask.body.into())).await?;
+        Ok((answer.code.as_u16(), answer.payload))
+    }
+
+    /// The answer to a request.
+    pub(crate) async fn ask(&self, ask: Ask<'_>) -> Result<Reply, Status> {
+        let (code, payload) = self.answer(ask).await?;
+        let bytes = match payload {
+            Payload::Whole(bytes) => bytes,
+            Payload::Pieces(pieces) => pieces.concat().into(),
+            Payload::Stream(_) => panic!("not a stream"),
+        };
+        Ok(Reply { code, bytes })
+    }
+
+    /// The answer to a request that succeeds, as JSON.
+    pub(crate) async fn json(&self, ask: Ask<'_>) -> Value {
+        let what = format!("{} {}?{}", ask.method, ask.path, ask.query);
+        self.ask(ask).await.unwrap_or_else(|status| panic!("{what}: {}", status.message)).json()
+    }
+
+    /// What a request that fails is told.
+    pub(crate) async fn refusal(&self, ask: Ask<'_>) -> Status {
+        let what = format!("{} {}?{}", ask.method, ask.path, ask.query);
+        let answer = self.ask(ask).await;
+        answer.map(|reply| panic!("{what} was answered with {reply:?}")).unwrap_err()
+    }
+
+    /// The frames of a watch.
+    pub(crate) async fn watch(&self, path: &str, query: &str) -> BoxStream<'static, Bytes> {
+        let query = format!("watch=1&{query}");
+        match self.answer(Ask::get(path).query(&query)).await {
+            Ok((200, Payload::Stream(frames))) => frames,
+            Ok((code, _)) => panic!("{path}: {code}"),
+            Err(status) => panic!("{path}: {}", status.message),
+        }
+    }
+
+    /// The newest revision.
+    pub(crate) fn revision(&self) -> Revision {
+        self.engine.store().stats().revision
+    }
+
+    /// The example of `subject` as the store has it.
+    pub(crate) async fn stored(&self, subject: &Subject) -> Stored<Entry> {
+        let namespace = subject.example["metadata"]["namespace"].as_str().map(|name| format!("{name}/"));
+        let (path, namespace) = (&subject.resource.storage.path, namespace.unwrap_or_default());
+        let key = Key::new(&format!("{ROOT}{path}/{namespace}{}", subject.name)).unwrap();
+        self.engine.store().get(&key, At::Latest).await.unwrap().expect("it is stored")
+    }
+}

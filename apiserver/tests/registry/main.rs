@@ -1,0 +1,29 @@
+//! Walks the registry: whatever kind is registered answers to every verb as all do, shown on its example in
+//! `manifests/examples`. A kind is tested by registering it; what is particular to it is tested beside it.
+
+mod deletion;
+mod encodings;
+mod fields;
+mod harness;
+mod reading;
+mod writing;
+
+use std::collections::BTreeSet;
+
+use harness::{Subject, examples};
+
+#[test]
+fn every_kind_has_an_example_and_every_example_a_kind() {
+    let expected: BTreeSet<String> = Subject::all().iter().map(|subject| Subject::file(&subject.resource)).collect();
+    let found = std::fs::read_dir(examples()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    assert_eq!(found.collect::<BTreeSet<String>>(), expected);
+}
+
+#[test]
+fn examples_say_what_they_are() {
+    for subject in Subject::all() {
+        let (title, names) = (subject.title(), subject.names());
+        assert_eq!(subject.example["kind"], *names.kind, "{title}");
+        assert_eq!(subject.example["apiVersion"], *names.api_version(), "{title}");
+    }
+}
