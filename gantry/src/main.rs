@@ -1,10 +1,11 @@
-//! The `gantry` program: every role of a cluster as a subcommand.
+//! The `gantry` program: every role of a cluster as a subcommand, and what its operator does.
 //!
-//! Exit codes: 0 after an orderly end, 1 if a role failed, 2 if the command line makes no sense.
+//! Exit codes: 0 after an orderly end, 1 if what was asked for failed, 2 if the command line makes no sense.
 
 mod apiserver;
 mod log;
 mod process;
+mod store;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,9 @@ struct Arguments {
 enum Command {
     /// Serve the Kubernetes API.
     Apiserver(apiserver::Arguments),
+    /// Verify, back up or restore an embedded store that is not in use.
+    #[command(subcommand)]
+    Store(store::Command),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
     log::start(&arguments.log_level);
     let result = match arguments.command {
         Command::Apiserver(arguments) => apiserver::run(arguments),
+        Command::Store(command) => store::run(command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -34,7 +34,8 @@ pub use backend::{Backend, Change, Durability, Expect, Op, Sink, Write};
 pub use codec::{Codec, IndexValue};
 pub use compaction::CompactionPolicy;
 pub use embedded::{
-    Disk, Embedded, EmbeddedOptions, FileDisk, MaintenanceError, Report, STORE_FILE, restore, verify, verify_disk,
+    Disk, Embedded, EmbeddedOptions, FileDisk, MaintenanceError, Report, STORE_FILE, backup, restore, verify,
+    verify_disk,
 };
 pub use error::{CompactError, OpenError, ReadError, WatchClosed, WatchError, WriteError};
 pub use etcd::{

@@ -1,4 +1,4 @@
-//! What an operator does with a store: back it up while it runs, restore it, and verify a file.
+//! What an operator does with a store: back it up while it runs or when it does not, restore it, and verify a file.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -116,6 +116,20 @@ impl Embedded {
     }
 }
 
+/// Writes the newest state of the store at `from`, which is the file or its data directory, to a new file at `to`, and
+/// says what the store holds. For a store that nobody has open: one that is in use is [`OpenError::Locked`], and backs
+/// itself up by [`Embedded::backup`]. The store is verified first and stays as it is, also if it needs recovery.
+pub fn backup(from: &Path, to: &Path) -> Result<Report, MaintenanceError> {
+    let from = store_path(from);
+    let (engine, file_bytes) = open_unchanged(&from)?;
+    let report = examine(&engine, &from, file_bytes)?;
+    let target = Target::lock(to)?;
+    let source = engine.database.begin_read().map_err(|error| open_error(&from, error.into()))?;
+    let snapshot = Snapshot { source: &source, path: &from, compacted: report.compacted, stop: &|| false };
+    target.install(&snapshot, report.revision)?;
+    Ok(report)
+}
+
 /// Makes a store in `data_dir` of the backup at `backup`, and says what it holds. The backup is verified first and stays
 /// as it is.
 ///
@@ -173,15 +187,37 @@ fn open_disk_unchanged(disk: impl Disk, path: &Path) -> Result<(Engine, u64), Op
     Ok((Engine::open(Arc::new(overlay), path, CACHE_BYTES, true)?, file_bytes))
 }
 
-fn back_up(slot: &Slot, to: &Path) -> Result<Revision, MaintenanceError> {
-    let (Some(parent), Some(name)) = (to.parent(), to.file_name().and_then(|name| name.to_str())) else {
-        return Err(io_error(to, std::io::ErrorKind::InvalidFilename.into()).into());
-    };
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let directory = Directory::lock(parent)?;
-    if to.symlink_metadata().is_ok() {
-        return Err(MaintenanceError::Exists { path: to.to_owned() });
+/// Where a backup is to be.
+struct Target<'a> {
+    path: &'a Path,
+    name: &'a str,
+    directory: Directory,
+}
+
+impl<'a> Target<'a> {
+    /// Locks the directory, and makes sure that nothing is in the way.
+    fn lock(path: &'a Path) -> Result<Self, MaintenanceError> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+            return Err(io_error(path, std::io::ErrorKind::InvalidFilename.into()).into());
+        };
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let directory = Directory::lock(parent)?;
+        if path.symlink_metadata().is_ok() {
+            return Err(MaintenanceError::Exists { path: path.to_owned() });
+        }
+        Ok(Target { path, name, directory })
     }
+
+    /// Writes `snapshot`, whole or not at all.
+    fn install(&self, snapshot: &Snapshot<'_>, revision: Revision) -> Result<(), MaintenanceError> {
+        self.directory.install(self.name, |disk| {
+            snapshot.write(Arc::new(disk), self.path, revision).map_err(MaintenanceError::from)
+        })
+    }
+}
+
+fn back_up(slot: &Slot, to: &Path) -> Result<Revision, MaintenanceError> {
+    let target = Target::lock(to)?;
     let copied = slot.with(|engine| {
         let of_source = |error: redb::Error| open_error(slot.path(), error);
         let source = engine.database.begin_read().map_err(|error| of_source(error.into()))?;
@@ -189,7 +225,7 @@ fn back_up(slot: &Slot, to: &Path) -> Result<Revision, MaintenanceError> {
         let stop = || slot.is_closing();
         let snapshot = Snapshot { source: &source, path: slot.path(), compacted, stop: &stop };
         let revision = snapshot.revision()?;
-        directory.install(name, |disk| snapshot.write(Arc::new(disk), to, revision).map_err(MaintenanceError::from))?;
+        target.install(&snapshot, revision)?;
         Ok(revision)
     });
     copied.unwrap_or(Err(MaintenanceError::Closed))

@@ -41,7 +41,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 pub use disk::{Disk, FileDisk};
-pub use maintenance::{MaintenanceError, Report, restore, verify, verify_disk};
+pub use maintenance::{MaintenanceError, Report, backup, restore, verify, verify_disk};
 
 use crate::backend::{Backend, Op, Sink, Write};
 use crate::error::{CompactError, OpenError, ReadError, WriteError};
