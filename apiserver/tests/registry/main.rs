@@ -5,6 +5,7 @@ mod deletion;
 mod encodings;
 mod fields;
 mod harness;
+mod hostile;
 mod reading;
 mod writing;
 
