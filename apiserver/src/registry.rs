@@ -54,6 +54,12 @@ impl Resources {
         self.by_name.get(&name).map(|&at| &self.served[at])
     }
 
+    /// Whether anything of `group` is served.
+    #[must_use]
+    pub fn has_group(&self, group: &str) -> bool {
+        self.iter().any(|resource| resource.kind.names().group == group)
+    }
+
     /// Every resource, in the order of discovery.
     pub fn iter(&self) -> impl Iterator<Item = &Resource> {
         self.served.iter()

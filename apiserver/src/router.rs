@@ -19,7 +19,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 
 use crate::discovery::{self, Addresses};
-use crate::engine::{Answer, Body, Call, Engine, Payload, dispatch};
+use crate::engine::{Answer, Body, Call, Engine, Payload, dispatch, not_served};
 use crate::metrics::RequestLabels;
 use crate::openapi::OpenApi;
 use crate::registry::Resource;
@@ -49,13 +49,18 @@ impl Router {
         let (parts, body) = request.into_parts();
         let query = Query::parse(parts.uri.query().unwrap_or_default());
         let Some(target) = target(&parts, &query) else { return self.document(parts, query).await };
-        let resources = self.engine.registry.resources();
-        let Some(resource) = resources.find(&target.group, &target.version, &target.resource).cloned() else {
-            return not_found();
-        };
+        // Even if it is of no use: a client that is still sending may not see an answer that comes before the end.
         let body = match read_body(body, self.body_bytes).boxed().await {
             Ok(bytes) => Body::new(&parts.headers, bytes),
             Err(status) => return respond(Answer::status(&parts.headers, &status), Vec::new(), &parts.headers),
+        };
+        let resources = self.engine.registry.resources();
+        let Some(resource) = resources.find(&target.group, &target.version, &target.resource).cloned() else {
+            if resources.has_group(&target.group) {
+                let status = not_served();
+                return respond(Answer::status(&parts.headers, &status), Vec::new(), &parts.headers);
+            }
+            return not_found();
         };
         let read_only = target.verb.is_read_only();
         let work = work(Arc::clone(&self.engine), target, resource, query, parts, body);

@@ -174,6 +174,10 @@ impl Surroundings for Machine {
 /// share: longer than a request of another server may take to write the Service that it claimed for.
 const CLAIMS_SETTLE: Duration = Duration::from_secs(120);
 
+/// How long a read waits for a version that has not been reached, before its client is told to try again (upstream's
+/// time for the same).
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Opens the store and makes what every cluster has.
 async fn open_engine(data_dir: &Path, choice: &StoreChoice) -> Result<Engine, RunError> {
     let registry = Arc::new(Registry::new());
@@ -182,7 +186,8 @@ async fn open_engine(data_dir: &Path, choice: &StoreChoice) -> Result<Engine, Ru
         StoreChoice::Embedded => Arc::new(Embedded::open(data_dir, EmbeddedOptions::default())?),
         StoreChoice::Etcd(etcd) => Arc::new(EtcdBackend::new(etcd_options(etcd)?)?),
     };
-    let store = Store::open(backend, Objects::new(Arc::clone(&registry)), StoreOptions::default()).await?;
+    let options = StoreOptions { read_timeout: READ_TIMEOUT, ..StoreOptions::default() };
+    let store = Store::open(backend, Objects::new(Arc::clone(&registry)), options).await?;
     let engine = Engine::new(store, registry, Arc::new(Machine));
     engine.bootstrap().await.map_err(RunError::Bootstrap)?;
     let alone = matches!(choice, StoreChoice::Embedded);

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use super::Call;
 use crate::kind::Kind;
 use crate::request::{Encoding, Form, negotiate};
+use crate::strategy::Column;
 
 /// What a verb answers.
 pub struct Answer {
@@ -105,11 +106,7 @@ pub(crate) fn content_type(encoding: Encoding, form: Form, list: bool) -> String
 
 /// A table of objects, given as JSON of the served version.
 pub(crate) fn table(call: &Call<'_>, objects: &[Bytes], meta: ListMeta) -> Result<Vec<u8>, Status> {
-    let include = IncludeObject::parse(call.query.text("includeObject").unwrap_or_default());
-    let include =
-        include.map_err(|errors| Status::invalid(&GroupKind::new("meta.k8s.io", "TableOptions"), "", &errors))?;
-    let headers = call.query.flag("noHeaders") != Some(true);
-    table_of(call.kind(), call.now, objects, Some(meta), headers, include)
+    table_of(call.kind(), call.now, objects, Some(meta), shows_headers(call), include_object(call)?)
 }
 
 /// A table of objects of `kind`. Without `meta` its version is that of its one object.
@@ -121,15 +118,44 @@ pub(crate) fn table_of(
     headers: bool,
     include: IncludeObject,
 ) -> Result<Vec<u8>, Status> {
-    let columns = if headers { column_definitions(kind) } else { Vec::new() };
+    let columns = if headers { column_definitions(kind.columns()) } else { Vec::new() };
     let rows = objects.iter().map(|json| row(kind, now, json, include)).collect::<Result<Vec<_>, _>>()?;
     let meta = meta.unwrap_or_else(|| objects.first().map(|json| list_meta_of(json)).unwrap_or_default());
     serde_json::to_vec(&Table::new(meta, columns, rows)).map_err(Status::internal_error)
 }
 
-fn column_definitions(kind: &dyn Kind) -> Vec<ColumnDefinition> {
-    let columns = kind.columns().iter();
+/// A table of one object that is not of the resource's kind: its columns and cells come with it.
+pub(crate) fn table_of_one(
+    call: &Call<'_>,
+    columns: &[Column],
+    cells: Vec<Value>,
+    json: &[u8],
+) -> Result<Answer, Status> {
+    let include = include_object(call)?;
+    let raw: &RawValue = serde_json::from_slice(json).map_err(Status::internal_error)?;
+    let object_metadata = metadata(json)?;
+    let row = Row { cells, conditions: Vec::new(), object: include.embed(|| raw, || object_metadata) };
+    let columns = if shows_headers(call) { column_definitions(columns) } else { Vec::new() };
+    let table = Table::new(list_meta_of(json), columns, vec![row]);
+    let (encoding, form) = negotiate(call.headers, false)?;
+    let body = encode(encoding, &serde_json::to_vec(&table).map_err(Status::internal_error)?)?;
+    let content_type = content_type(encoding, form, false);
+    Ok(Answer { code: StatusCode::OK, content_type, payload: Payload::Whole(body.into()) })
+}
+
+/// What the rows of a table carry of their objects.
+fn include_object(call: &Call<'_>) -> Result<IncludeObject, Status> {
+    let include = IncludeObject::parse(call.query.text("includeObject").unwrap_or_default());
+    include.map_err(|errors| Status::invalid(&GroupKind::new("meta.k8s.io", "TableOptions"), "", &errors))
+}
+
+fn shows_headers(call: &Call<'_>) -> bool {
+    call.query.flag("noHeaders") != Some(true)
+}
+
+fn column_definitions(columns: &[Column]) -> Vec<ColumnDefinition> {
     columns
+        .iter()
         .map(|column| ColumnDefinition {
             name: column.name.to_owned(),
             kind: column.kind.to_owned(),

@@ -1,10 +1,11 @@
 //! Bodies: from bytes in some encoding to JSON of the right type, with upstream's words for what is wrong.
 
+use api::field::{Error, ErrorList, Path};
 use api::schema::{self, DecodeError, Schema, StrictError, Type};
-use api::status::Status;
+use api::status::{GroupKind, Status};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Call;
 use crate::object::Object;
@@ -65,35 +66,40 @@ pub(crate) fn yaml_to_json(yaml: &[u8]) -> Result<Bytes, String> {
 
 /// Reads `body` as an object of the kind that `call` is about.
 pub(crate) fn decode(call: &Call<'_>, body: &Body, validation: FieldValidation) -> Result<Box<dyn Object>, Status> {
-    let json = body.json()?;
-    decode_json(call, &json, validation)
-}
-
-/// Reads JSON text as an object of the kind that `call` is about.
-pub(crate) fn decode_json(
-    call: &Call<'_>,
-    json: &[u8],
-    validation: FieldValidation,
-) -> Result<Box<dyn Object>, Status> {
     let names = call.names();
-    let (value, faults) = read(json, schema_of(names)).map_err(|error| unreadable(names, json, &error))?;
-    finish(call, value, &faults, validation)
+    let json = match body.encoding()? {
+        Encoding::Yaml => yaml_to_json(&body.bytes).map_err(|error| unrecognized(names, &body.bytes, &error))?,
+        _ => body.json()?,
+    };
+    let (mut value, faults) = read(&json, schema_of(names)).map_err(|error| unreadable(names, &json, &error))?;
+    if value.is_null() {
+        // Nothing is said, not even what this is.
+        value = Value::Object(Map::new());
+    }
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    finish(call, value, &faults, validation, &|error| cannot_be_handled(names, &names.kind, error))
 }
 
-/// Takes JSON that has been read already, such as a patched object.
-pub(crate) fn decode_value(
+/// Takes the object that a patch made. `faults` is what is wrong with the patch by the rules of strict reading; `shown`
+/// is how errors quote it.
+pub(crate) fn decode_patched(
     call: &Call<'_>,
     value: Value,
-    faults: &[StrictError],
+    faults: &[String],
     validation: FieldValidation,
+    shown: &dyn Fn() -> String,
 ) -> Result<Box<dyn Object>, Status> {
-    let names = call.names();
-    let (value, more) = match schema_of(names) {
-        Some(of) => schema::decode_value(value, of).map_err(|error| cannot_be_handled(names, &names.kind, &error))?,
+    let invalid = |error: &dyn std::fmt::Display| {
+        let error = Error::invalid(&Path::new("patch"), shown(), error.to_string());
+        Status::invalid(&GroupKind::new("", ""), "", &ErrorList::from(error))
+    };
+    let (value, more) = match schema_of(call.names()) {
+        Some(of) => schema::decode_value(value, of).map_err(|error| invalid(&error))?,
         None => (value, Vec::new()),
     };
+    let more = more.iter().map(ToString::to_string);
     let faults: Vec<_> = faults.iter().cloned().chain(more).collect();
-    finish(call, value, &faults, validation)
+    finish(call, value, &faults, validation, &invalid)
 }
 
 fn schema_of(names: &Names) -> Option<&'static Type> {
@@ -110,19 +116,18 @@ fn read(json: &[u8], of: Option<&'static Type>) -> Result<(Value, Vec<StrictErro
 fn finish(
     call: &Call<'_>,
     mut value: Value,
-    faults: &[StrictError],
+    faults: &[String],
     validation: FieldValidation,
+    failed: &dyn Fn(&dyn std::fmt::Display) -> Status,
 ) -> Result<Box<dyn Object>, Status> {
     let names = call.names();
     check_type(names, &mut value)?;
     if !faults.is_empty() {
         match validation {
             FieldValidation::Ignore => {}
-            FieldValidation::Warn => faults.iter().for_each(|fault| call.warn(fault.to_string())),
+            FieldValidation::Warn => faults.iter().for_each(|fault| call.warn(fault.as_str())),
             FieldValidation::Strict => {
-                let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
-                let error = format!("strict decoding error: {}", all.join(", "));
-                return Err(cannot_be_handled(names, &names.kind, &error));
+                return Err(failed(&format!("strict decoding error: {}", faults.join(", "))));
             }
         }
     }
@@ -130,6 +135,8 @@ fn finish(
         schema::normalize(&mut value, of);
     }
     call.kind().decode(value).map_err(|error| cannot_be_handled(names, &names.kind, &error))
+    prune_empty(&mut value, schema_of(names));
+    call.kind().decode(value).map_err(|error| failed(&error))
 }
 
 /// Checks the object's type against the resource's, and states it where the client left it out.
@@ -141,6 +148,18 @@ fn check_type(names: &Names, value: &mut Value) -> Result<(), Status> {
     let expected = names.api_version();
     let stated = |name: &str| object.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let (kind, version) = (stated("kind"), stated("apiVersion"));
+    let (group, short) = version.unwrap_or(&expected).split_once('/').unwrap_or(("", version.unwrap_or(&expected)));
+    let actual = kind.unwrap_or(&names.kind);
+    if schema_of(names).is_some() && Schema::of(group, short, actual).is_none() {
+        let version = version.unwrap_or(&expected);
+        let error = format!("no kind {actual:?} is registered for version {version:?} in scheme {SCHEME:?}");
+        return Err(cannot_be_handled_in(short, names, actual, &error));
+    }
+    if actual != names.kind {
+        let group = if names.group.is_empty() { "core" } else { &names.group };
+        let error = format!("converting ({short}.{actual}) to ({group}.{}): unknown conversion", names.kind);
+        return Err(cannot_be_handled_in(short, names, actual, &error));
+    }
     if let Some(version) = version
         && version != expected
     {
@@ -148,21 +167,16 @@ fn check_type(names: &Names, value: &mut Value) -> Result<(), Status> {
             format!("the API version in the data ({version}) does not match the expected API version ({expected})");
         return Err(Status::bad_request(message));
     }
-    if let Some(kind) = kind
-        && kind != names.kind
-    {
-        let group = if names.group.is_empty() { "core" } else { &names.group };
-        let version = &names.version;
-        let error = format!("converting ({version}.{kind}) to ({group}.{}): unknown conversion", names.kind);
-        return Err(cannot_be_handled(names, kind, &error));
-    }
     object.insert("kind".to_owned(), Value::from(&*names.kind));
     object.insert("apiVersion".to_owned(), Value::from(&*expected));
     Ok(())
 }
 
 fn cannot_be_handled(names: &Names, kind: &str, error: &dyn std::fmt::Display) -> Status {
-    let version = &names.version;
+    cannot_be_handled_in(&names.version, names, kind, error)
+}
+
+fn cannot_be_handled_in(version: &str, names: &Names, kind: &str, error: &dyn std::fmt::Display) -> Status {
     Status::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {}: {error}", names.kind))
 }
 
@@ -175,23 +189,44 @@ fn unreadable(names: &Names, json: &[u8], error: &DecodeError) -> Status {
     match serde_json::from_slice::<Kind>(json) {
         Ok(stated) if !stated.kind.is_empty() => cannot_be_handled(names, &stated.kind, error),
         _ => {
-            let message = format!(
-                "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: \
-                 {error} ({})",
-                names.kind,
-                summary(json)
-            );
-            Status::bad_request(message)
+            let error = match serde_json::from_slice::<Value>(json) {
+                Ok(value) => format!("json: cannot unmarshal {} into Go value of type {FIND_KIND}", go_kind(&value)),
+                Err(_) => error.to_string(),
+            };
+            unrecognized(names, json, &format!("couldn't get version/kind; json parse error: {error}"))
         }
+    }
+}
+
+/// What upstream's reader has by the name of a scheme in its errors.
+const SCHEME: &str = "pkg/api/legacyscheme/scheme.go:30";
+/// The Go type by which upstream looks at what kind a body is of; its errors name it.
+const FIND_KIND: &str =
+    r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+
+fn unrecognized(names: &Names, body: &[u8], error: &str) -> Status {
+    let summary = summary(body);
+    let kind = &names.kind;
+    Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {error} ({summary})"))
+}
+
+/// What Go's JSON reader calls a value.
+pub(crate) fn go_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
     }
 }
 
 /// The beginning of a body, for an error: as text if it looks like JSON, and in hexadecimal otherwise.
 fn summary(body: &[u8]) -> String {
     const LONGEST: usize = 30;
-    let looks_like_json = body.first() == Some(&b'{') || body.first() == Some(&b'[');
     let shown = &body[..body.len().min(LONGEST)];
-    let text = if looks_like_json {
+    let text = if body.first() == Some(&b'{') {
         String::from_utf8_lossy(shown).into_owned()
     } else {
         shown.iter().map(|byte| format!("{byte:02x}")).collect()

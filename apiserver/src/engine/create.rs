@@ -1,6 +1,6 @@
 //! `create`: a new object.
 
-use api::status::Status;
+use api::status::{Reason, Status};
 use http::StatusCode;
 use store::{Durability, Stored, WriteError};
 
@@ -19,11 +19,24 @@ const MAX_NAME_ATTEMPTS: usize = 8;
 pub(crate) async fn create(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
     let options = WriteOptions::parse(call.query, "CreateOptions")?;
     let object = body::decode(call, body, options.field_validation)?;
+    let versioned = states_version(&*object);
     if call.names().namespaced && call.namespace().is_empty() {
         return Err(Status::bad_request("an empty namespace may not be set during creation"));
     }
+    if versioned {
+        // Upstream's store says so, and not its validation: there is no reason and no field.
+        let mut status = Status::of(Reason::Unknown, "resourceVersion should not be set on objects to be created");
+        status.code = StatusCode::INTERNAL_SERVER_ERROR.as_u16();
+        return Err(status);
+    }
     let created = insert(call, object, &options).await?;
     answer::object(call, StatusCode::CREATED, &super::read::served(call, &created)?)
+}
+
+/// Whether a client mistakes a new object for one that exists.
+fn states_version(object: &dyn Object) -> bool {
+    let stated = object.meta().resource_version.as_deref().and_then(|version| version.parse::<u64>().ok());
+    stated.is_some_and(|version| version != 0)
 }
 
 /// Makes `object`, trying further names if its name is generated. Returns its stored JSON.

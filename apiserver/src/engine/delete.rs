@@ -40,7 +40,9 @@ pub(crate) async fn delete(call: &Call<'_>, body: &Body) -> Result<Answer, Statu
             answer::object(call, StatusCode::OK, &super::read::served(call, &json)?)
         }
         Deleted::Gone(object, _) => {
-            let status = Status::success(Some(details(call, object.meta())));
+            // This success has never stated a code.
+            let mut status = Status::success(Some(details(call, object.meta())));
+            status.code = 0;
             answer::other(call, StatusCode::OK, serde_json::to_vec(&status).map_err(Status::internal_error)?)
         }
         Deleted::Pending(json) => {
@@ -335,9 +337,6 @@ async fn delete_namespace(
     if lifecycle::holds_content(&*object) || object.meta().finalizers.is_some() {
         if first {
             return pend(call, &mut *object, key, stored, options.dry_run).await;
-        }
-        if lifecycle::holds_content(&*object) {
-            return Err(lifecycle::still_ending(call, object.meta()));
         }
         return Ok(Some(Deleted::Pending(stored.entry.bytes().clone())));
     }

@@ -1,6 +1,6 @@
 //! From a verb and a target to what answers it.
 
-use api::status::{GenericResponse, Status};
+use api::status::{GenericResponse, GroupResource, Status, StatusDetails};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -19,7 +19,7 @@ async fn choose(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
     let kind = call.kind();
     let subresource = call.target.subresource.as_str();
     if !call.names().namespaced && !call.target.namespace.is_empty() && call.target.resource != "namespaces" {
-        return Err(not_served(call));
+        return Err(not_served());
     }
     if subresource.is_empty() {
         return on_object(call, body).await;
@@ -29,7 +29,7 @@ async fn choose(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
             Verb::Get => scale::get(call).await,
             Verb::Update => scale::update(call, body).await,
             Verb::Patch => scale::patch(call, body).await,
-            verb => Err(not_allowed(call, verb)),
+            _ => Err(not_allowed()),
         };
     }
     if kind.update_subresources().contains(&subresource) {
@@ -37,15 +37,15 @@ async fn choose(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
             Verb::Get => read::get(call).await,
             Verb::Update => update::update(call, body, Some(subresource)).await,
             Verb::Patch => patch::patch(call, body, Some(subresource)).await,
-            verb => Err(not_allowed(call, verb)),
+            _ => Err(not_allowed()),
         };
     }
     let stated = crate::discovery::subresource(kind, subresource);
     match (call.names().group.as_ref(), call.names().plural.as_ref(), subresource) {
         ("", "pods", "binding") if call.target.verb == Verb::Create => pods::bind(call, body).await,
         ("", "pods", "eviction") if call.target.verb == Verb::Create => pods::evict(call, body).await,
-        _ if stated.is_some() => Err(not_allowed(call, call.target.verb)),
-        _ => Err(not_served(call)),
+        _ if stated.is_some() => Err(not_allowed()),
+        _ => Err(not_served()),
     }
 }
 
@@ -63,24 +63,23 @@ async fn on_object(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
         Verb::DeleteCollection if !call.names().namespaced || !call.namespace().is_empty() => {
             delete::delete_collection(call, body).await
         }
-        verb => Err(not_allowed(call, verb)),
+        _ => Err(not_allowed()),
     }
 }
 
-/// The resource is served, and not in this way.
-pub(crate) fn not_allowed(call: &Call<'_>, verb: Verb) -> Status {
-    Status::method_not_supported(&call.group_resource(), verb.as_str())
+/// The path is served, and not with this method.
+pub(crate) fn not_allowed() -> Status {
+    no_route(405)
 }
 
-/// There is no such subresource.
-pub(crate) fn not_served(call: &Call<'_>) -> Status {
-    Status::generic_server_response(&GenericResponse {
-        code: 404,
-        verb: "",
-        resource: call.group_resource(),
-        name: &call.target.name,
-        message: "the server could not find the requested resource",
-        retry_after_seconds: 0,
-        unexpected: false,
-    })
+/// There is nothing at the path. The client knows what it asked for, and upstream's router does not repeat it.
+pub(crate) fn not_served() -> Status {
+    no_route(404)
+}
+
+fn no_route(code: u16) -> Status {
+    let resource = GroupResource::new("", "");
+    let response =
+        GenericResponse { code, verb: "", resource, name: "", message: "", retry_after_seconds: 0, unexpected: false };
+    Status::generic_server_response(&response).with_details(StatusDetails::default())
 }

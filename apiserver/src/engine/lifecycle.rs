@@ -67,10 +67,3 @@ pub(crate) fn mark_terminating(object: &mut dyn Object, now: Timestamp) {
         crate::resources::mark_terminating(namespace, now);
     }
 }
-
-/// What a client is told that deletes an ending namespace again.
-pub(crate) fn still_ending(call: &Call<'_>, meta: &ObjectMeta) -> Status {
-    let why = "The system is ensuring all content is removed from this namespace.  Upon completion, this namespace will \
-               automatically be purged by the system.";
-    Status::conflict(&call.group_resource(), meta.name.as_deref().unwrap_or_default(), why)
-}

@@ -36,6 +36,7 @@ pub use answer::{Answer, Payload};
 pub use body::Body;
 pub use call::Call;
 pub use dispatch::dispatch;
+pub(crate) use dispatch::not_served;
 
 /// Where the engine gets the time and random bits from.
 pub trait Surroundings: Send + Sync + 'static {

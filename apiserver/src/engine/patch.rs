@@ -1,11 +1,11 @@
 //! `patch`: changing a part of an object, in three ways.
 
 use api::patch::{json, merge, strategic};
-use api::schema::{Schema, StrictError};
+use api::schema::Schema;
 use api::status::{GenericResponse, GroupResource, Status};
 use serde_json::{Map, Value};
 
-use super::body::{self, Body};
+use super::body::{self, Body, go_kind};
 use super::update::{self, Change, Current};
 use super::{Answer, Call};
 use crate::object::Object;
@@ -24,20 +24,14 @@ pub(crate) enum Patch {
 
 impl Patch {
     /// Reads the body of a patch. `strategic` is whether the kind has a schema to merge by.
-    pub(crate) fn read(
-        body: &Body,
-        strategic: bool,
-        validation: FieldValidation,
-    ) -> Result<(Patch, Vec<StrictError>), Status> {
+    ///
+    /// Beside it comes what strict reading finds fault with.
+    pub(crate) fn read(body: &Body, strategic: bool) -> Result<(Patch, Vec<String>), Status> {
         match body.media_type.as_str() {
             JSON => {
                 let (patch, faults) = json::Patch::decode(&body.bytes).map_err(|error| json_failed(&error))?;
                 // Faults of the patch itself, not of the object; upstream marks them so.
-                if validation == FieldValidation::Strict && !faults.is_empty() {
-                    let all: Vec<String> = faults.iter().map(|fault| format!("json patch {fault}")).collect();
-                    return Err(Status::bad_request(format!("strict decoding error: {}", all.join(", "))));
-                }
-                Ok((Patch::Json(patch), Vec::new()))
+                Ok((Patch::Json(patch), faults.iter().map(|fault| format!("json patch {fault}")).collect()))
             }
             MERGE => {
                 let (patch, faults) = read_json(&body.bytes)?;
@@ -46,7 +40,9 @@ impl Patch {
             STRATEGIC if strategic => {
                 let (patch, faults) = read_json(&body.bytes)?;
                 let Value::Object(patch) = patch else {
-                    return Err(Status::bad_request("error decoding patch: the patch is not an object"));
+                    let what = go_kind(&patch);
+                    let message = format!("cannot unmarshal {what} into Go value of type map[string]interface {{}}");
+                    return Err(Status::bad_request(format!("error decoding patch: json: {message}")));
                 };
                 Ok((Patch::Strategic(patch), faults))
             }
@@ -72,11 +68,35 @@ impl Patch {
             }
         }
     }
+
+    /// How errors about what the patch made quote it: a strategic patch itself, and what any other made.
+    fn shown(&self, document: &Value, of: (&str, &str, &str)) -> String {
+        match self {
+            Patch::Strategic(patch) => go_text(&Value::Object(patch.clone())),
+            _ => self.apply(document, of).map(|patched| patched.to_string()).unwrap_or_default(),
+        }
+    }
 }
 
-fn read_json(bytes: &[u8]) -> Result<(Value, Vec<StrictError>), Status> {
+/// A value as Go prints maps and lists.
+fn go_text(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(list) => format!("[{}]", list.iter().map(go_text).collect::<Vec<_>>().join(" ")),
+        Value::Object(map) => {
+            let mut members: Vec<_> = map.iter().map(|(name, value)| format!("{name}:{}", go_text(value))).collect();
+            members.sort_unstable();
+            format!("map[{}]", members.join(" "))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn read_json(bytes: &[u8]) -> Result<(Value, Vec<String>), Status> {
     let read = api::schema::decode_untyped(bytes);
-    read.map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))
+    let (value, faults) = read.map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
+    Ok((value, faults.iter().map(ToString::to_string).collect()))
 }
 
 fn json_failed(error: &json::Error) -> Status {
@@ -105,7 +125,7 @@ pub(crate) async fn patch(call: &Call<'_>, body: &Body, subresource: Option<&str
     let options = WriteOptions::parse(call.query, "PatchOptions")?;
     let names = call.names();
     let strategic = Schema::of(&names.group, &names.version, &names.kind).is_some();
-    let (patch, faults) = Patch::read(body, strategic, options.field_validation)?;
+    let (patch, faults) = Patch::read(body, strategic)?;
     let patched = Patched { patch, faults, validation: options.field_validation };
     let changed = update::change(call, &patched, subresource, &options).await?;
     update::reply(call, changed)
@@ -113,7 +133,7 @@ pub(crate) async fn patch(call: &Call<'_>, body: &Body, subresource: Option<&str
 
 struct Patched {
     patch: Patch,
-    faults: Vec<StrictError>,
+    faults: Vec<String>,
     validation: FieldValidation,
 }
 
@@ -123,8 +143,10 @@ impl Change for Patched {
         let old = old.ok_or_else(|| Status::not_found(&call.group_resource(), name))?;
         let names = call.names();
         let document = serde_json::from_slice(&old.json).map_err(Status::internal_error)?;
-        let patched = self.patch.apply(&document, (&names.group, &names.version, &names.kind))?;
-        let object = body::decode_value(call, patched, &self.faults, self.validation)?;
+        let of: (&str, &str, &str) = (&names.group, &names.version, &names.kind);
+        let patched = self.patch.apply(&document, of)?;
+        let shown = || self.patch.shown(&document, of);
+        let object = body::decode_patched(call, patched, &self.faults, self.validation, &shown)?;
         let stated = object.meta().name.as_deref().unwrap_or_default();
         if stated != name {
             let message = format!("the name of the object ({stated}) does not match the name on the URL ({name})");

@@ -14,13 +14,14 @@ use super::patch::Patch;
 use super::update::{self, Change, Changed, Current};
 use super::{Answer, Call, answer, read};
 use crate::object::Object;
-use crate::request::WriteOptions;
+use crate::request::{Form, WriteOptions, negotiate};
+use crate::strategy::{AGE_COLUMN, Column, NAME_COLUMN};
 
 /// Answers a get of the scale.
 pub(crate) async fn get(call: &Call<'_>) -> Result<Answer, Status> {
     let stored = read::current(call, &call.target.name, At::Latest).await?;
     let current = Current::new(call, &stored)?;
-    answer::other(call, StatusCode::OK, scale_json(call, &*current.object)?)
+    reply_with(call, &*current.object)
 }
 
 /// Answers an update of the scale.
@@ -34,7 +35,7 @@ pub(crate) async fn update(call: &Call<'_>, body: &Body) -> Result<Answer, Statu
 /// Answers a patch of the scale.
 pub(crate) async fn patch(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
     let options = WriteOptions::parse(call.query, "PatchOptions")?;
-    let (patch, _) = Patch::read(body, true, options.field_validation)?;
+    let (patch, _) = Patch::read(body, true)?;
     reply(call, update::change(call, &SetScale::Patch(patch), Some("scale"), &options).await?)
 }
 
@@ -42,7 +43,30 @@ fn reply(call: &Call<'_>, changed: Changed) -> Result<Answer, Status> {
     let (Changed::Created(stored) | Changed::Updated(stored)) = changed;
     let json = read::served(call, &stored)?;
     let object = call.kind().decode_stored(&json).map_err(Status::internal_error)?;
-    answer::other(call, StatusCode::OK, scale_json(call, &*object)?)
+    reply_with(call, &*object)
+}
+
+/// The columns of the table of a scale.
+const COLUMNS: &[Column] = &[
+    NAME_COLUMN,
+    Column::new("Desired", "replicas is the desired number of instances for the scaled object.").of_type("integer"),
+    Column::new("Available", "replicas is the actual number of observed instances of the scaled object.")
+        .of_type("integer"),
+    AGE_COLUMN,
+];
+
+fn reply_with(call: &Call<'_>, object: &dyn Object) -> Result<Answer, Status> {
+    let json = scale_json(call, object)?;
+    let (_, form) = negotiate(call.headers, false)?;
+    match call.kind().scale(object) {
+        Some(scale) if form == Form::Table => {
+            let meta = object.meta();
+            let age = api::duration::age(meta.creation_timestamp.as_ref(), call.now);
+            let cells = vec![meta.name.clone().into(), scale.replicas.into(), scale.status_replicas.into(), age.into()];
+            answer::table_of_one(call, COLUMNS, cells, &json)
+        }
+        _ => answer::other(call, StatusCode::OK, json),
+    }
 }
 
 enum SetScale {

@@ -9,14 +9,13 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use http::StatusCode;
-use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 use store::{At, Event, EventKind, Key, Prefix, Revision, Scope, Stored, Watch, WatchClosed, WatchError, WatchOptions};
 use tokio::time::Instant;
 
 use super::answer::{self, content_type};
 use super::selection::Selection;
-use super::{Answer, Call, Payload, read_failed, watch_failed};
+use super::{Answer, Call, Engine, Payload, read_failed, watch_failed};
 use crate::entry::Entry;
 use crate::kind::Kind;
 use crate::registry::Resource;
@@ -35,7 +34,8 @@ const BATCH_BYTES: usize = 64 * 1024;
 pub(crate) async fn watch(call: &Call<'_>, options: ListOptions) -> Result<Answer, Status> {
     let (encoding, form) = negotiate_stream(call.headers)?;
     let selection = Selection::new(call, options.labels.clone(), options.fields.clone())?;
-    let encoder = Encoder { resource: call.resource.clone(), encoding, form, now: call.now, headed: false };
+    let encoder =
+        Encoder { resource: call.resource.clone(), engine: call.engine.clone(), encoding, form, headed: false };
     let timeout = match options.timeout_seconds {
         Some(seconds) => Duration::from_secs(seconds),
         None => DEFAULT_TIMEOUT + DEFAULT_TIMEOUT.mul_f64(spread(call.engine.random())),
@@ -254,9 +254,10 @@ impl Frames {
 /// Writes events in the encoding and form of a watch.
 struct Encoder {
     resource: Resource,
+    /// Says what time it is when an event is shown, which ages are counted to.
+    engine: Engine,
     encoding: Encoding,
     form: Form,
-    now: Timestamp,
     /// Whether the columns of the table have been sent; they are sent once.
     headed: bool,
 }
@@ -324,7 +325,7 @@ impl Encoder {
             Form::Table => {
                 let headers = !std::mem::replace(&mut self.headed, true);
                 let kind: &dyn Kind = &*self.resource.kind;
-                answer::table_of(kind, self.now, &[served], None, headers, Default::default()).map(Bytes::from)
+                answer::table_of(kind, self.engine.now(), &[served], None, headers, Default::default()).map(Bytes::from)
             }
         }
     }

@@ -33,7 +33,8 @@ impl Continuation {
     /// Reads a token for a list under `prefix`. What is wrong with it is said in upstream's words; a token can never
     /// lead outside of the prefix.
     pub fn decode(token: &str, prefix: &Prefix) -> Result<Continuation, Status> {
-        Continuation::read(token, prefix).map_err(|why| Status::bad_request(format!("continue key is not valid{why}")))
+        Continuation::read(token, prefix)
+            .map_err(|why| Status::bad_request(format!("invalid continue token: continue key is not valid{why}")))
     }
 
     /// The token for this list under `prefix`.
@@ -48,7 +49,8 @@ impl Continuation {
 
     fn read(token: &str, prefix: &Prefix) -> Result<Continuation, String> {
         let json = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|error| format!(": {error}"))?;
-        let token: Token = serde_json::from_slice(&json).map_err(|error| format!(": {error}"))?;
+        let (json, _) = api::schema::decode_untyped(&json).map_err(|error| format!(": {error}"))?;
+        let token: Token = serde_json::from_value(json).map_err(|error| format!(": {error}"))?;
         if token.version != VERSION {
             return Err(format!(": server does not recognize this encoded version {}", token.version));
         }
