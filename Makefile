@@ -19,8 +19,9 @@ help: ## list what can be made
 	@sed -n 's/^\([a-z][a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | expand -t 10
 
 .PHONY: deps
-deps: ## install the Debian packages that are missing
+deps: ## install the Debian packages that are missing, and kubectl
 	@.ci/install-packages $(PACKAGES)
+	@.ci/install-kubectl
 
 # Where `make run` keeps its files.
 DATA_DIR ?= gantry-data
