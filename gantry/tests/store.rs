@@ -1,5 +1,8 @@
 //! `gantry store`, as an operator runs it: what it says, what it leaves behind, and how it exits.
 
+// The lint's leave for tests does not reach their helpers.
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;

@@ -134,8 +134,6 @@ fn finish(
     if let Some(of) = schema_of(names) {
         schema::normalize(&mut value, of);
     }
-    call.kind().decode(value).map_err(|error| cannot_be_handled(names, &names.kind, &error))
-    prune_empty(&mut value, schema_of(names));
     call.kind().decode(value).map_err(|error| failed(&error))
 }
 
