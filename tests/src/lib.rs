@@ -1,4 +1,6 @@
 //! What the benchmarks and tests of several crates share: objects to store, and peers to compare with.
 
 pub mod etcd;
+pub mod kubectl;
 pub mod objects;
+pub mod server;

@@ -3,8 +3,8 @@
 //! The form is upstream's (base64url of `{"v","rv","start"}`), so that a token means the same to tools that look inside.
 
 use api::status::Status;
-use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use base64::{DecodeError, Engine};
 use serde::{Deserialize, Serialize};
 use store::{Key, Prefix, Revision};
 
@@ -48,7 +48,13 @@ impl Continuation {
     }
 
     fn read(token: &str, prefix: &Prefix) -> Result<Continuation, String> {
-        let json = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|error| format!(": {error}"))?;
+        let json = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|error| {
+            let at = match error {
+                DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => at,
+                DecodeError::InvalidLength(_) | DecodeError::InvalidPadding => token.len(),
+            };
+            format!(": illegal base64 data at input byte {at}")
+        })?;
         let (json, _) = api::schema::decode_untyped(&json).map_err(|error| format!(": {error}"))?;
         let token: Token = serde_json::from_value(json).map_err(|error| format!(": {error}"))?;
         if token.version != VERSION {
