@@ -150,6 +150,11 @@ pub fn stable(text: &str) -> String {
 }
 
 fn stable_line(line: &str) -> String {
+    // As `describe` writes it, in words.
+    const CREATED: &str = "CreationTimestamp:";
+    if let Some((indent, _)) = line.split_once(CREATED).filter(|(before, _)| before.trim().is_empty()) {
+        return format!("{indent}{CREATED}  TIME");
+    }
     let mut shown = String::new();
     let mut word = String::new();
     for character in line.chars() {
@@ -213,6 +218,7 @@ mod tests {
     fn what_differs_from_run_to_run_is_replaced() {
         let check = |text: &str, expected: &str| assert_eq!(stable(text), expected);
         check("web   0/2     0            3s\n", "web   0/2     0            AGE\n");
+        check("CreationTimestamp:      Mon, 23 Nov 2026 01:00:30 +0000\n", "CreationTimestamp:  TIME\n");
         check("  resourceVersion: \"17\"", "  resourceVersion: \"VERSION\"");
         check(r#"{"resourceVersion":"17","replicas":"17"}"#, r#"{"resourceVersion":"VERSION","replicas":"17"}"#);
         check("uid: a97b592e-2efa-4de7-a53a-4f47da4bfc3e", "uid: UID");

@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::OpenError;
 
@@ -69,11 +70,30 @@ impl FileDisk {
             let detail = "it is not a regular file".to_owned();
             return Err(OpenError::NotAStore { path: path.to_owned(), detail });
         }
-        match if exclusive { file.try_lock() } else { file.try_lock_shared() } {
-            Ok(()) => Ok(FileDisk { file }),
-            Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: path.to_owned() }),
-            Err(TryLockError::Error(source)) => Err(io_error(path, source)),
+        acquire(path, || if exclusive { file.try_lock() } else { file.try_lock_shared() })?;
+        Ok(FileDisk { file })
+    }
+}
+
+/// How often a lock is tried, and how long is waited in between. A process that this one starts holds every lock of it
+/// from fork to exec, also one that has been let go of here; that is over in a moment.
+const LOCK_ATTEMPTS: u32 = 25;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+fn acquire(path: &Path, attempt: impl Fn() -> Result<(), TryLockError>) -> Result<(), OpenError> {
+    for _ in 1..LOCK_ATTEMPTS {
+        match attempt() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            settled => return settled.map_err(|error| not_locked(path, error)),
         }
+    }
+    attempt().map_err(|error| not_locked(path, error))
+}
+
+fn not_locked(path: &Path, error: TryLockError) -> OpenError {
+    match error {
+        TryLockError::WouldBlock => OpenError::Locked { path: path.to_owned() },
+        TryLockError::Error(source) => io_error(path, source),
     }
 }
 
@@ -111,11 +131,8 @@ impl Directory {
     /// Locks the directory at `path`.
     pub(super) fn lock(path: &Path) -> Result<Directory, OpenError> {
         let file = File::open(path).map_err(|source| io_error(path, source))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Directory { path: path.to_owned(), file }),
-            Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: path.to_owned() }),
-            Err(TryLockError::Error(source)) => Err(io_error(path, source)),
-        }
+        acquire(path, || file.try_lock())?;
+        Ok(Directory { path: path.to_owned(), file })
     }
 
     /// Makes the file `name` whole or not at all: `build` fills one of another name, which replaces it once it is on
