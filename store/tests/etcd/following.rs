@@ -169,6 +169,8 @@ async fn servers_take_turns_in_compacting() {
         let last = *revisions.last().unwrap();
         revisions.push(one.commit(put(&a, Expect::At(last), n.to_string())).await.unwrap());
     }
+    // A watch that has not begun when its first changes are compacted loads again, and rightly so.
+    seen_by_two.reach(*revisions.last().unwrap()).await;
     let compacted = async |client: &mut Client, revision: Revision| {
         let options = GetOptions::new().with_revision(revision.0.try_into().unwrap());
         client.get(a.as_str(), Some(options)).await.is_err()
