@@ -23,6 +23,8 @@ pub(crate) enum Mode {
 pub(crate) struct Proxy {
     port: u16,
     mode: watch::Sender<Mode>,
+    /// How often connections were cut.
+    cuts: watch::Sender<u64>,
     /// What clients sent that was lost.
     lost: watch::Sender<Vec<u8>>,
     _tasks: JoinSet<()>,
@@ -34,6 +36,8 @@ impl Proxy {
         let own = listener.local_addr().unwrap().port();
         let mode = watch::Sender::new(Mode::Pass);
         let subscribed = mode.clone();
+        let cuts = watch::Sender::new(0);
+        let cutting = cuts.clone();
         let lost = watch::Sender::new(Vec::new());
         let losing = lost.clone();
         let mut tasks = JoinSet::new();
@@ -41,11 +45,12 @@ impl Proxy {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 if *subscribed.borrow() != Mode::Cut {
-                    connections.spawn(forward(client, port, subscribed.subscribe(), losing.clone()));
+                    let (mode, cuts) = (subscribed.subscribe(), cutting.subscribe());
+                    connections.spawn(forward(client, port, mode, cuts, losing.clone()));
                 }
             }
         });
-        Proxy { port: own, mode, lost, _tasks: tasks }
+        Proxy { port: own, mode, cuts, lost, _tasks: tasks }
     }
 
     pub(crate) fn endpoint(&self) -> String {
@@ -54,6 +59,9 @@ impl Proxy {
 
     pub(crate) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
+        if mode == Mode::Cut {
+            self.cuts.send_modify(|cuts| *cuts += 1);
+        }
     }
 
     /// Waits until a request with `text` in it was lost.
@@ -65,15 +73,22 @@ impl Proxy {
     }
 }
 
-async fn forward(client: TcpStream, port: u16, mode: watch::Receiver<Mode>, lost: watch::Sender<Vec<u8>>) {
+async fn forward(
+    client: TcpStream,
+    port: u16,
+    mode: watch::Receiver<Mode>,
+    mut cuts: watch::Receiver<u64>,
+    lost: watch::Sender<Vec<u8>>,
+) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let mut cut = mode.clone();
     tokio::select! {
+        // First, so that nothing passes a connection that has been cut, however short the cut was.
+        biased;
+        _ = cuts.changed() => {}
         () = pump(from_client, to_server, mode.clone(), Mode::LoseRequests, Some(lost)) => {}
         () = pump(from_server, to_client, mode, Mode::LoseAnswers, None) => {}
-        _ = cut.wait_for(|mode| *mode == Mode::Cut) => {}
     }
 }
 
