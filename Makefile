@@ -8,6 +8,7 @@ PACKAGES += etcd-client
 PACKAGES += etcd-server
 PACKAGES += gcc
 PACKAGES += libc6-dev
+PACKAGES += libprotobuf-dev
 PACKAGES += pkg-config
 PACKAGES += protobuf-compiler
 # tidy: end
