@@ -7,25 +7,39 @@ use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-use crate::server::Server;
+use crate::server::{Backing, Server};
 
 /// A user with a kubectl, a home directory and a directory of files, all private.
 pub struct Kubectl {
+    program: &'static str,
     /// The cluster that it talks to.
     pub server: Server,
     home: TempDir,
 }
 
 impl Kubectl {
-    /// A user of a new, empty cluster.
+    /// A user of a new, empty cluster, whose objects are kept in `backing`.
     ///
     /// # Panics
-    /// If there is no kubectl.
+    /// If there is no kubectl, or the cluster does not start.
     #[must_use]
-    pub fn new() -> Kubectl {
-        let found = Command::new("kubectl").args(["version", "--client"]).stdout(Stdio::null()).status();
-        assert!(found.is_ok_and(|status| status.success()), "there is no kubectl: run `make deps`");
-        Kubectl { server: Server::start(), home: tempfile::tempdir().expect("a temporary directory") }
+    pub fn over(backing: Backing) -> Kubectl {
+        Kubectl::of("kubectl", backing)
+    }
+
+    /// The same with a kubectl 1.20, of the year 2020.
+    ///
+    /// # Panics
+    /// If there is no such kubectl, or the cluster does not start.
+    #[must_use]
+    pub fn old_over(backing: Backing) -> Kubectl {
+        Kubectl::of("kubectl-1.20", backing)
+    }
+
+    fn of(program: &'static str, backing: Backing) -> Kubectl {
+        let found = Command::new(program).args(["version", "--client"]).stdout(Stdio::null()).status();
+        assert!(found.is_ok_and(|status| status.success()), "there is no {program}: run `make deps`");
+        Kubectl { program, server: Server::start(backing), home: tempfile::tempdir().expect("a temporary directory") }
     }
 
     /// Writes a file into the directory that kubectl runs in.
@@ -45,7 +59,7 @@ impl Kubectl {
     /// A kubectl that has not been started, with arguments as one would type them: words, with quotes of both kinds.
     #[must_use]
     pub fn command(&self, line: &str) -> Command {
-        let mut command = Command::new("kubectl");
+        let mut command = Command::new(self.program);
         command
             .args(words(line))
             .current_dir(self.home.path())
@@ -113,13 +127,9 @@ impl Kubectl {
             let _ = writeln!(text, "[exit code {code}]");
         }
         let home = self.home.path().to_string_lossy();
+        let text =
+            text.lines().filter(|line| !tells_of_timing(line)).fold(String::new(), |text, line| text + line + "\n");
         stable(&text.replace(&self.server.url, "https://SERVER").replace(&*home, "HOME"))
-    }
-}
-
-impl Default for Kubectl {
-    fn default() -> Self {
-        Kubectl::new()
     }
 }
 
@@ -139,6 +149,12 @@ fn words(line: &str) -> Vec<String> {
     }
     words.extend(word);
     words
+}
+
+/// Whether a line is what kubectl's client library logs when a watch ends sooner than it thinks right: a watch that kubectl
+/// itself ended, after the second that it was given.
+fn tells_of_timing(line: &str) -> bool {
+    line.contains("] \"Warning: watch ended with error\"") && line.contains("very short watch")
 }
 
 /// Replaces times, identities, versions and ages.
@@ -167,11 +183,22 @@ fn stable_line(line: &str) -> String {
         shown.push(character);
     }
     push_word(&mut shown, &word);
+    for before in ["in record (", "resource version: 999999, current: "] {
+        shown = without_number_after(&shown, before);
+    }
     // A longer age takes the room of the spaces after it.
     while let Some(at) = shown.find("AGE    ") {
         shown.remove(at + "AGE".len());
     }
     shown
+}
+
+/// Replaces the version that stands in a message after `before`.
+fn without_number_after(line: &str, before: &str) -> String {
+    match line.split_once(before) {
+        Some((start, end)) => format!("{start}{before}VERSION{}", end.trim_start_matches(|c: char| c.is_ascii_digit())),
+        None => line.to_owned(),
+    }
 }
 
 fn push_word(shown: &mut String, word: &str) {
@@ -224,5 +251,10 @@ mod tests {
         check("uid: a97b592e-2efa-4de7-a53a-4f47da4bfc3e", "uid: UID");
         check("at \"2026-11-23T00:38:58Z\" v1.36.4", "at \"TIME\" v1.36.4");
         check("100m cpu", "100m cpu");
+        check("version in record (17). The", "version in record (VERSION). The");
+        check(
+            "Too large resource version: 999999, current: 17",
+            "Too large resource version: 999999, current: VERSION",
+        );
     }
 }

@@ -9,6 +9,17 @@ use apiserver::{Options, Ready, RunError, StoreChoice};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
+use crate::etcd::Etcd;
+
+/// What a server keeps its objects in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backing {
+    /// The embedded store.
+    Embedded,
+    /// An etcd of its own.
+    Etcd,
+}
+
 /// A running API server. Dropping it ends it and removes what it kept.
 pub struct Server {
     /// Where it listens.
@@ -18,22 +29,34 @@ pub struct Server {
     directory: TempDir,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Result<(), RunError>>>,
+    // Ends after the server that uses it.
+    _etcd: Option<Etcd>,
 }
 
 impl Server {
-    /// Starts a server over the embedded store and waits until it is ready.
+    /// Starts a server over `backing` and waits until it is ready.
     ///
     /// # Panics
     /// If it does not start.
     #[must_use]
-    pub fn start() -> Server {
+    pub fn start(backing: Backing) -> Server {
         let directory = tempfile::tempdir().expect("a temporary directory");
+        let etcd = (backing == Backing::Etcd)
+            .then(|| Etcd::start(&directory.path().join("etcd")).expect("etcd starts: `make deps` installs it"));
+        let store = etcd.as_ref().map_or(StoreChoice::Embedded, |etcd| {
+            StoreChoice::Etcd(apiserver::Etcd {
+                servers: vec![etcd.endpoint.clone()],
+                ca_file: None,
+                cert_file: None,
+                key_file: None,
+            })
+        });
         let (ready, is_ready) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let options = Options {
             data_dir: directory.path().join("data"),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            store: StoreChoice::Embedded,
+            store,
             token_auth_file: None,
             limits: Limits::default(),
             ready: Some(ready),
@@ -49,7 +72,7 @@ impl Server {
         let Ok(Ready { url, kubeconfig, .. }) = is_ready.blocking_recv() else {
             panic!("the server did not start: {:?}", thread.join());
         };
-        Server { url, kubeconfig, directory, stop: Some(stop), thread: Some(thread) }
+        Server { url, kubeconfig, directory, stop: Some(stop), thread: Some(thread), _etcd: etcd }
     }
 
     /// A file of the server's, such as `pki/ca.crt`.

@@ -2,11 +2,16 @@
 
 use tests::kubectl::Kubectl;
 
-use crate::{DEPLOYMENT, check_session};
+use crate::{DEPLOYMENT, check_session, on_each_store};
 
-#[test]
-fn a_dry_run_changes_nothing() {
-    let kubectl = Kubectl::new();
+on_each_store!(
+    a_dry_run_changes_nothing,
+    unknown_fields_are_refused_warned_of_or_ignored,
+    names_are_generated,
+    stale_versions_conflict
+);
+
+fn a_dry_run_changes_nothing(kubectl: &Kubectl) {
     kubectl.file("web.yaml", DEPLOYMENT);
     assert_eq!(kubectl.run("create -f web.yaml"), "deployment.apps/web created\n");
     let before = kubectl.output("get deploy,configmaps,services -A -o json").stdout;
@@ -28,9 +33,7 @@ fn a_dry_run_changes_nothing() {
     assert_eq!(String::from_utf8_lossy(&before), String::from_utf8_lossy(&after));
 }
 
-#[test]
-fn unknown_fields_are_refused_warned_of_or_ignored() {
-    let kubectl = Kubectl::new();
+fn unknown_fields_are_refused_warned_of_or_ignored(kubectl: &Kubectl) {
     let bad = DEPLOYMENT.replace("replicas:", "replicaz:").replace("nginx:1'", "nginx:1', imag: x");
     kubectl.file("bad.yaml", &bad);
     check_session!(
@@ -57,9 +60,7 @@ fn unknown_fields_are_refused_warned_of_or_ignored() {
     );
 }
 
-#[test]
-fn names_are_generated() {
-    let kubectl = Kubectl::new();
+fn names_are_generated(kubectl: &Kubectl) {
     kubectl.file("gen.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {generateName: gen-}}");
     let one = kubectl.run("create -f gen.yaml -o name");
     let two = kubectl.run("create -f gen.yaml -o name");
@@ -70,9 +71,7 @@ fn names_are_generated() {
     }
 }
 
-#[test]
-fn stale_versions_conflict() {
-    let kubectl = Kubectl::new();
+fn stale_versions_conflict(kubectl: &Kubectl) {
     kubectl.file("new.yaml", r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c","resourceVersion":"1"}}"#);
     kubectl.file("pre.json", r#"{"preconditions":{"uid":"5"}}"#);
     kubectl.file("pre2.json", r#"{"preconditions":{"resourceVersion":"1"}}"#);

@@ -2,11 +2,16 @@
 
 use tests::kubectl::Kubectl;
 
-use crate::check_session;
+use crate::{check_session, on_each_store};
 
-#[test]
-fn cascades_leave_their_finalizers() {
-    let kubectl = Kubectl::new();
+on_each_store!(
+    cascades_leave_their_finalizers,
+    finalizers_hold_an_object,
+    collections_are_deleted_by_selector,
+    a_namespace_ends_when_it_is_finalized
+);
+
+fn cascades_leave_their_finalizers(kubectl: &Kubectl) {
     check_session!(
         kubectl,
         "cascades",
@@ -24,9 +29,7 @@ fn cascades_leave_their_finalizers() {
     );
 }
 
-#[test]
-fn finalizers_hold_an_object() {
-    let kubectl = Kubectl::new();
+fn finalizers_hold_an_object(kubectl: &Kubectl) {
     kubectl.file("held.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: held, finalizers: [example.com/x]}}");
     check_session!(
         kubectl,
@@ -43,9 +46,7 @@ fn finalizers_hold_an_object() {
     );
 }
 
-#[test]
-fn collections_are_deleted_by_selector() {
-    let kubectl = Kubectl::new();
+fn collections_are_deleted_by_selector(kubectl: &Kubectl) {
     check_session!(
         kubectl,
         "collections",
@@ -65,9 +66,7 @@ fn collections_are_deleted_by_selector() {
     );
 }
 
-#[test]
-fn a_namespace_ends_when_it_is_finalized() {
-    let kubectl = Kubectl::new();
+fn a_namespace_ends_when_it_is_finalized(kubectl: &Kubectl) {
     kubectl.file(
         "done.json",
         r#"{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"t"},"spec":{"finalizers":[]}}"#,

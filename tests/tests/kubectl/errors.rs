@@ -2,9 +2,11 @@
 
 use tests::kubectl::Kubectl;
 
-#[test]
-fn bodies_that_make_no_sense_are_refused() {
-    let kubectl = Kubectl::new();
+use crate::on_each_store;
+
+on_each_store!(bodies_that_make_no_sense_are_refused, requests_that_make_no_sense_are_refused);
+
+fn bodies_that_make_no_sense_are_refused(kubectl: &Kubectl) {
     let before = kubectl.output("get configmaps -A -o json").stdout;
     let deep =
         format!(r#"{{"kind":"ConfigMap","apiVersion":"v1","metadata":{}}}"#, "[".repeat(20_000) + &"]".repeat(20_000));
@@ -41,9 +43,7 @@ fn bodies_that_make_no_sense_are_refused() {
     assert_eq!(String::from_utf8_lossy(&before), String::from_utf8_lossy(&after));
 }
 
-#[test]
-fn requests_that_make_no_sense_are_refused() {
-    let kubectl = Kubectl::new();
+fn requests_that_make_no_sense_are_refused(kubectl: &Kubectl) {
     let paths = [
         "?limit=x",
         "?resourceVersion=abc",

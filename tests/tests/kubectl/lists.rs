@@ -5,6 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use tests::kubectl::Kubectl;
 
+use crate::on_each_store;
+
+on_each_store!(pages_are_of_one_state, kubectl_pages_through_everything);
+
 const PATH: &str = "/api/v1/namespaces/default/configmaps";
 
 fn list(kubectl: &Kubectl, query: &str) -> Value {
@@ -18,13 +22,11 @@ fn names(list: &Value) -> Vec<String> {
     items.iter().map(|item| item["metadata"]["name"].as_str().expect("a name").to_owned()).collect()
 }
 
-#[test]
-fn pages_are_of_one_state() {
-    let kubectl = Kubectl::new();
+fn pages_are_of_one_state(kubectl: &Kubectl) {
     for name in ["a", "b", "c", "d", "e"] {
         assert!(kubectl.output(&format!("create configmap {name}")).status.success());
     }
-    let first = list(&kubectl, "limit=2");
+    let first = list(kubectl, "limit=2");
     assert_eq!(first["metadata"]["remainingItemCount"], 3);
     // What happens between two pages is not in the list.
     assert!(kubectl.output("delete configmap d").status.success());
@@ -33,7 +35,7 @@ fn pages_are_of_one_state() {
     let mut page = first.clone();
     let mut pages = 1;
     while let Some(token) = page["metadata"]["continue"].as_str().map(str::to_owned) {
-        page = list(&kubectl, &format!("limit=2&continue={token}"));
+        page = list(kubectl, &format!("limit=2&continue={token}"));
         assert_eq!(page["metadata"]["resourceVersion"], first["metadata"]["resourceVersion"]);
         all.extend(names(&page));
         pages += 1;
@@ -42,16 +44,14 @@ fn pages_are_of_one_state() {
     assert_eq!(page["metadata"]["remainingItemCount"], Value::Null);
 
     let version = first["metadata"]["resourceVersion"].as_str().expect("a version");
-    let exact = list(&kubectl, &format!("resourceVersion={version}&resourceVersionMatch=Exact"));
+    let exact = list(kubectl, &format!("resourceVersion={version}&resourceVersionMatch=Exact"));
     assert_eq!(names(&exact).join(" "), "a b c d e");
-    let newer = list(&kubectl, &format!("resourceVersion={version}&resourceVersionMatch=NotOlderThan"));
+    let newer = list(kubectl, &format!("resourceVersion={version}&resourceVersionMatch=NotOlderThan"));
     assert_eq!(names(&newer).join(" "), "a b c cc e");
-    assert_eq!(names(&list(&kubectl, "resourceVersion=0&limit=1")).len(), 5, "from memory lists are whole");
+    assert_eq!(names(&list(kubectl, "resourceVersion=0&limit=1")).len(), 5, "from memory lists are whole");
 }
 
-#[test]
-fn kubectl_pages_through_everything() {
-    let kubectl = Kubectl::new();
+fn kubectl_pages_through_everything(kubectl: &Kubectl) {
     let wanted: BTreeSet<String> = (0..7).map(|number| format!("configmap/c{number}")).collect();
     for name in &wanted {
         assert!(kubectl.output(&format!("create configmap {}", &name["configmap/".len()..])).status.success());

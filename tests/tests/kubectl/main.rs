@@ -1,6 +1,6 @@
 //! The real kubectl against a server: what a user sees, word by word.
 //!
-//! Each test has a cluster of its own. Snapshots have everything replaced that differs from run to run
+//! Each test has a cluster of its own, once over the embedded store and once over etcd, and sees the same. Snapshots have everything replaced that differs from run to run
 //! ([`tests::kubectl::stable`]); `INSTA_UPDATE=always cargo test -p tests --test kubectl` writes them anew.
 
 mod changes;
@@ -10,6 +10,27 @@ mod lists;
 mod services;
 mod sessions;
 mod watches;
+
+/// Makes two tests of each function: over the embedded store, and over etcd.
+macro_rules! on_each_store {
+    ($($session:ident),+ $(,)?) => {$(
+        mod $session {
+            use tests::kubectl::Kubectl;
+            use tests::server::Backing;
+
+            #[test]
+            fn over_embedded() {
+                super::$session(&Kubectl::over(Backing::Embedded));
+            }
+
+            #[test]
+            fn over_etcd() {
+                super::$session(&Kubectl::over(Backing::Etcd));
+            }
+        }
+    )+};
+}
+pub(crate) use on_each_store;
 
 /// Fails unless a session prints what its snapshot says.
 macro_rules! check_session {

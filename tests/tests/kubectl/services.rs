@@ -2,11 +2,11 @@
 
 use tests::kubectl::Kubectl;
 
-use crate::check_session;
+use crate::{check_session, on_each_store};
 
-#[test]
-fn addresses_and_ports_are_allocated() {
-    let kubectl = Kubectl::new();
+on_each_store!(addresses_and_ports_are_allocated);
+
+fn addresses_and_ports_are_allocated(kubectl: &Kubectl) {
     check_session!(
         kubectl,
         "services",

@@ -2,11 +2,17 @@
 
 use tests::kubectl::Kubectl;
 
-use crate::{DEPLOYMENT, POD, check_session};
+use crate::{DEPLOYMENT, POD, check_session, on_each_store};
 
-#[test]
-fn objects_are_applied_and_shown() {
-    let kubectl = Kubectl::new();
+on_each_store!(
+    objects_are_applied_and_shown,
+    the_cluster_is_described,
+    objects_are_changed_in_small_ways,
+    objects_are_edited,
+    pods_are_run_bound_and_evicted
+);
+
+fn objects_are_applied_and_shown(kubectl: &Kubectl) {
     kubectl.file("web.yaml", DEPLOYMENT);
     check_session!(
         kubectl,
@@ -49,9 +55,7 @@ fn objects_are_applied_and_shown() {
     );
 }
 
-#[test]
-fn the_cluster_is_described() {
-    let kubectl = Kubectl::new();
+fn the_cluster_is_described(kubectl: &Kubectl) {
     check_session!(
         kubectl,
         "cluster",
@@ -77,9 +81,7 @@ fn the_cluster_is_described() {
     }
 }
 
-#[test]
-fn objects_are_changed_in_small_ways() {
-    let kubectl = Kubectl::new();
+fn objects_are_changed_in_small_ways(kubectl: &Kubectl) {
     kubectl.file("web.yaml", DEPLOYMENT);
     check_session!(
         kubectl,
@@ -110,9 +112,7 @@ fn objects_are_changed_in_small_ways() {
     );
 }
 
-#[test]
-fn objects_are_edited() {
-    let kubectl = Kubectl::new();
+fn objects_are_edited(kubectl: &Kubectl) {
     kubectl.file("web.yaml", DEPLOYMENT);
     let edit = |script: &str| {
         let output = kubectl.command("edit deploy web").env("EDITOR", script).output().expect("kubectl runs");
@@ -134,9 +134,7 @@ fn objects_are_edited() {
     );
 }
 
-#[test]
-fn pods_are_run_bound_and_evicted() {
-    let kubectl = Kubectl::new();
+fn pods_are_run_bound_and_evicted(kubectl: &Kubectl) {
     kubectl.file("one.yaml", POD);
     let binding = |node: &str| {
         format!(

@@ -6,6 +6,10 @@ use std::process::Stdio;
 use serde_json::Value;
 use tests::kubectl::{Kubectl, stable};
 
+use crate::on_each_store;
+
+on_each_store!(watches_tell_what_has_changed, kubectl_watches_a_table);
+
 const PATH: &str = "/api/v1/namespaces/default/configmaps";
 
 /// The events of a watch of one second, as `TYPE name labels`.
@@ -27,9 +31,7 @@ fn events(kubectl: &Kubectl, query: &str) -> Vec<String> {
     text.lines().map(shown).collect()
 }
 
-#[test]
-fn watches_tell_what_has_changed() {
-    let kubectl = Kubectl::new();
+fn watches_tell_what_has_changed(kubectl: &Kubectl) {
     let version = || {
         let list = kubectl.output(&format!("get --raw {PATH}")).stdout;
         let list: Value = serde_json::from_slice(&list).expect("a list is JSON");
@@ -45,7 +47,7 @@ fn watches_tell_what_has_changed() {
     ] {
         assert!(kubectl.output(line).status.success(), "{line}");
     }
-    let check = |query: &str, expected: &[&str]| assert_eq!(events(&kubectl, query), expected, "{query}");
+    let check = |query: &str, expected: &[&str]| assert_eq!(events(kubectl, query), expected, "{query}");
     let since = format!("resourceVersion={begin}");
     check(&since, &["ADDED a", "ADDED b", "MODIFIED a", "MODIFIED a", "DELETED b"]);
     check(&format!("{since}&labelSelector=x%3Dy"), &["ADDED a", "DELETED a"]);
@@ -58,9 +60,7 @@ fn watches_tell_what_has_changed() {
     check(streaming, &["ADDED a", "BOOKMARK end=true", "BOOKMARK"]);
 }
 
-#[test]
-fn kubectl_watches_a_table() {
-    let kubectl = Kubectl::new();
+fn kubectl_watches_a_table(kubectl: &Kubectl) {
     let mut child = kubectl
         .command("get configmaps --watch --output-watch-events")
         .stdout(Stdio::piped())
