@@ -11,6 +11,8 @@ PACKAGES += libc6-dev
 PACKAGES += libprotobuf-dev
 PACKAGES += pkg-config
 PACKAGES += protobuf-compiler
+PACKAGES += python3
+PACKAGES += python3-venv
 # tidy: end
 
 .DEFAULT_GOAL := help
@@ -20,9 +22,10 @@ help: ## list what can be made
 	@sed -n 's/^\([a-z][a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | expand -t 10
 
 .PHONY: deps
-deps: ## install the Debian packages that are missing, and kubectl
+deps: ## install the Debian packages that are missing, kubectl, and the Python client
 	@.ci/install-packages $(PACKAGES)
 	@.ci/install-kubectl
+	@.ci/install-python-client target/python-client
 
 # Where `make run` keeps its files.
 DATA_DIR ?= gantry-data
