@@ -28,6 +28,8 @@ pub(crate) const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 pub(crate) const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 pub(crate) const PARTIAL: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
 pub(crate) const MERGE: &str = "application/merge-patch+json";
+pub(crate) const JSON_PATCH: &str = "application/json-patch+json";
+pub(crate) const STRATEGIC: &str = "application/strategic-merge-patch+json";
 
 struct StandingStill(AtomicU64);
 
@@ -199,6 +201,11 @@ impl Server {
         let created = server.ask(Ask::post(&subject.collection, &subject.example)).await;
         let created = created.unwrap_or_else(|status| panic!("{}: {}", subject.title(), status.message));
         (server, created.json())
+    }
+
+    /// What is served; it may change.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.engine.registry
     }
 
     async fn answer(&self, ask: Ask<'_>) -> Result<(u16, Payload), Status> {

@@ -11,11 +11,9 @@ use proptest::test_runner::{TestCaseResult, TestRunner};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::harness::{Ask, JSON, MERGE, PROTOBUF, Reply, Server, Subject};
+use crate::harness::{Ask, JSON, JSON_PATCH, MERGE, PROTOBUF, Reply, STRATEGIC, Server, Subject};
 
 const YAML: &str = "application/yaml";
-const JSON_PATCH: &str = "application/json-patch+json";
-const STRATEGIC: &str = "application/strategic-merge-patch+json";
 const DRY: &str = "dryRun=All";
 const CASES: u32 = 64;
 

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod deletion;
+mod dynamic;
 mod encodings;
 mod fields;
 mod harness;
