@@ -46,4 +46,5 @@ check: deps ## check format, lints and house rules
 
 .PHONY: bench
 bench: deps ## run the benchmarks (slow: a release build, and a quiet machine)
+	$(CARGO) build --locked --profile bench --package gantry
 	$(CARGO) bench --locked --package tests
