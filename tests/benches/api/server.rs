@@ -100,8 +100,10 @@ impl Process {
     async fn upstream(directory: TempDir, etcd: Option<Etcd>, tokens: &Path) -> Process {
         let endpoint = &etcd.as_ref().expect("upstream needs an etcd").endpoint;
         await_listener(endpoint.trim_start_matches("http://")).await;
-        let key = directory.path().join("sa.key");
-        fs::write(&key, rcgen::KeyPair::generate().expect("a key").serialize_pem()).expect("a file");
+        let (key, public) = (directory.path().join("sa.key"), directory.path().join("sa.pub"));
+        let pair = rcgen::KeyPair::generate().expect("a key");
+        fs::write(&key, pair.serialize_pem()).expect("a file");
+        fs::write(&public, pair.public_key_pem()).expect("a file");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
         let certificates = directory.path().join("certificates");
         let mut command = Command::new("kube-apiserver");
@@ -110,7 +112,7 @@ impl Process {
             .args(["--authorization-mode", "RBAC", "--service-cluster-ip-range", "10.0.0.0/24"])
             .args(["--service-account-issuer", "https://kubernetes.default.svc"])
             .arg("--service-account-key-file")
-            .arg(&key)
+            .arg(&public)
             .arg("--service-account-signing-key-file")
             .arg(&key)
             .arg("--cert-dir")
