@@ -1,0 +1,5 @@
+//! What the API's clients share, whether they are controllers, the scheduler or a node's agent.
+
+pub mod clock;
+pub mod election;
+pub mod queue;
