@@ -14,6 +14,7 @@ mod endpoint_slice;
 mod endpoints;
 mod event;
 mod go_json;
+mod ingress;
 mod lease;
 mod namespace;
 mod node;
@@ -48,6 +49,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(endpoint_slice::EndpointSlices));
     registry.register(builtin(endpoints::EndpointsKind));
     registry.register(builtin(event::Events));
+    registry.register(builtin(ingress::Ingresses));
     registry.register(builtin(lease::Leases));
     registry.register(builtin(namespace::Namespaces));
     registry.register(builtin(node::Nodes));
