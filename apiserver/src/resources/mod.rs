@@ -15,6 +15,7 @@ mod endpoints;
 mod event;
 mod go_json;
 mod ingress;
+mod ingress_class;
 mod lease;
 mod namespace;
 mod node;
@@ -50,6 +51,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(endpoints::EndpointsKind));
     registry.register(builtin(event::Events));
     registry.register(builtin(ingress::Ingresses));
+    registry.register(builtin(ingress_class::IngressClasses));
     registry.register(builtin(lease::Leases));
     registry.register(builtin(namespace::Namespaces));
     registry.register(builtin(node::Nodes));
