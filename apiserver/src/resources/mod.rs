@@ -18,6 +18,7 @@ mod ingress;
 mod ingress_class;
 mod lease;
 mod namespace;
+mod network_policy;
 mod node;
 mod pod_spec;
 mod replica_set;
@@ -54,6 +55,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(ingress_class::IngressClasses));
     registry.register(builtin(lease::Leases));
     registry.register(builtin(namespace::Namespaces));
+    registry.register(builtin(network_policy::NetworkPolicies));
     registry.register(builtin(node::Nodes));
     registry.register(builtin(pod::Pods));
     registry.register(builtin(replica_set::ReplicaSets));
