@@ -26,6 +26,7 @@ mod replica_template;
 mod secret;
 mod semantic;
 mod service_account;
+mod service_cidr;
 // tidy: end
 // tidy: sorted
 pub mod pod;
@@ -62,6 +63,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(secret::Secrets));
     registry.register(builtin(service::Services::new(config.services, config.seed)));
     registry.register(builtin(service_account::ServiceAccounts));
+    registry.register(builtin(service_cidr::ServiceCIDRs));
     // tidy: end
 
     // Further versions of what is registered above.
