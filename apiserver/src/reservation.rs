@@ -1,20 +1,73 @@
 //! What only one object in the cluster may have: service addresses and node ports.
 //!
 //! A claim is a key of its own in the store, made only if it does not exist. That is what makes it exclusive, with several
-//! API servers on one etcd as with one: no memory has to agree. A crash between a claim and the write that it was made
-//! for leaves a claim that nobody holds; those are dropped when the server starts, by comparing with the stored objects.
+//! API servers on one etcd as with one: no memory has to agree. What is stored under the key is the affair of the
+//! [`Book`]: of some it is an object that clients see. A crash between a claim and the write that it was made for leaves
+//! a claim that nobody holds; those are dropped when the server starts, by comparing with the stored objects.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use futures::future::BoxFuture;
+use k8s_openapi::jiff::Timestamp;
 use store::{At, Durability, Key, Prefix, Store, WriteError};
 
 use crate::entry::Objects;
 
-const CLAIMS: &str = "/registry/gantry.dev/claims/";
+/// How often a claim that changes meanwhile is tried to be given back.
+const MAX_ATTEMPTS: usize = 5;
+
+/// One kind of things that are claimed: where their claims are, and in which form.
+#[derive(Debug)]
+pub struct Book {
+    /// What its keys begin with, up to the item.
+    pub prefix: &'static str,
+    /// What is stored of a claim of an item for a holder that is made now.
+    pub write: fn(item: &str, holder: &str, now: Timestamp) -> Bytes,
+    /// Who holds what is stored, and whether it was a claim to begin with.
+    pub read: fn(value: &[u8]) -> (String, bool),
+    /// What is stored when a claim is given back now; nothing, if its key goes.
+    pub erase: fn(value: &[u8], now: Timestamp) -> Option<Bytes>,
+}
+
+impl Book {
+    /// A book whose claims nobody sees but the ledger, and which state the holder and nothing else.
+    #[must_use]
+    pub const fn hidden(prefix: &'static str) -> Book {
+        Book {
+            prefix,
+            write: |_, holder, _| Bytes::from(holder.to_owned()),
+            read: |value| (String::from_utf8_lossy(value).into_owned(), true),
+            erase: |_, _| None,
+        }
+    }
+
+    fn key(&self, item: &str) -> Result<Key, store::KeyError> {
+        Key::new(&format!("{}{item}", self.prefix))
+    }
+
+    fn held(&self, item: String, value: &[u8]) -> Held {
+        let (holder, managed) = (self.read)(value);
+        Held { item, holder, managed }
+    }
+}
+
+/// An item that cannot be claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The item.
+    pub item: String,
+    /// What it was claimed for, as it was stated then.
+    pub holder: String,
+    /// Whether it was claimed by the ledger. Objects that clients make keep their items from being claimed, too.
+    pub managed: bool,
+}
 
 /// Keeps claims.
 #[derive(Clone)]
 pub struct Ledger {
     store: Store<Objects>,
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
 /// Why a claim was not made.
@@ -26,7 +79,7 @@ pub enum ClaimError {
         /// What it was claimed for, as it was stated then.
         holder: String,
     },
-    /// The name of the pool or of the item makes no key.
+    /// The name of the item makes no key.
     #[error("{0}")]
     Name(#[from] store::KeyError),
     /// The store did not take it.
@@ -38,63 +91,84 @@ pub enum ClaimError {
 }
 
 impl Ledger {
-    /// A ledger in `store`.
+    /// A ledger in `store`, whose claims are made at the time that `now` tells.
     #[must_use]
-    pub fn new(store: Store<Objects>) -> Self {
-        Ledger { store }
+    pub fn new(store: Store<Objects>, now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
+        Ledger { store, now }
     }
 
-    /// Claims `item` of `pool` for `holder`, such as `services/default/web`. Claiming again what the holder has is no
-    /// error.
-    pub async fn claim(&self, pool: &str, item: &str, holder: &str) -> Result<(), ClaimError> {
-        let key = claim_key(pool, item)?;
-        let value = bytes::Bytes::from(holder.to_owned());
+    /// Claims `item` for `holder`, such as `services/default/web`. Claiming again what the holder has is no error.
+    pub async fn claim(&self, book: &Book, item: &str, holder: &str) -> Result<(), ClaimError> {
+        let key = book.key(item)?;
+        let value = (book.write)(item, holder, (self.now)());
         loop {
             match self.store.create(key.clone(), value.clone(), Durability::Flushed).await {
                 Ok(_) => return Ok(()),
                 Err(WriteError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
-            match self.store.get(&key, At::Latest).await? {
-                Some(stored) if *stored.entry.bytes() == value => return Ok(()),
-                Some(stored) => {
-                    let holder = String::from_utf8_lossy(stored.entry.bytes()).into_owned();
-                    return Err(ClaimError::Taken { holder });
-                }
+            match self.held(book, item).await? {
+                Some(held) if held.holder == holder => return Ok(()),
+                Some(held) => return Err(ClaimError::Taken { holder: held.holder }),
                 // It was given back in between.
                 None => {}
             }
         }
     }
 
-    /// Gives `item` of `pool` back if `holder` has it.
-    pub async fn release(&self, pool: &str, item: &str, holder: &str) -> Result<(), ClaimError> {
-        let key = claim_key(pool, item)?;
-        let Some(stored) = self.store.get(&key, At::Latest).await? else { return Ok(()) };
-        if stored.entry.bytes() != holder.as_bytes() {
-            return Ok(());
+    /// Gives `item` back if `holder` has it. What clients change in the meantime, where they can, makes no difference.
+    pub async fn release(&self, book: &Book, item: &str, holder: &str) -> Result<(), ClaimError> {
+        let key = book.key(item)?;
+        let mut conflict = Ok(());
+        for _ in 0..MAX_ATTEMPTS {
+            let Some(stored) = self.store.get(&key, At::Latest).await? else { return Ok(()) };
+            if (book.read)(stored.entry.bytes()).0 != holder {
+                return Ok(());
+            }
+            let (key, expected) = (key.clone(), stored.revision);
+            let written = match (book.erase)(stored.entry.bytes(), (self.now)()) {
+                Some(value) => self.store.update(key, expected, value, Durability::Flushed).await.map(drop),
+                None => self.store.delete(key, expected, Durability::Flushed).await.map(drop),
+            };
+            match written {
+                Ok(()) => return Ok(()),
+                Err(error @ WriteError::Conflict { .. }) => conflict = Err(error.into()),
+                Err(error) => return Err(error.into()),
+            }
         }
-        match self.store.delete(key, stored.revision, Durability::Flushed).await {
-            // Somebody else gave it back.
-            Ok(_) | Err(WriteError::Conflict { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        conflict
     }
 
-    /// Every claim in `pool` as (item, holder), in the order of items.
-    pub async fn claims(&self, pool: &str) -> Result<Vec<(String, String)>, ClaimError> {
-        let prefix = Prefix::new(&format!("{CLAIMS}{pool}/"))?;
+    /// Who has `item`, if anybody has.
+    pub async fn held(&self, book: &Book, item: &str) -> Result<Option<Held>, ClaimError> {
+        let stored = self.store.get(&book.key(item)?, At::Latest).await?;
+        Ok(stored.map(|stored| book.held(item.to_owned(), stored.entry.bytes())))
+    }
+
+    /// Every claim, in the order of items.
+    pub async fn claims(&self, book: &Book) -> Result<Vec<Held>, ClaimError> {
+        let prefix = Prefix::new(book.prefix)?;
         let snapshot = self.store.snapshot(&prefix, At::Latest).await?;
         let claims = snapshot.range(&prefix, None).map(|(key, stored)| {
-            let item = key.as_str()[prefix.as_str().len()..].to_owned();
-            (item, String::from_utf8_lossy(stored.entry.bytes()).into_owned())
+            let item = key.as_str()[book.prefix.len()..].to_owned();
+            book.held(item, stored.entry.bytes())
         });
         Ok(claims.collect())
     }
-}
 
-fn claim_key(pool: &str, item: &str) -> Result<Key, store::KeyError> {
-    Key::new(&format!("{CLAIMS}{pool}/{item}"))
+    /// Every item that is claimed, in their order.
+    pub async fn items(&self, book: &Book) -> Result<Vec<String>, ClaimError> {
+        let prefix = Prefix::new(book.prefix)?;
+        let snapshot = self.store.snapshot(&prefix, At::Latest).await?;
+        let items = snapshot.range(&prefix, None).map(|(key, _)| key.as_str()[book.prefix.len()..].to_owned());
+        Ok(items.collect())
+    }
+
+    /// What is stored at `key`: the object that a claim was made for.
+    pub async fn stored(&self, key: &str) -> Result<Option<Bytes>, ClaimError> {
+        let stored = self.store.get(&Key::new(key)?, At::Latest).await?;
+        Ok(stored.map(|stored| stored.entry.bytes().clone()))
+    }
 }
 
 /// Claims that were made for a write that has not happened yet.

@@ -55,6 +55,7 @@ impl Engine {
         let services = snapshot.range(&prefix, None);
         let services = services.filter_map(|(_, stored)| serde_json::from_slice::<Service>(stored.entry.bytes()).ok());
         let services: Vec<Service> = services.collect();
-        repair(&self.ledger, services.into_iter(), orphans).await.map_err(Status::internal_error)
+        let random = || self.random();
+        repair(&self.ledger, services.into_iter(), orphans, random).await.map_err(Status::internal_error)
     }
 }

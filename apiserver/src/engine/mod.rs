@@ -60,7 +60,8 @@ impl Engine {
     /// An engine over `store`, whose codec shares `registry`.
     #[must_use]
     pub fn new(store: Store<Objects>, registry: Arc<Registry>, surroundings: Arc<dyn Surroundings>) -> Self {
-        let ledger = Ledger::new(store.clone());
+        let clock = Arc::clone(&surroundings);
+        let ledger = Ledger::new(store.clone(), Arc::new(move || to_the_second(clock.now())));
         Engine { store, registry, ledger, surroundings }
     }
 
@@ -72,8 +73,7 @@ impl Engine {
 
     /// The time, to the second as objects state it.
     pub(crate) fn now(&self) -> Timestamp {
-        let now = self.surroundings.now();
-        Timestamp::from_second(now.as_second()).unwrap_or(now)
+        to_the_second(self.surroundings.now())
     }
 
     pub(crate) fn random(&self) -> u64 {
@@ -89,6 +89,10 @@ impl Engine {
     pub(crate) fn new_name(&self, base: &str) -> String {
         api::names::generate_name(base, &mut || self.surroundings.random())
     }
+}
+
+fn to_the_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 /// What a client is told of a read that failed.

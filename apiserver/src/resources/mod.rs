@@ -16,6 +16,7 @@ mod event;
 mod go_json;
 mod ingress;
 mod ingress_class;
+mod ip_address;
 mod lease;
 mod namespace;
 mod network_policy;
@@ -54,6 +55,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(event::Events));
     registry.register(builtin(ingress::Ingresses));
     registry.register(builtin(ingress_class::IngressClasses));
+    registry.register(builtin(ip_address::IPAddresses));
     registry.register(builtin(lease::Leases));
     registry.register(builtin(namespace::Namespaces));
     registry.register(builtin(network_policy::NetworkPolicies));

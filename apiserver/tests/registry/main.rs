@@ -4,6 +4,7 @@
 // The lint's leave for tests does not reach their helpers.
 #![allow(clippy::unwrap_used)]
 
+mod addresses;
 mod deletion;
 mod dynamic;
 mod encodings;

@@ -8,7 +8,8 @@ use api::status::{GroupKind, Status};
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 
 use super::Services;
-use super::claims::{Claims, Owner, Refusal, give_back};
+use super::book::Owner;
+use super::claims::{Claims, Refusal, give_back};
 use super::families::{initialise, is_settled};
 use super::pool::{CLUSTER_IPS, NODE_PORTS};
 use super::spec::{EXTERNAL_NAME, LOAD_BALANCER, Meaning, NONE, node_port};

@@ -1,49 +1,23 @@
 //! The claims that one write of a Service makes and gives up.
 //!
-//! Every write claims with a holder of its own: the Service's identity and a random token. So two writes of one Service
-//! that are under way at the same time cannot both have an item and then, when one of them fails, give it back from under
-//! the other; nor can a Service that is deleted take along what its successor of the same name has claimed. What cannot
+//! Every claim has a holder of its own: the Service's identity and a random token. So two writes of one Service that are
+//! under way at the same time cannot both have an item and then, when one of them fails, give it back from under the
+//! other; nor can a Service that is deleted take along what its successor of the same name has claimed. What cannot
 //! be given back (the store is gone, the process dies) is left to the repair at the next start: holding on to an item
 //! that nobody uses is the lesser evil.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use api::status::Status;
 use futures::FutureExt;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::Dice;
-use super::pool::{CLUSTER_IPS, NODE_PORTS, Pool};
+use super::book::{Owner, book, token};
+use super::pool::{CLUSTER_IPS, Pool};
 use crate::reservation::{ClaimError, Ledger, Reservation};
 
 /// How many random items are tried before the pool is searched for a free one.
 const RANDOM_ATTEMPTS: usize = 4;
-
-/// Who holds a claim: a Service, whichever write of it made the claim.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Owner(String);
-
-impl Owner {
-    pub(super) fn of(meta: &ObjectMeta) -> Owner {
-        let text = |field: &Option<String>| field.clone().unwrap_or_default();
-        Owner(format!("services/{}/{}/{}", text(&meta.namespace), text(&meta.name), text(&meta.uid)))
-    }
-
-    /// The owner that a ledger's holder names. Everything before the last `/`, since tokens have none.
-    pub(super) fn of_holder(holder: &str) -> Owner {
-        Owner(holder.rsplit_once('/').map_or(holder, |(owner, _)| owner).to_owned())
-    }
-
-    /// The holder of the claims that were made with `token`.
-    pub(super) fn holder(&self, token: &str) -> String {
-        format!("{}/{token}", self.0)
-    }
-
-    /// Such as `services/default/web/4f1c…`.
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
 
 /// Why an item was not given. Displays in upstream's words.
 #[derive(Debug, thiserror::Error)]
@@ -64,16 +38,15 @@ pub(super) struct Claims<'a> {
     ledger: &'a Ledger,
     dice: &'a Dice,
     owner: Owner,
-    holder: String,
     dry_run: bool,
-    made: HashSet<(&'static str, String)>,
+    /// The items, and the holders that they were claimed with.
+    made: HashMap<(&'static str, String), String>,
     given_up: HashSet<(&'static str, String)>,
 }
 
 impl<'a> Claims<'a> {
     pub(super) fn new(ledger: &'a Ledger, dice: &'a Dice, owner: Owner, dry_run: bool) -> Self {
-        let holder = owner.holder(&format!("{:016x}", dice.roll()));
-        Claims { ledger, dice, owner, holder, dry_run, made: HashSet::new(), given_up: HashSet::new() }
+        Claims { ledger, dice, owner, dry_run, made: HashMap::new(), given_up: HashSet::new() }
     }
 
     /// Claims `item`. A dry run only looks whether that would succeed.
@@ -84,16 +57,12 @@ impl<'a> Claims<'a> {
             _ => Refusal::Allocated("provided port is already allocated"),
         };
         let item = pool.item(index);
-        if self.made.contains(&(pool.name(), item.clone())) {
-            return Err(allocated);
-        }
-        let is_free =
-            if self.dry_run { !self.taken(pool).await?.contains(&index) } else { self.try_claim(pool, &item).await? };
-        if !is_free {
-            return Err(allocated);
-        }
-        self.made.insert((pool.name(), item));
-        Ok(())
+        let is_made = if self.dry_run {
+            !self.taken(pool).await?.contains(&index) && self.note(pool, &item, String::new())
+        } else {
+            self.try_claim(pool, &item).await?
+        };
+        if is_made { Ok(()) } else { Err(allocated) }
     }
 
     /// Claims any free item. In a sparse pool the first random one is free, and nothing needs to be searched.
@@ -103,7 +72,6 @@ impl<'a> Claims<'a> {
         for _ in 0..attempts {
             let item = pool.item(upper.start + self.dice.roll() % (upper.end - upper.start));
             if self.try_claim(pool, &item).await? {
-                self.made.insert((pool.name(), item.clone()));
                 return Ok(item);
             }
         }
@@ -111,8 +79,9 @@ impl<'a> Claims<'a> {
         for index in pool.free(self.dice.roll(), &taken) {
             let item = pool.item(index);
             // Somebody else may have been faster.
-            if self.dry_run || self.try_claim(pool, &item).await? {
-                self.made.insert((pool.name(), item.clone()));
+            let is_made =
+                if self.dry_run { self.note(pool, &item, String::new()) } else { self.try_claim(pool, &item).await? };
+            if is_made {
                 return Ok(item);
             }
         }
@@ -126,15 +95,15 @@ impl<'a> Claims<'a> {
 
     /// The reservation, or the error that ended the attempt, everything claimed being given back.
     pub(super) async fn finish(self, outcome: Result<(), Status>) -> Result<Reservation, Status> {
-        let Claims { ledger, owner, holder, dry_run, made, given_up, .. } = self;
+        let Claims { ledger, owner, dry_run, made, given_up, .. } = self;
         if dry_run {
             return outcome.map(|()| Reservation::none());
         }
         let undo = {
             let ledger = ledger.clone();
             async move {
-                for (pool, item) in made {
-                    if let Err(error) = ledger.release(pool, &item, &holder).await {
+                for ((pool, item), holder) in made {
+                    if let Err(error) = ledger.release(book(pool), &item, &holder).await {
                         tracing::warn!(pool, item, %error, "kept a claim that was made in vain until the next start");
                     }
                 }
@@ -153,43 +122,45 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// Whether the claim was made; false if another holder has the item.
-    async fn try_claim(&self, pool: &Pool, item: &str) -> Result<bool, ClaimError> {
-        let is_ours = || self.made.contains(&(pool.name(), item.to_owned()));
-        if is_ours() {
+    /// Whether the claim was made; false if another holder has the item, or this write has it already.
+    async fn try_claim(&mut self, pool: &Pool, item: &str) -> Result<bool, ClaimError> {
+        if self.made.contains_key(&(pool.name(), item.to_owned())) {
             return Ok(false);
         }
-        match self.ledger.claim(pool.name(), item, &self.holder).await {
-            Ok(()) => Ok(true),
+        let holder = self.owner.holder(&token(self.dice.roll()));
+        match self.ledger.claim(book(pool.name()), item, &holder).await {
+            Ok(()) => Ok(self.note(pool, item, holder)),
             Err(ClaimError::Taken { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
+    /// Remembers that this write has an item; false if it had it before.
+    fn note(&mut self, pool: &Pool, item: &str, holder: String) -> bool {
+        self.made.insert((pool.name(), item.to_owned()), holder).is_none()
+    }
+
     /// The numbers of the items that are claimed, by this write too.
     async fn taken(&self, pool: &Pool) -> Result<HashSet<u64>, ClaimError> {
-        let claims = self.ledger.claims(pool.name()).await?;
-        let ours = self.made.iter().filter(|(name, _)| *name == pool.name()).map(|(_, item)| item);
-        Ok(claims.iter().map(|(item, _)| item).chain(ours).filter_map(|item| pool.index(item)).collect())
+        let claimed = self.ledger.items(book(pool.name())).await?;
+        let ours = self.made.keys().filter(|(name, _)| *name == pool.name()).map(|(_, item)| item);
+        Ok(claimed.iter().chain(ours).filter_map(|item| pool.index(item)).collect())
     }
 }
 
 /// Gives back those of `items` that `owner` holds.
 pub(super) async fn give_back(ledger: &Ledger, owner: &Owner, items: &HashSet<(&'static str, String)>) {
-    for pool in [CLUSTER_IPS, NODE_PORTS] {
-        if !items.iter().any(|(name, _)| *name == pool) {
-            continue;
-        }
+    for (pool, item) in items {
         let released = async {
-            for (item, holder) in ledger.claims(pool).await? {
-                if Owner::of_holder(&holder) == *owner && items.contains(&(pool, item.clone())) {
-                    ledger.release(pool, &item, &holder).await?;
-                }
+            let held = ledger.held(book(pool), item).await?.filter(|held| Owner::of_holder(&held.holder) == *owner);
+            match held {
+                Some(held) => ledger.release(book(pool), item, &held.holder).await,
+                None => Ok(()),
             }
-            Ok::<(), ClaimError>(())
         };
         if let Err(error) = released.await {
-            tracing::warn!(pool, owner = owner.as_str(), %error, "kept claims that are no longer used until the next start");
+            let owner = owner.as_str();
+            tracing::warn!(pool, item, owner, %error, "kept a claim that is no longer used until the next start");
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Services: stable addresses for sets of pods.
 //!
 //! Cluster IPs and node ports are allocated from the cluster's ranges when a Service is written, never twice, and given
-//! back when it no longer needs them. See [`reservation`](crate::reservation) for what makes that exclusive.
+//! back when it no longer needs them. See [`reservation`](crate::reservation) for what makes that exclusive. The IPAddress
+//! objects that clients see are the claims of cluster IPs.
 
 mod allocation;
+mod book;
 mod claims;
 mod config;
 mod continuity;
@@ -30,7 +32,7 @@ use rand::{RngCore, SeedableRng};
 use serde_json::Value;
 
 pub use self::config::{Config, ConfigError};
-pub use self::repair::{Claim, Conflict, Orphans, Report, repair};
+pub use self::repair::{Claim, Conflict, Orphans, Report, repair, restore};
 use crate::reservation::{Ledger, Reservation};
 use crate::strategy::{Column, Companion, Context, Names, SelectableField, Strategy, UpdateSubresource};
 

@@ -7,14 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::networking::v1::IPAddress;
 
 use super::allocation::used;
-use super::claims::Owner;
+use super::book::{Owner, book, holder, token};
 use super::pool::{CLUSTER_IPS, NODE_PORTS};
+use crate::entry::ROOT;
 use crate::reservation::{ClaimError, Ledger};
-
-/// What the holders of claims that the repair made end with.
-const TOKEN: &str = "repair";
 
 /// A claim as the ledger has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,8 +22,10 @@ pub struct Claim {
     pub pool: &'static str,
     /// The address or port.
     pub item: String,
-    /// Who holds it: `services/<namespace>/<name>/<uid>/<token>`.
+    /// Who holds it: `services/<namespace>/<name>/<uid>/<token>`, with as much of the uid as the ledger keeps.
     pub holder: String,
+    /// Whether it is the ledger's. Clients may make addresses of their own, which is no claim and keeps others out.
+    pub managed: bool,
 }
 
 /// Which claims of nobody are given back.
@@ -57,7 +58,7 @@ pub struct Conflict {
     pub pool: &'static str,
     /// The address or port.
     pub item: String,
-    /// The Service that uses it: `services/<namespace>/<name>/<uid>`.
+    /// The Service that uses it: `services/<namespace>/<name>/<uid>`, with as much of the uid as the ledger keeps.
     pub service: String,
     /// Who holds it.
     pub holder: String,
@@ -66,19 +67,22 @@ pub struct Conflict {
 /// Gives claims of nobody back and makes those that are missing. `services` must be what is stored after this was called;
 /// so it may be lazy, but no earlier list.
 ///
+/// An address that a client has made in place of a Service's claim is an orphan like others: what a Service uses is its.
+///
 /// # Errors
 /// The ledger could not be read or written. What has been done until then stays done; repairing again is harmless.
 pub async fn repair(
     ledger: &Ledger,
     services: impl Iterator<Item = Service>,
     orphans: Orphans<'_>,
+    mut random: impl FnMut() -> u64,
 ) -> Result<Report, ClaimError> {
     let mut claims = Vec::new();
     for pool in [CLUSTER_IPS, NODE_PORTS] {
-        let held = ledger.claims(pool).await?.into_iter();
-        claims.extend(held.map(|(item, holder)| Claim { pool, item, holder }));
+        let held = ledger.claims(book(pool)).await?.into_iter();
+        claims.extend(held.map(|held| Claim { pool, item: held.item, holder: held.holder, managed: held.managed }));
     }
-    let plan = plan(&claims, services);
+    let plan = plan(&claims, services, || token(random()));
     let mut report = Report { conflicts: plan.conflicts, ..Report::default() };
     for claim in plan.orphans {
         let is_dropped = match orphans {
@@ -86,15 +90,17 @@ pub async fn repair(
             Orphans::SeenBefore(seen) => seen.contains(&claim),
         };
         if is_dropped {
-            ledger.release(claim.pool, &claim.item, &claim.holder).await?;
+            ledger.release(book(claim.pool), &claim.item, &claim.holder).await?;
             report.dropped.push(claim);
         } else {
             report.orphans.push(claim);
         }
     }
     for claim in plan.missing {
-        match ledger.claim(claim.pool, &claim.item, &claim.holder).await {
+        match ledger.claim(book(claim.pool), &claim.item, &claim.holder).await {
             Ok(()) => report.restored.push(claim),
+            // Another server has repaired the same.
+            Err(ClaimError::Taken { holder }) if Owner::of_holder(&holder) == Owner::of_holder(&claim.holder) => {}
             Err(ClaimError::Taken { holder }) => {
                 let service = Owner::of_holder(&claim.holder).as_str().to_owned();
                 report.conflicts.push(Conflict { pool: claim.pool, item: claim.item, service, holder });
@@ -103,6 +109,35 @@ pub async fn repair(
         }
     }
     Ok(report)
+}
+
+/// Makes up for the deletion of an address that a Service uses: it is claimed again at once.
+///
+/// # Errors
+/// The ledger or the Service could not be read, or the claim not be made. The next repair tries again.
+pub async fn restore(ledger: &Ledger, deleted: &IPAddress) -> Result<(), ClaimError> {
+    let parent = &deleted.spec.parent_ref;
+    let (namespace, name) = (parent.namespace.as_deref().unwrap_or_default(), parent.name.as_str());
+    let is_of_service = parent.resource == "services" && parent.group.as_deref().unwrap_or_default().is_empty();
+    if !is_of_service || [namespace, name].iter().any(|part| part.is_empty() || part.contains('/')) {
+        return Ok(());
+    }
+    let Some(service) = ledger.stored(&format!("{ROOT}core/services/{namespace}/{name}")).await? else { return Ok(()) };
+    let Ok(service) = serde_json::from_slice::<Service>(&service) else { return Ok(()) };
+    let item = (CLUSTER_IPS, deleted.metadata.name.clone().unwrap_or_default());
+    if !service.spec.iter().flat_map(used).any(|used| used == item) {
+        return Ok(());
+    }
+    // No two objects have one uid, and this one follows from that of the deleted one.
+    let bits = holder(deleted)
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |bits: u64, byte| (bits ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let claimed = ledger.claim(book(CLUSTER_IPS), &item.1, &Owner::of(&service.metadata).holder(&token(bits))).await;
+    match claimed {
+        // Somebody was quicker, perhaps the deletion of another one.
+        Ok(()) | Err(ClaimError::Taken { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// What has to be done.
@@ -114,8 +149,8 @@ struct Plan {
 }
 
 /// Compares claims with Services. Of several that use the same item the one that holds it keeps it, and if none does, the
-/// oldest gets it.
-fn plan(claims: &[Claim], services: impl Iterator<Item = Service>) -> Plan {
+/// oldest gets it, with a token that `token` makes.
+fn plan(claims: &[Claim], services: impl Iterator<Item = Service>, mut token: impl FnMut() -> String) -> Plan {
     let mut users: BTreeMap<(&'static str, String), BTreeSet<_>> = BTreeMap::new();
     for service in services {
         let user = (service.metadata.creation_timestamp.as_ref().map(|time| time.0), Owner::of(&service.metadata));
@@ -127,18 +162,21 @@ fn plan(claims: &[Claim], services: impl Iterator<Item = Service>) -> Plan {
     let mut held = BTreeMap::new();
     for claim in claims {
         let (item, owner) = ((claim.pool, claim.item.clone()), Owner::of_holder(&claim.holder));
-        if users.get(&item).is_some_and(|users| users.iter().any(|(_, user)| *user == owner)) {
-            held.insert(item, (owner, claim.holder.clone()));
-        } else {
-            plan.orphans.push(claim.clone());
+        match users.get(&item) {
+            Some(users) if users.iter().any(|(_, user)| *user == owner) => {
+                held.insert(item, (owner, claim.holder.clone()));
+            }
+            // Not ours, and in nobody's way.
+            None if !claim.managed => {}
+            _ => plan.orphans.push(claim.clone()),
         }
     }
     for ((pool, item), users) in users {
         let mut users = users.into_iter().map(|(_, user)| user);
         let holder = held.remove(&(pool, item.clone())).or_else(|| {
             let oldest = users.next()?;
-            let holder = oldest.holder(TOKEN);
-            plan.missing.push(Claim { pool, item: item.clone(), holder: holder.clone() });
+            let holder = oldest.holder(&token());
+            plan.missing.push(Claim { pool, item: item.clone(), holder: holder.clone(), managed: true });
             Some((oldest, holder))
         });
         let Some((owner, holder)) = holder else { continue };
@@ -172,7 +210,11 @@ mod tests {
     }
 
     fn claim(pool: &'static str, item: &str, holder: &str) -> Claim {
-        Claim { pool, item: item.to_owned(), holder: holder.to_owned() }
+        Claim { pool, item: item.to_owned(), holder: holder.to_owned(), managed: true }
+    }
+
+    fn plan(claims: &[Claim], services: impl Iterator<Item = Service>) -> Plan {
+        super::plan(claims, services, || "repair".to_owned())
     }
 
     #[test]
@@ -205,6 +247,22 @@ mod tests {
             conflicts: vec![],
         };
         assert_eq!(plan(&claims, [service("a", 0, &["10.0.0.1"], 0)].into_iter()), expected);
+    }
+
+    #[test]
+    fn what_clients_have_made_gives_way_to_services_alone() {
+        let of_client =
+            |item: &str| Claim { managed: false, ..claim(CLUSTER_IPS, item, "gateways.example.com//edge/u/1") };
+        let claims = [of_client("10.0.0.1"), of_client("10.0.0.2")];
+        let expected = Plan {
+            orphans: vec![of_client("10.0.0.1")],
+            missing: vec![claim(CLUSTER_IPS, "10.0.0.1", "services/d/a/u/repair")],
+            conflicts: vec![],
+        };
+        assert_eq!(plan(&claims, [service("a", 0, &["10.0.0.1"], 0)].into_iter()), expected);
+        // Whoever takes the labels off a claim does not take the address off its Service.
+        let unlabelled = Claim { managed: false, ..claim(CLUSTER_IPS, "10.0.0.1", "services/d/a/u/1") };
+        assert_eq!(plan(&[unlabelled], [service("a", 0, &["10.0.0.1"], 0)].into_iter()), Plan::default());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use store::{MemoryBackend, Store, StoreOptions};
 use super::*;
 use crate::entry::Objects;
 use crate::registry::Registry;
+use crate::reservation::ClaimError;
 
 /// Services in a store of their own. What is written here is a list of names; only claims are stored.
 struct World {
@@ -21,7 +22,7 @@ impl World {
         let backend = Arc::new(MemoryBackend::new());
         let codec = Objects::new(Arc::new(Registry::new()));
         let store = Store::open(backend, codec, StoreOptions::default()).await.unwrap();
-        World { ledger: Ledger::new(store), services: Services::new(config, 7) }
+        World { ledger: Ledger::new(store, Arc::new(|| Timestamp::UNIX_EPOCH)), services: Services::new(config, 7) }
     }
 
     async fn single() -> World {
@@ -63,12 +64,20 @@ impl World {
         self.write(of(name, spec), None).await
     }
 
+    async fn repair(
+        &self,
+        services: impl Iterator<Item = Service>,
+        orphans: Orphans<'_>,
+    ) -> Result<Report, ClaimError> {
+        repair(&self.ledger, services, orphans, || self.services.dice.roll()).await
+    }
+
     /// Everything that is claimed, and for which Service.
     async fn claims(&self) -> BTreeMap<String, String> {
         let mut claims = BTreeMap::new();
         for pool in [pool::CLUSTER_IPS, pool::NODE_PORTS] {
-            for (item, holder) in self.ledger.claims(pool).await.unwrap() {
-                claims.insert(item, holder.split('/').nth(2).unwrap().to_owned());
+            for held in self.ledger.claims(book::book(pool)).await.unwrap() {
+                claims.insert(held.item, held.holder.split('/').nth(2).unwrap().to_owned());
             }
         }
         claims
@@ -351,12 +360,12 @@ async fn repairs_make_claims_agree_with_services() {
     restored.metadata.uid = Some("from-a-backup".to_owned());
     let services = || [kept.clone(), restored.clone()].into_iter();
 
-    let first = repair(&world.ledger, services(), Orphans::SeenBefore(&[])).await.unwrap();
+    let first = world.repair(services(), Orphans::SeenBefore(&[])).await.unwrap();
     assert_eq!((first.dropped.len(), first.orphans.len(), first.restored.len()), (0, 1, 2));
     assert_eq!(first.orphans[0].item, "10.96.0.11");
-    let second = repair(&world.ledger, services(), Orphans::SeenBefore(&first.orphans)).await.unwrap();
+    let second = world.repair(services(), Orphans::SeenBefore(&first.orphans)).await.unwrap();
     assert_eq!(second, Report { dropped: first.orphans, ..Report::default() });
-    assert_eq!(repair(&world.ledger, services(), Orphans::All).await.unwrap(), Report::default());
+    assert_eq!(world.repair(services(), Orphans::All).await.unwrap(), Report::default());
     let all = [("10.96.0.10", "kept"), ("10.96.0.12", "restored"), ("30080", "restored")];
     World::assert_claims(&world.claims().await, &all);
 
@@ -423,7 +432,7 @@ async fn claims_are_exactly_what_services_use() {
             assert_eq!(world.claims().await, used.collect(), "seed {seed}");
         }
         assert!(written > 20 && refused > 20, "seed {seed}: {written} written, {refused} refused");
-        let repaired = repair(&world.ledger, stored.into_values(), Orphans::All).await.unwrap();
+        let repaired = world.repair(stored.into_values(), Orphans::All).await.unwrap();
         assert_eq!(repaired, Report::default(), "seed {seed}");
     }
 }
