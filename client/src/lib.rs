@@ -2,4 +2,5 @@
 
 pub mod clock;
 pub mod election;
+pub mod events;
 pub mod queue;

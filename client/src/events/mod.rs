@@ -1,0 +1,204 @@
+//! Events: what happened to an object, for people to read.
+//!
+//! Whoever records never waits and never fails: Events go through a bounded queue to one task that writes them, and what does
+//! not fit is dropped and counted. What is written is decided by the [`Correlator`], as upstream's recorders do: repeated
+//! Events are counted in one object, similar ones are combined, and of a flood about one object only a trickle is written.
+
+mod correlator;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::{Duration, sleep};
+
+pub use correlator::{Correlator, Write};
+
+use crate::clock::Clock;
+
+/// How many Events may wait to be written.
+const QUEUED: usize = 1000;
+/// How often an Event is tried to be written while the API server is away, and how long the task waits in between
+/// (upstream's numbers).
+const ATTEMPTS: u32 = 12;
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Whether an Event tells of something that should not be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventType {
+    /// As it should be.
+    Normal,
+    /// Somebody may want to do something about it.
+    Warning,
+}
+
+impl EventType {
+    /// As the API writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EventType::Normal => "Normal",
+            EventType::Warning => "Warning",
+        }
+    }
+}
+
+/// Why an Event was not written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// The Event to be changed is there no longer.
+    #[error("the event is gone")]
+    Gone,
+    /// The API server does not take it, now or later.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// The API server could not be asked.
+    #[error("no answer: {0}")]
+    Unavailable(String),
+}
+
+/// Where Events are written.
+pub trait EventApi: Send + Sync + 'static {
+    /// Makes an Event.
+    fn create(&self, event: &Event) -> impl Future<Output = Result<(), WriteError>> + Send;
+    /// Changes an Event by a merge patch.
+    fn patch(&self, namespace: &str, name: &str, patch: &Value) -> impl Future<Output = Result<(), WriteError>> + Send;
+}
+
+impl From<kube::Error> for WriteError {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) if status.code == 404 => WriteError::Gone,
+            kube::Error::Api(status) if status.code < 500 && status.code != 429 => WriteError::Refused(status.message),
+            error => WriteError::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl EventApi for Client {
+    async fn create(&self, event: &Event) -> Result<(), WriteError> {
+        let namespace = event.metadata.namespace.as_deref().unwrap_or("default");
+        let created = Api::namespaced(self.clone(), namespace).create(&PostParams::default(), event).await;
+        match created {
+            // Written before, and the answer lost.
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            created => Ok(created.map(drop)?),
+        }
+    }
+
+    async fn patch(&self, namespace: &str, name: &str, patch: &Value) -> Result<(), WriteError> {
+        let api: Api<Event> = Api::namespaced(self.clone(), namespace);
+        Ok(api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)?)
+    }
+}
+
+/// Records Events of one component.
+#[derive(Clone)]
+pub struct Recorder {
+    queue: mpsc::Sender<Event>,
+    component: Arc<str>,
+    instance: Arc<str>,
+    clock: Clock,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Recorder {
+    /// A recorder of `component`, such as `replicaset-controller`, in the process that `instance` names, and the task that
+    /// writes for it. The task ends when every clone of the recorder has gone and everything is written.
+    #[must_use]
+    pub fn new(
+        api: impl EventApi,
+        component: &str,
+        instance: &str,
+        clock: Clock,
+    ) -> (Recorder, impl Future<Output = ()>) {
+        let (queue, queued) = mpsc::channel(QUEUED);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let recorder = Recorder {
+            queue,
+            component: component.into(),
+            instance: instance.into(),
+            clock,
+            dropped: Arc::clone(&dropped),
+        };
+        (recorder, write_all(api, queued, clock, dropped))
+    }
+
+    /// Records that something happened to the object that `regarding` names.
+    pub fn event(&self, regarding: ObjectReference, event_type: EventType, reason: &str, message: impl Into<String>) {
+        let now = self.clock.now();
+        let namespace = regarding.namespace.clone().filter(|namespace| !namespace.is_empty());
+        let name = format!("{}.{:x}", regarding.name.as_deref().unwrap_or_default(), now.as_nanosecond());
+        let event = Event {
+            metadata: ObjectMeta {
+                name: Some(name),
+                namespace: Some(namespace.unwrap_or_else(|| "default".to_owned())),
+                ..ObjectMeta::default()
+            },
+            involved_object: regarding,
+            reason: Some(reason.to_owned()),
+            message: Some(message.into()),
+            first_timestamp: Some(Time(now)),
+            last_timestamp: Some(Time(now)),
+            count: Some(1),
+            type_: Some(event_type.as_str().to_owned()),
+            source: Some(EventSource { component: Some(self.component.to_string()), host: None }),
+            reporting_component: Some(self.component.to_string()),
+            reporting_instance: Some(self.instance.to_string()),
+            ..Event::default()
+        };
+        if self.queue.try_send(event).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many Events were dropped: there were too many at once, or the API server did not take them.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+async fn write_all(api: impl EventApi, mut queued: mpsc::Receiver<Event>, clock: Clock, dropped: Arc<AtomicU64>) {
+    let mut correlator = Correlator::default();
+    while let Some(event) = queued.recv().await {
+        let Some(write) = correlator.observe(event, clock.now()) else { continue };
+        if let Err(error) = write_one(&api, write).await {
+            tracing::warn!(%error, "an event was not written");
+            dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Writes one Event, however long the API server is away, within bounds.
+async fn write_one(api: &impl EventApi, write: Write) -> Result<(), WriteError> {
+    let mut patching = write.is_repeated;
+    let mut attempt = 1;
+    loop {
+        let result = if patching { repeat(api, &write.event).await } else { api.create(&write.event).await };
+        match result {
+            // It has been removed since, as old Events are.
+            Err(WriteError::Gone) if patching => patching = false,
+            Err(WriteError::Unavailable(_)) if attempt < ATTEMPTS => {
+                attempt += 1;
+                sleep(PAUSE).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+async fn repeat(api: &impl EventApi, event: &Event) -> Result<(), WriteError> {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let patch = json!({"count": event.count, "lastTimestamp": event.last_timestamp, "message": event.message});
+    api.patch(&text(&event.metadata.namespace), &text(&event.metadata.name), &patch).await
+}
+
+#[cfg(test)]
+mod tests;
