@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::authn::{Authenticators, CertificateError, ClientCertificates, TokenFile, TokenFileError};
 use crate::authz::Chain;
 use crate::discovery::Addresses;
-use crate::engine::{Engine, Surroundings};
+use crate::engine::{Engine, Location, Surroundings};
 use crate::entry::Objects;
 use crate::health::{Endpoint, Health};
 use crate::metrics::Metrics;
@@ -26,8 +26,8 @@ use crate::resources::service::Orphans;
 use crate::resources::{self, Config};
 use crate::router::Router;
 use crate::serve::{
-    Authority, AuthorityError, Limits, Listener, Pipeline, TlsError, server_config, server_url, serving_names,
-    system_clock, system_random,
+    Authority, AuthorityError, Limits, Listener, Pipeline, TlsError, advertised_address, server_config, server_url,
+    serving_names, system_clock, system_random,
 };
 
 /// How an API server is to run.
@@ -135,7 +135,7 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let kubeconfig = data_dir.join("admin.kubeconfig");
     authority.write_kubeconfig(&kubeconfig, &url)?;
 
-    let engine = Arc::new(open_engine(&data_dir, &options.store).await?);
+    let engine = Arc::new(open_engine(&data_dir, &options.store, address).await?);
     let (health, metrics) = (Health::new(), Metrics::new());
     let (store, observed) = (engine.store().clone(), engine.store().clone());
     metrics.observe_store(move || observed.stats());
@@ -179,9 +179,10 @@ const CLAIMS_SETTLE: Duration = Duration::from_secs(120);
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Opens the store and makes what every cluster has.
-async fn open_engine(data_dir: &Path, choice: &StoreChoice) -> Result<Engine, RunError> {
+async fn open_engine(data_dir: &Path, choice: &StoreChoice, listen: SocketAddr) -> Result<Engine, RunError> {
     let registry = Arc::new(Registry::new());
-    resources::register_all(&registry, Config { seed: rand::random(), ..Config::default() });
+    let config = Config { seed: rand::random(), ..Config::default() };
+    resources::register_all(&registry, config.clone());
     let backend: Arc<dyn Backend> = match choice {
         StoreChoice::Embedded => Arc::new(Embedded::open(data_dir, EmbeddedOptions::default())?),
         StoreChoice::Etcd(etcd) => Arc::new(EtcdBackend::new(etcd_options(etcd)?)?),
@@ -193,6 +194,9 @@ async fn open_engine(data_dir: &Path, choice: &StoreChoice) -> Result<Engine, Ru
     let alone = matches!(choice, StoreChoice::Embedded);
     let orphans = if alone { Orphans::All } else { Orphans::SeenBefore(&[]) };
     let report = engine.repair_claims(orphans).await.map_err(RunError::Bootstrap)?;
+    let location =
+        Location { ip: advertised_address(listen.ip(), config.services.prefers_ipv4()), port: listen.port() };
+    engine.bootstrap_kubernetes_service(&config.services, location).await.map_err(RunError::Bootstrap)?;
     for conflict in &report.conflicts {
         tracing::warn!(?conflict, "two Services have the same address or port: change one of them");
     }

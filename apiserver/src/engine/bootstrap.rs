@@ -1,5 +1,7 @@
 //! What a server makes sure of before it serves: the namespaces that every cluster has, and the claims of Services.
 
+mod kubernetes_service;
+
 use api::status::Status;
 use http::HeaderMap;
 use k8s_openapi::api::core::v1::Service;
@@ -10,6 +12,8 @@ use super::{Body, Call, Engine, dispatch, read_failed};
 use crate::entry::ROOT;
 use crate::request::{Query, Target, Verb};
 use crate::resources::service::{Orphans, Report, repair};
+
+pub use self::kubernetes_service::Location;
 
 /// The namespaces that every cluster has.
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];

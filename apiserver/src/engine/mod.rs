@@ -34,6 +34,7 @@ use crate::reservation::Ledger;
 
 pub use answer::{Answer, Payload};
 pub use body::Body;
+pub use bootstrap::Location;
 pub use call::Call;
 pub use dispatch::dispatch;
 pub(crate) use dispatch::not_served;

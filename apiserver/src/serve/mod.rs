@@ -10,6 +10,7 @@
 //! - a panic in a handler ends that request alone;
 //! - after shutdown is asked for, requests under way are finished and streams are ended before the process goes.
 
+mod advertised;
 mod answer;
 mod authority;
 mod body;
@@ -28,6 +29,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
+pub use advertised::advertised_address;
 pub use answer::{status_response, text_response};
 pub use authority::{Authority, AuthorityError, PemPair, serving_names};
 pub use body::{full_body, read_body};

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::status::Status;
-use apiserver::engine::{Body, Call, Engine, Payload, Surroundings, dispatch};
+use apiserver::engine::{Body, Call, Engine, Location, Payload, Surroundings, dispatch};
 use apiserver::entry::{Entry, Objects, ROOT};
 use apiserver::registry::{Registry, Resource};
 use apiserver::request::{Query, Target};
-use apiserver::resources::{Config, register_all};
+use apiserver::resources::{Config, register_all, service};
 use apiserver::strategy::Names;
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -206,6 +206,11 @@ impl Server {
     /// What is served; it may change.
     pub(crate) fn registry(&self) -> &Registry {
         &self.engine.registry
+    }
+
+    /// Makes what lets pods find the server.
+    pub(crate) async fn locate(&self, config: &service::Config, location: Location) {
+        self.engine.bootstrap_kubernetes_service(config, location).await.unwrap();
     }
 
     async fn answer(&self, ask: Ask<'_>) -> Result<(u16, Payload), Status> {

@@ -11,6 +11,7 @@ mod encodings;
 mod fields;
 mod harness;
 mod hostile;
+mod kubernetes_service;
 mod reading;
 mod writing;
 

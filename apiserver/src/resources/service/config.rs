@@ -15,6 +15,8 @@ const SHORTEST_IPV6_PREFIX: u8 = 64;
 /// The ranges that Services are given addresses and node ports from.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// In canonical form, the primary one first.
+    ranges: Vec<String>,
     primary: Pool,
     secondary: Option<Pool>,
     node_ports: Pool,
@@ -51,6 +53,7 @@ impl Config {
     /// # Errors
     /// What is wrong with the ranges.
     pub fn new(primary: &str, secondary: Option<&str>, node_ports: RangeInclusive<u16>) -> Result<Config, ConfigError> {
+        let ranges = [Some(primary), secondary].into_iter().flatten().filter_map(canonical).collect();
         let primary = range(primary)?;
         let secondary = secondary.map(range).transpose()?;
         if secondary.as_ref().is_some_and(|secondary| secondary.is_ipv4() == primary.is_ipv4()) {
@@ -61,7 +64,25 @@ impl Config {
         }
         let primary_family = if primary.is_ipv4() { IPV4 } else { IPV6 };
         let families = Families { primary: primary_family, dual: secondary.is_some() };
-        Ok(Config { primary, secondary, node_ports: Pool::ports(node_ports), families })
+        Ok(Config { ranges, primary, secondary, node_ports: Pool::ports(node_ports), families })
+    }
+
+    /// The ranges of addresses in CIDR notation, the primary one first.
+    #[must_use]
+    pub fn ranges(&self) -> &[String] {
+        &self.ranges
+    }
+
+    /// The address that the API server has among Services: the first of the primary range.
+    #[must_use]
+    pub fn first_address(&self) -> String {
+        self.primary.item(0)
+    }
+
+    /// Whether the primary range is of IPv4 addresses.
+    #[must_use]
+    pub fn prefers_ipv4(&self) -> bool {
+        self.primary.is_ipv4()
     }
 
     pub(super) fn families(&self) -> Families {
@@ -76,6 +97,10 @@ impl Config {
     pub(super) fn addresses(&self, family: &str) -> Option<&Pool> {
         if family == self.families.primary { Some(&self.primary) } else { self.secondary.as_ref() }
     }
+}
+
+fn canonical(text: &str) -> Option<String> {
+    parse_cidr_sloppy(text).map(|cidr| format!("{}/{}", cidr.network(), cidr.prefix_length))
 }
 
 fn range(text: &str) -> Result<Pool, ConfigError> {
@@ -107,6 +132,15 @@ fn usable(cidr: Cidr) -> Option<Pool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_are_stated_in_canonical_form() {
+        let config = Config::new("10.96.7.1/16", Some("FD00::/112"), 30_000..=32_767).unwrap();
+        assert_eq!(config.ranges(), ["10.96.0.0/16", "fd00::/112"]);
+        assert_eq!((config.first_address().as_str(), config.prefers_ipv4()), ("10.96.0.1", true));
+        let config = Config::new("fd00::/112", None, 30_000..=32_767).unwrap();
+        assert_eq!((config.first_address().as_str(), config.prefers_ipv4()), ("fd00::1", false));
+    }
 
     #[test]
     fn wrong_ranges_are_refused() {

@@ -1,0 +1,199 @@
+//! What makes this server a part of the cluster's network: the ServiceCIDR `kubernetes`, which says what ranges Services
+//! have, and the Service `default/kubernetes`, by which pods find this server, with its endpoints.
+//!
+//! The ServiceCIDR and the Service are made if there are none and are left alone otherwise, but for a second range that
+//! has been configured since. The endpoints are made to say where this server is, at every start. Where several servers
+//! share a store that is the one that was started last; upstream's servers keep leases to tell each other, which we have
+//! not. A server that has no address that others could use has the Service without endpoints.
+
+use api::status::Status;
+use http::HeaderMap;
+use serde_json::{Value, json};
+
+use crate::engine::{Body, Call, Engine, Payload, dispatch};
+use crate::request::{Query, Target, Verb};
+use crate::resources::service::Config;
+
+/// The name of all of these objects.
+const NAME: &str = "kubernetes";
+/// The port by which pods reach the API, whichever the server listens at.
+const SERVICE_PORT: u16 = 443;
+const PORT_NAME: &str = "https";
+
+/// Where a server is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The address that others in the cluster reach it at, if there is one.
+    pub ip: Option<std::net::IpAddr>,
+    /// The port that it listens at.
+    pub port: u16,
+}
+
+impl Engine {
+    /// Makes the default ServiceCIDR, the Service of the API, and its endpoints. Claims of Services must have been
+    /// repaired before.
+    ///
+    /// # Errors
+    /// What the store answered. What the rules refuse, such as an address that another Service has, is only logged: the
+    /// server serves all the same.
+    pub async fn bootstrap_kubernetes_service(&self, config: &Config, location: Location) -> Result<(), Status> {
+        keep_going("ServiceCIDR", self.bootstrap_ranges(config).await)?;
+        keep_going("Service", self.bootstrap_service(config, location.port).await)?;
+        if let Some(ip) = location.ip {
+            keep_going("Endpoints", self.bootstrap_endpoints(&ip.to_string(), location.port).await)?;
+            keep_going("EndpointSlice", self.bootstrap_slice(ip, location.port).await)?;
+        } else {
+            tracing::warn!("this server has no address that pods could reach: the Service {NAME} has no endpoints");
+        }
+        Ok(())
+    }
+
+    async fn bootstrap_ranges(&self, config: &Config) -> Result<(), Status> {
+        let place = Place { group: "networking.k8s.io", version: "v1", namespace: "", resource: "servicecidrs" };
+        let wanted = json!(config.ranges());
+        let mut object = match self.find(place).await? {
+            Some(object) => object,
+            None => {
+                let object = json!({
+                    "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
+                    "metadata": {"name": NAME}, "spec": {"cidrs": wanted},
+                });
+                self.ask(place, Verb::Create, "", &object).await?
+            }
+        };
+        let present = object["spec"]["cidrs"].clone();
+        if present.as_array().is_some_and(|ranges| ranges.len() == 1)
+            && config.ranges().len() == 2
+            && present[0] == wanted[0]
+        {
+            object["spec"]["cidrs"] = wanted.clone();
+            object = self.ask(place, Verb::Update, "", &object).await?;
+        }
+        if object["spec"]["cidrs"] != wanted {
+            tracing::warn!(%present, %wanted, "the ServiceCIDR {NAME} says other ranges than the server is configured with");
+            return Ok(());
+        }
+        self.make_ready(place, object).await
+    }
+
+    /// Says that Services can have addresses of the range, unless somebody has said something of that.
+    async fn make_ready(&self, place: Place, mut object: Value) -> Result<(), Status> {
+        let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let (ready, mut conditions): (Vec<Value>, Vec<Value>) =
+            conditions.into_iter().partition(|condition| condition["type"] == "Ready");
+        let is_ending = object["metadata"]["deletionTimestamp"].is_string();
+        if is_ending || ready.iter().any(|condition| condition["status"] != "Unknown") {
+            return Ok(());
+        }
+        conditions.push(json!({
+            "type": "Ready", "status": "True", "reason": "", "message": "Kubernetes default Service CIDR is ready",
+            "lastTransitionTime": self.now().to_string(),
+        }));
+        object["status"] = json!({"conditions": conditions});
+        self.ask(place, Verb::Update, "status", &object).await.map(drop)
+    }
+
+    async fn bootstrap_service(&self, config: &Config, port: u16) -> Result<(), Status> {
+        let place = Place { group: "", version: "v1", namespace: "default", resource: "services" };
+        if self.find(place).await?.is_some() {
+            return Ok(());
+        }
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": NAME, "labels": {"component": "apiserver", "provider": "kubernetes"}},
+            "spec": {
+                "type": "ClusterIP", "clusterIP": config.first_address(), "clusterIPs": [config.first_address()],
+                "ipFamilyPolicy": "SingleStack", "sessionAffinity": "None",
+                "ports": [{"name": PORT_NAME, "port": SERVICE_PORT, "protocol": "TCP", "targetPort": port}],
+            },
+        });
+        self.ask(place, Verb::Create, "", &service).await.map(drop)
+    }
+
+    async fn bootstrap_endpoints(&self, ip: &str, port: u16) -> Result<(), Status> {
+        let place = Place { group: "", version: "v1", namespace: "default", resource: "endpoints" };
+        // The slice is made here, too: nobody is to make another one of this.
+        let labels = json!({"endpointslice.kubernetes.io/skip-mirror": "true"});
+        let ports = json!([{"name": PORT_NAME, "port": port, "protocol": "TCP"}]);
+        let subsets = json!([{"addresses": [{"ip": ip}], "ports": ports}]);
+        let object = json!({"apiVersion": "v1", "kind": "Endpoints", "subsets": subsets});
+        self.make_true(place, object, labels).await
+    }
+
+    async fn bootstrap_slice(&self, ip: std::net::IpAddr, port: u16) -> Result<(), Status> {
+        let place =
+            Place { group: "discovery.k8s.io", version: "v1", namespace: "default", resource: "endpointslices" };
+        let family = if ip.is_ipv4() { "IPv4" } else { "IPv6" };
+        // What addresses are of cannot be changed.
+        if self.find(place).await?.is_some_and(|present| present["addressType"] != family) {
+            self.ask(place, Verb::Delete, "", &Value::Null).await?;
+        }
+        let object = json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": family,
+            "endpoints": [{"addresses": [ip.to_string()], "conditions": {"ready": true}}],
+            "ports": [{"name": PORT_NAME, "port": port, "protocol": "TCP"}],
+        });
+        self.make_true(place, object, json!({"kubernetes.io/service-name": NAME})).await
+    }
+
+    /// Makes an object, or makes the one that there is say what `object` says and have no labels but `labels`.
+    async fn make_true(&self, place: Place, mut object: Value, labels: Value) -> Result<(), Status> {
+        let present = self.find(place).await?;
+        let verb = if present.is_some() { Verb::Update } else { Verb::Create };
+        object["metadata"] = present.map_or_else(|| json!({"name": NAME}), |present| present["metadata"].clone());
+        object["metadata"]["labels"] = labels;
+        self.ask(place, verb, "", &object).await.map(drop)
+    }
+
+    async fn find(&self, place: Place) -> Result<Option<Value>, Status> {
+        match self.ask(place, Verb::Get, "", &Value::Null).await {
+            Ok(object) => Ok(Some(object)),
+            Err(status) if status.code == 404 => Ok(None),
+            Err(status) => Err(status),
+        }
+    }
+
+    /// Asks this server as a client would, for the object of our name.
+    async fn ask(&self, place: Place, verb: Verb, subresource: &str, body: &Value) -> Result<Value, Status> {
+        let resources = self.registry.resources();
+        let Place { group, version, namespace, resource } = place;
+        let served = resources.find(group, version, resource);
+        let served = served.ok_or_else(|| Status::internal_error(format!("{resource} are not served")))?;
+        let target = Target {
+            verb,
+            group: group.to_owned(),
+            version: version.to_owned(),
+            namespace: namespace.to_owned(),
+            resource: resource.to_owned(),
+            name: if verb == Verb::Create { String::new() } else { NAME.to_owned() },
+            subresource: subresource.to_owned(),
+        };
+        let (query, headers) = (Query::default(), HeaderMap::new());
+        let call = Call::new(self, &target, served, &query, &headers);
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        match dispatch(&call, &Body::new(&headers, body.into())).await?.payload {
+            Payload::Whole(bytes) => serde_json::from_slice(&bytes).map_err(Status::internal_error),
+            Payload::Pieces(_) | Payload::Stream(_) => Err(Status::internal_error("one object was asked for")),
+        }
+    }
+}
+
+/// Logs what the rules refuse.
+fn keep_going(kind: &str, outcome: Result<(), Status>) -> Result<(), Status> {
+    match outcome {
+        Err(status) if status.code < 500 => {
+            tracing::warn!(kind, name = NAME, why = status.message, "what the cluster needs is not as it should be");
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+/// Where the object of our name is.
+#[derive(Clone, Copy)]
+struct Place {
+    group: &'static str,
+    version: &'static str,
+    namespace: &'static str,
+    resource: &'static str,
+}
