@@ -116,13 +116,19 @@ impl Ledger {
         }
     }
 
-    /// Gives `item` back if `holder` has it. What clients change in the meantime, where they can, makes no difference.
+    /// Gives `item` back if `holder` has it.
     pub async fn release(&self, book: &Book, item: &str, holder: &str) -> Result<(), ClaimError> {
+        self.release_of(book, item, |held| held == holder).await
+    }
+
+    /// Gives `item` back if it is of a holder for which `is_mine` holds. What clients change in the meantime, where they
+    /// can, makes no difference.
+    pub async fn release_of(&self, book: &Book, item: &str, is_mine: impl Fn(&str) -> bool) -> Result<(), ClaimError> {
         let key = book.key(item)?;
         let mut conflict = Ok(());
         for _ in 0..MAX_ATTEMPTS {
             let Some(stored) = self.store.get(&key, At::Latest).await? else { return Ok(()) };
-            if (book.read)(stored.entry.bytes()).0 != holder {
+            if !is_mine(&(book.read)(stored.entry.bytes()).0) {
                 return Ok(());
             }
             let (key, expected) = (key.clone(), stored.revision);
@@ -140,7 +146,7 @@ impl Ledger {
     }
 
     /// Who has `item`, if anybody has.
-    pub async fn held(&self, book: &Book, item: &str) -> Result<Option<Held>, ClaimError> {
+    async fn held(&self, book: &Book, item: &str) -> Result<Option<Held>, ClaimError> {
         let stored = self.store.get(&book.key(item)?, At::Latest).await?;
         Ok(stored.map(|stored| book.held(item.to_owned(), stored.entry.bytes())))
     }

@@ -151,14 +151,8 @@ impl<'a> Claims<'a> {
 /// Gives back those of `items` that `owner` holds.
 pub(super) async fn give_back(ledger: &Ledger, owner: &Owner, items: &HashSet<(&'static str, String)>) {
     for (pool, item) in items {
-        let released = async {
-            let held = ledger.held(book(pool), item).await?.filter(|held| Owner::of_holder(&held.holder) == *owner);
-            match held {
-                Some(held) => ledger.release(book(pool), item, &held.holder).await,
-                None => Ok(()),
-            }
-        };
-        if let Err(error) = released.await {
+        let is_owners = |holder: &str| Owner::of_holder(holder) == *owner;
+        if let Err(error) = ledger.release_of(book(pool), item, is_owners).await {
             let owner = owner.as_str();
             tracing::warn!(pool, item, owner, %error, "kept a claim that is no longer used until the next start");
         }
