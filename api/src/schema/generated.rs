@@ -2385,7 +2385,7 @@ pub(super) static FIELDS: [Field; 3411] = [
     Field::new(147461, 241, 0, 1), // items
     Field::new(111364, 0, 0, 0), // kind
     Field::new(112392, 9, 0, 0), // metadata
-    Field::new(2933770, 0, 0, 0), // signerName
+    Field::new(2933770, 0, 0, 2), // signerName
     Field::new(2993931, 0, 0, 1), // trustBundle
     Field::new(108810, 0, 0, 0), // apiVersion
     Field::new(111364, 0, 0, 0), // kind
@@ -2407,7 +2407,7 @@ pub(super) static FIELDS: [Field; 3411] = [
     Field::new(3056145, 53, 0, 1), // stubPKCS10Request
     Field::new(3060505, 246, 0, 2), // unverifiedUserAnnotations
     Field::new(3080206, 95, 0, 0), // beginRefreshAt
-    Field::new(3083792, 0, 0, 0), // certificateChain
+    Field::new(3083792, 0, 0, 2), // certificateChain
     Field::new(558602, 46, 6, 2), // conditions
     Field::new(3087880, 95, 0, 0), // notAfter
     Field::new(3089929, 95, 0, 0), // notBefore
