@@ -18,6 +18,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 
+use crate::authn::Identity;
 use crate::discovery::{self, Addresses};
 use crate::engine::{Answer, Body, Call, Engine, Payload, dispatch, not_served};
 use crate::metrics::RequestLabels;
@@ -101,7 +102,8 @@ fn work(
     body: Body,
 ) -> BoxFuture<'static, Response<ResponseBody>> {
     async move {
-        let call = Call::new(&engine, &target, &resource, &query, &parts.headers);
+        let identity = parts.extensions.get::<Arc<Identity>>().map(|identity| &**identity);
+        let call = Call::new(&engine, &target, &resource, &query, &parts.headers).by(identity);
         let answer = dispatch(&call, &body).await;
         let answer = answer.unwrap_or_else(|status| Answer::status(&parts.headers, &status));
         let mut response = respond(answer, call.take_warnings(), &parts.headers);

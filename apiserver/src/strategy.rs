@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use api::status::{GroupKind, GroupResource, Status};
 
+use crate::authn::Identity;
 use crate::reservation::{Ledger, Reservation};
 
 /// A built-in object: one of the generated structs.
@@ -106,6 +107,8 @@ pub struct Context<'a> {
     pub now: Timestamp,
     /// The namespace of the request; empty for resources without namespaces.
     pub namespace: &'a str,
+    /// Who asks; `None` for what the server itself does.
+    pub identity: Option<&'a Identity>,
 }
 
 /// How a column of a table is described to clients (`metav1.TableColumnDefinition`).

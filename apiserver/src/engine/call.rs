@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use store::{Key, Prefix};
 
 use super::Engine;
+use crate::authn::Identity;
 use crate::entry::ROOT;
 use crate::kind::Kind;
 use crate::registry::Resource;
@@ -29,6 +30,8 @@ pub struct Call<'a> {
     pub headers: &'a HeaderMap,
     /// When it came.
     pub now: Timestamp,
+    /// Who sent it; `None` for what the server itself does.
+    pub identity: Option<&'a Identity>,
     warnings: Mutex<Vec<String>>,
 }
 
@@ -45,7 +48,13 @@ impl<'a> Call<'a> {
         headers: &'a HeaderMap,
     ) -> Self {
         let now = engine.now();
-        Call { engine, target, resource, query, headers, now, warnings: Mutex::default() }
+        Call { engine, target, resource, query, headers, now, identity: None, warnings: Mutex::default() }
+    }
+
+    /// The same, sent by `identity`.
+    #[must_use]
+    pub fn by(self, identity: Option<&'a Identity>) -> Self {
+        Call { identity, ..self }
     }
 
     pub(crate) fn kind(&self) -> &'a dyn Kind {
@@ -67,7 +76,7 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) fn context(&self) -> Context<'_> {
-        Context { now: self.now, namespace: self.namespace() }
+        Context { now: self.now, namespace: self.namespace(), identity: self.identity }
     }
 
     /// The key of an object of this resource.

@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn gated_fields_are_dropped_unless_stored() {
-        let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "" };
+        let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "", identity: None };
         let gated = json!({"strategy": "OldestEmulationVersion", "preferredHolder": "b"});
         let mut created = lease(gated.clone());
         Leases.prepare_create(&mut created, context);

@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn references_to_secrets_are_names() {
-        let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "default" };
+        let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "default", identity: None };
         let full = json!({"metadata": {"name": "a"}, "secrets": [
             {"name": "s", "namespace": "other", "kind": "Secret", "uid": "u", "fieldPath": "data"}, {"name": "t"}, {}]});
         let expected = json!([{"name": "s"}, {"name": "t"}, {}]);

@@ -165,7 +165,7 @@ fn a_status_keeps_spec_and_labels() {
         object["spec"]["replicas"] = json!(9);
         object["status"] = json!({"replicas": 1});
     });
-    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "default" };
+    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "default", identity: None };
     (Deployments.updates()[0].prepare)(&mut new, &old, context);
     assert_eq!((&new.spec, &new.metadata), (&old.spec, &old.metadata));
     assert_eq!(new.status.unwrap().replicas, Some(1));

@@ -127,7 +127,7 @@ fn ports_have_names_and_protocols() {
 
 #[test]
 fn topology_is_not_written() {
-    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "default" };
+    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "default", identity: None };
     let with_topology = |address: &str, node: &str| {
         slice(json!({"endpoints": [{"addresses": [address], "deprecatedTopology": {"kubernetes.io/hostname": node}}]}))
     };

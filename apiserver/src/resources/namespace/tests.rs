@@ -19,7 +19,7 @@ fn json_of(namespace: &Namespace) -> Value {
 }
 
 fn context() -> Context<'static> {
-    Context { now: Timestamp::UNIX_EPOCH, namespace: "" }
+    Context { now: Timestamp::UNIX_EPOCH, namespace: "", identity: None }
 }
 
 fn subresource(name: &str) -> UpdateSubresource<Namespace> {

@@ -13,7 +13,7 @@ fn shown(errors: &ErrorList) -> Vec<String> {
 }
 
 fn context() -> Context<'static> {
-    Context { now: Timestamp::UNIX_EPOCH, namespace: "" }
+    Context { now: Timestamp::UNIX_EPOCH, namespace: "", identity: None }
 }
 
 #[test]

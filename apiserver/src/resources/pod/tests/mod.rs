@@ -18,7 +18,7 @@ pub(super) fn now() -> Timestamp {
 }
 
 pub(super) fn context() -> Context<'static> {
-    Context { now: now(), namespace: "default" }
+    Context { now: now(), namespace: "default", identity: None }
 }
 
 pub(super) fn pod(value: Value) -> Pod {

@@ -34,7 +34,7 @@ impl World {
     }
 
     fn context() -> Context<'static> {
-        Context { now: Timestamp::UNIX_EPOCH, namespace: "default" }
+        Context { now: Timestamp::UNIX_EPOCH, namespace: "default", identity: None }
     }
 
     /// Reserves as the engine does, without committing.

@@ -48,7 +48,7 @@ fn defaults_fill_what_is_left_out() {
 }
 
 fn context() -> Context<'static> {
-    Context { now: Timestamp::UNIX_EPOCH, namespace: "default" }
+    Context { now: Timestamp::UNIX_EPOCH, namespace: "default", identity: None }
 }
 
 /// What is stored, what is put, and a part of what becomes of it. `null` says that a field is not there.
