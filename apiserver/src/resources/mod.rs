@@ -8,6 +8,8 @@ use crate::strategy::Strategy;
 
 // tidy: sorted
 mod addresses;
+mod certificate_signing_request;
+mod conditions;
 mod config_map;
 mod deployment;
 mod endpoint_slice;
@@ -21,6 +23,9 @@ mod lease;
 mod namespace;
 mod network_policy;
 mod node;
+mod pem;
+mod pkcs10;
+mod pod_certificate_request;
 mod pod_spec;
 mod replica_set;
 mod replica_template;
@@ -28,6 +33,8 @@ mod secret;
 mod semantic;
 mod service_account;
 mod service_cidr;
+mod signer_name;
+mod status_meta;
 // tidy: end
 // tidy: sorted
 pub mod pod;
@@ -48,6 +55,7 @@ pub struct Config {
 /// Registers every built-in kind.
 pub fn register_all(registry: &Registry, config: Config) {
     // tidy: sorted
+    registry.register(builtin(certificate_signing_request::CertificateSigningRequests));
     registry.register(builtin(config_map::ConfigMaps));
     registry.register(builtin(deployment::Deployments));
     registry.register(builtin(endpoint_slice::EndpointSlices));
@@ -61,6 +69,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(network_policy::NetworkPolicies));
     registry.register(builtin(node::Nodes));
     registry.register(builtin(pod::Pods));
+    registry.register(builtin(pod_certificate_request::PodCertificateRequests));
     registry.register(builtin(replica_set::ReplicaSets));
     registry.register(builtin(secret::Secrets));
     registry.register(builtin(service::Services::new(config.services, config.seed)));
