@@ -9,6 +9,7 @@ use crate::strategy::Strategy;
 // tidy: sorted
 mod addresses;
 mod certificate_signing_request;
+mod cluster_trust_bundle;
 mod conditions;
 mod config_map;
 mod deployment;
@@ -56,6 +57,7 @@ pub struct Config {
 pub fn register_all(registry: &Registry, config: Config) {
     // tidy: sorted
     registry.register(builtin(certificate_signing_request::CertificateSigningRequests));
+    registry.register(builtin(cluster_trust_bundle::ClusterTrustBundles));
     registry.register(builtin(config_map::ConfigMaps));
     registry.register(builtin(deployment::Deployments));
     registry.register(builtin(endpoint_slice::EndpointSlices));
