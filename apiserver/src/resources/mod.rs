@@ -36,6 +36,7 @@ mod service_account;
 mod service_cidr;
 mod signer_name;
 mod status_meta;
+mod template_meta;
 // tidy: end
 // tidy: sorted
 pub mod pod;

@@ -3,16 +3,15 @@
 use api::field::{BadValue, Error, ErrorList, Path};
 use api::names;
 use api::quantity::Quantity;
-use api::selector::label::{validate_api, validate_labels};
-use api::validate::meta::validate_annotations;
+use api::selector::label::validate_api;
 use k8s_openapi::api::core::v1::{
     EphemeralVolumeSource, PersistentVolumeClaimSpec, PersistentVolumeClaimVolumeSource, TypedObjectReference,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::super::absent::{list, text};
 use super::super::resources::validate_quantity;
 use super::super::rules::{NOT_POSITIVE, dns_subdomain, named, present, supported};
+use crate::resources::template_meta;
 
 const ACCESS_MODES: &[&str] = &["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
 
@@ -25,34 +24,9 @@ pub(super) fn ephemeral(source: &EphemeralVolumeSource, path: &Path) -> ErrorLis
     let Some(template) = &source.volume_claim_template else { return Error::required(&path, "").into() };
     let mut errors = ErrorList::new();
     if let Some(meta) = &template.metadata {
-        errors.extend(validate_meta(meta, &path.child("metadata")));
+        errors.extend(template_meta::validate(meta, &path.child("metadata")));
     }
     errors.extend(validate_spec(&template.spec, &path.child("spec")));
-    errors
-}
-
-/// Of the metadata of a claim in a template, only labels and annotations mean anything.
-fn validate_meta(meta: &ObjectMeta, path: &Path) -> ErrorList {
-    let mut errors = validate_annotations(meta.annotations.as_ref(), &path.child("annotations"));
-    errors.extend(validate_labels(meta.labels.as_ref(), &path.child("labels")));
-    let fields = [
-        ("name", !text(&meta.name).is_empty()),
-        ("generateName", !text(&meta.generate_name).is_empty()),
-        ("namespace", !text(&meta.namespace).is_empty()),
-        ("selfLink", !text(&meta.self_link).is_empty()),
-        ("uID", !text(&meta.uid).is_empty()),
-        ("resourceVersion", !text(&meta.resource_version).is_empty()),
-        ("generation", meta.generation.is_some_and(|generation| generation != 0)),
-        ("creationTimestamp", meta.creation_timestamp.is_some()),
-        ("deletionTimestamp", meta.deletion_timestamp.is_some()),
-        ("deletionGracePeriodSeconds", meta.deletion_grace_period_seconds.is_some()),
-        ("ownerReferences", !list(&meta.owner_references).is_empty()),
-        ("finalizers", !list(&meta.finalizers).is_empty()),
-        ("managedFields", !list(&meta.managed_fields).is_empty()),
-    ];
-    for (field, _) in fields.into_iter().filter(|(_, is_set)| *is_set) {
-        errors.push(Error::forbidden(&path.child(field), "cannot be set"));
-    }
     errors
 }
 
