@@ -12,8 +12,10 @@ use futures::future::BoxFuture;
 use k8s_openapi::jiff::Timestamp;
 use store::{At, Durability, Key, Prefix, Store, WriteError};
 
-use crate::entry::Objects;
+use crate::entry::{Objects, ROOT};
 
+/// Where namespaces are kept.
+const NAMESPACES: &str = "core/namespaces/";
 /// How often a claim that changes meanwhile is tried to be given back.
 const MAX_ATTEMPTS: usize = 5;
 
@@ -95,6 +97,13 @@ impl Ledger {
     #[must_use]
     pub fn new(store: Store<Objects>, now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
         Ledger { store, now }
+    }
+
+    /// The value of a label of a namespace, if both exist.
+    pub(crate) async fn namespace_label(&self, namespace: &str, label: &str) -> Result<Option<String>, ClaimError> {
+        let key = Key::new(&format!("{ROOT}{NAMESPACES}{namespace}"))?;
+        let stored = self.store.get(&key, At::Latest).await?;
+        Ok(stored.and_then(|stored| stored.entry.label(label).map(str::to_owned)))
     }
 
     /// Claims `item` for `holder`, such as `services/default/web`. Claiming again what the holder has is no error.

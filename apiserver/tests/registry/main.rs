@@ -6,6 +6,7 @@
 
 mod addresses;
 mod deletion;
+mod devices;
 mod dynamic;
 mod encodings;
 mod fields;

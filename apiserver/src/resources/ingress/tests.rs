@@ -219,7 +219,7 @@ fn statuses_are_judged() {
 
 #[test]
 fn statuses_are_apart_and_generations_follow_specs() {
-    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "default" };
+    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "default", identity: None };
     let mut new = ingress(json!({"rules": [{"host": "a"}]}));
     new.status = serde_json::from_value(json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}})).unwrap();
     let stored = new.clone();

@@ -26,7 +26,7 @@ fn names_are_canonical_addresses() {
     check("2001:db8:0::1", &["must be in canonical form (\"2001:db8::1\")"]);
 
     // What the engine has added to make it unique is taken off again.
-    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "" };
+    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "", identity: None };
     for (stated, expected) in [("10.0.0.1x4k2z", "10.0.0.1"), ("10.0.0.1", "10.0.0.1"), ("web", "web")] {
         let mut object = address(json!({}));
         object.metadata.generate_name = Some("10.0.0.1".to_owned());

@@ -6,7 +6,8 @@ use api::field::{BadValue, Error, ErrorList, Path};
 use api::names;
 use api::selector::label::{validate_api, validate_label_name};
 use k8s_openapi::api::core::v1::{
-    Affinity, NodeAffinity, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm, WeightedPodAffinityTerm,
+    Affinity, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm,
+    WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
@@ -97,14 +98,8 @@ pub(super) fn validate_merged_keys(
 fn validate_node(affinity: &NodeAffinity, options: &Options, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if let Some(selector) = &affinity.required_during_scheduling_ignored_during_execution {
-        let path = path.child("requiredDuringSchedulingIgnoredDuringExecution").child("nodeSelectorTerms");
-        if selector.node_selector_terms.is_empty() {
-            errors.push(Error::required(&path, "must have at least one node selector term"));
-        }
-        for (i, term) in selector.node_selector_terms.iter().enumerate() {
-            let allow_invalid_values = options.allow_invalid_node_affinity_values;
-            errors.extend(validate_node_term(term, allow_invalid_values, &path.index(i)));
-        }
+        let path = path.child("requiredDuringSchedulingIgnoredDuringExecution");
+        errors.extend(validate_node_selector(selector, options.allow_invalid_node_affinity_values, &path));
     }
     let path = path.child("preferredDuringSchedulingIgnoredDuringExecution");
     for (i, term) in list(&affinity.preferred_during_scheduling_ignored_during_execution).iter().enumerate() {
@@ -112,6 +107,19 @@ fn validate_node(affinity: &NodeAffinity, options: &Options, path: &Path) -> Err
         errors.extend(validate_weight(term.weight, &path));
         // A preference that no node can meet does no harm.
         errors.extend(validate_node_term(&term.preference, true, &path.child("preference")));
+    }
+    errors
+}
+
+/// What is wrong with a selector of nodes. What is stored may have values that no label has.
+pub(crate) fn validate_node_selector(selector: &NodeSelector, allow_invalid_values: bool, path: &Path) -> ErrorList {
+    let path = path.child("nodeSelectorTerms");
+    let mut errors = ErrorList::new();
+    if selector.node_selector_terms.is_empty() {
+        errors.push(Error::required(&path, "must have at least one node selector term"));
+    }
+    for (i, term) in selector.node_selector_terms.iter().enumerate() {
+        errors.extend(validate_node_term(term, allow_invalid_values, &path.index(i)));
     }
     errors
 }

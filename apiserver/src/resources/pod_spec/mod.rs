@@ -39,8 +39,10 @@ use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use absent::{list, text};
+pub(crate) use affinity::validate_node_selector;
 pub(crate) use defaults::{set_pod_defaults, set_template_defaults};
 pub(crate) use options::Options;
+pub(crate) use resources::is_extended as is_extended_resource;
 pub(crate) use warnings::warnings;
 
 /// Says what is wrong with a spec. `meta` is the metadata of the pod that it is of; for a template pass one without a

@@ -299,7 +299,7 @@ fn is_native(name: &str) -> bool {
 }
 
 /// Whether the name is someone else's, and can be used in quotas, too.
-fn is_extended(name: &str) -> bool {
+pub(crate) fn is_extended(name: &str) -> bool {
     let quota_name = format!("requests.{name}");
     !is_native(name) && !name.starts_with("requests.") && names::label_key(&quota_name).is_empty()
 }

@@ -86,7 +86,7 @@ fn a_family_may_be_added_and_nothing_else_changes() {
 
 #[test]
 fn the_status_is_apart() {
-    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "" };
+    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "", identity: None };
     let mut changed = service_cidr(&["10.1.0.0/24"]);
     changed.metadata.finalizers = Some(vec!["example.com/a".to_owned()]);
     let conditions = json!([{
