@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O, reads a clock or draws a random number: those come in as arguments.
 
+pub mod cron;
 pub mod duration;
 pub mod field;
 pub mod int_or_string;
