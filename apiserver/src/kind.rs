@@ -68,6 +68,8 @@ pub trait Kind: Send + Sync + 'static {
     fn allow_unconditional_update(&self) -> bool;
     /// See [`Strategy::returns_deleted_object`].
     fn returns_deleted_object(&self) -> bool;
+    /// See [`Strategy::orphans_by_default`].
+    fn orphans_by_default(&self) -> Option<&'static str>;
     /// See [`Strategy::grace`].
     fn grace(&self, object: &dyn Object, requested: Option<i64>) -> Grace;
     /// See [`Strategy::reserve`].
@@ -231,6 +233,10 @@ impl<S: Strategy> Kind for Builtin<S> {
 
     fn returns_deleted_object(&self) -> bool {
         self.strategy.returns_deleted_object()
+    }
+
+    fn orphans_by_default(&self) -> Option<&'static str> {
+        self.strategy.orphans_by_default()
     }
 
     fn grace(&self, object: &dyn Object, requested: Option<i64>) -> Grace {

@@ -322,6 +322,12 @@ pub trait Strategy: Send + Sync + 'static {
         false
     }
 
+    /// What a client is warned of that deletes an object without saying what is to become of its dependents, for kinds whose
+    /// objects then leave them behind. The dependents of others go along.
+    fn orphans_by_default(&self) -> Option<&'static str> {
+        None
+    }
+
     /// How `object` ends when it is deleted with `requested` seconds of grace, or with none stated.
     fn grace(&self, _object: &Self::Object, _requested: Option<i64>) -> Grace {
         Grace::Immediate

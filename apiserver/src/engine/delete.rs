@@ -34,6 +34,7 @@ pub(crate) enum Deleted {
 /// Answers a delete.
 pub(crate) async fn delete(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
     let options = options(call, body)?;
+    warn_of_orphans(call, &options);
     let cascades = options.orphan_dependents == Some(false);
     match delete_one(call, &call.target.name, &options).await? {
         Deleted::Gone(_, json) if call.kind().returns_deleted_object() => {
@@ -56,6 +57,7 @@ pub(crate) async fn delete(call: &Call<'_>, body: &Body) -> Result<Answer, Statu
 /// Answers a deletecollection with the objects that it deleted.
 pub(crate) async fn delete_collection(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
     let options = options(call, body)?;
+    warn_of_orphans(call, &options);
     let selected = ListOptions::parse(call.query, false)?;
     let page = list::page(call, selected).await?;
     for (key, _) in &page.entries {
@@ -80,6 +82,13 @@ fn options(call: &Call<'_>, body: &Body) -> Result<DeleteOptions, Status> {
         Some(value)
     };
     DeleteOptions::parse(call.query, value)
+}
+
+/// Tells a client that has not said what is to become of an object's dependents that they will stay, if they will.
+fn warn_of_orphans(call: &Call<'_>, options: &DeleteOptions) {
+    if options.orphan_dependents.is_none() && options.propagation.is_none() {
+        call.kind().orphans_by_default().into_iter().for_each(|warning| call.warn(warning));
+    }
 }
 
 fn details(call: &Call<'_>, meta: &ObjectMeta) -> StatusDetails {
@@ -148,7 +157,7 @@ async fn attempt(
         Ending::Now => None,
         Ending::After(seconds) => Some(seconds),
     };
-    let finalizers = finalizers(object.meta(), options);
+    let finalizers = finalizers(object.meta(), options, call.kind().orphans_by_default().is_some());
     let changed = finalizers.as_slice() != object.meta().finalizers.as_deref().unwrap_or_default();
     let waits_for_finalizers = !finalizers.is_empty();
     if changed {
@@ -217,14 +226,16 @@ fn bump_generation(meta: &mut ObjectMeta) {
     }
 }
 
-/// The finalizers that the object is to have, given what is to become of its dependents.
-fn finalizers(meta: &ObjectMeta, options: &DeleteOptions) -> Vec<String> {
+/// The finalizers that the object is to have, given what is to become of its dependents. What it has already counts if the
+/// client says nothing, and then what is usual of its kind.
+fn finalizers(meta: &ObjectMeta, options: &DeleteOptions, orphans_by_default: bool) -> Vec<String> {
     let present = meta.finalizers.as_deref().unwrap_or_default();
     let has = |name: &str| present.iter().any(|finalizer| finalizer == name);
     let (orphan, foreground) = match (options.orphan_dependents, options.propagation) {
         (Some(orphan), _) => (orphan, false),
         (None, Some(policy)) => (policy == Propagation::Orphan, policy == Propagation::Foreground),
-        (None, None) => (has(ORPHAN), has(FOREGROUND)),
+        (None, None) if has(FOREGROUND) => (false, true),
+        (None, None) => (has(ORPHAN) || orphans_by_default, false),
     };
     let others = present.iter().filter(|finalizer| *finalizer != ORPHAN && *finalizer != FOREGROUND);
     let mut wanted: Vec<String> = others.cloned().collect();
@@ -329,7 +340,7 @@ async fn delete_namespace(
     mut object: Box<dyn Object>,
 ) -> Result<Option<Deleted>, Status> {
     let first = object.meta().deletion_timestamp.is_none();
-    let wanted = finalizers(object.meta(), options);
+    let wanted = finalizers(object.meta(), options, false);
     if first {
         object.meta_mut().finalizers = (!wanted.is_empty()).then_some(wanted);
         lifecycle::mark_terminating(&mut *object, call.now);
@@ -384,11 +395,11 @@ mod tests {
 
     #[test]
     fn propagation_decides_the_finalizers() {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let check = |present: &[&str], orphan: Option<bool>, policy: Option<Propagation>, expected: &[&str]| {
-            let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
             let meta = ObjectMeta { finalizers: Some(owned(present)), ..ObjectMeta::default() };
             let options = DeleteOptions { orphan_dependents: orphan, propagation: policy, ..DeleteOptions::default() };
-            assert_eq!(finalizers(&meta, &options), owned(expected), "{present:?} {orphan:?} {policy:?}");
+            assert_eq!(finalizers(&meta, &options, false), owned(expected), "{present:?} {orphan:?} {policy:?}");
         };
         check(&[], None, None, &[]);
         check(&["x"], None, None, &["x"]);
@@ -399,5 +410,14 @@ mod tests {
         check(&[ORPHAN], None, None, &[ORPHAN]);
         check(&[ORPHAN], Some(false), None, &[]);
         check(&[], Some(true), None, &[ORPHAN]);
+
+        let check = |present: &[&str], options: &DeleteOptions, expected: &[&str]| {
+            let meta = ObjectMeta { finalizers: Some(owned(present)), ..ObjectMeta::default() };
+            assert_eq!(finalizers(&meta, options, true), owned(expected), "by default: {present:?} {options:?}");
+        };
+        let background = DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
+        check(&["x"], &DeleteOptions::default(), &["x", ORPHAN]);
+        check(&[FOREGROUND], &DeleteOptions::default(), &[FOREGROUND]);
+        check(&["x"], &background, &["x"]);
     }
 }

@@ -57,21 +57,31 @@ pub(super) fn validate_same_selector(new: &LabelSelector, old: &LabelSelector, p
 /// Warnings of a new or changed template, and of a new object's name.
 pub(super) fn warnings(meta: &ObjectMeta, template: &PodTemplateSpec, old: Option<&PodTemplateSpec>) -> Vec<String> {
     let mut warnings = Vec::new();
+    if old.is_none() {
+        warnings.extend(name_warning(meta));
+    }
+    warnings.extend(template_warnings(&Path::new("spec").child("template"), template, old));
+    warnings
+}
+
+/// What a client is warned of in the name of an object whose pods are named after it.
+pub(super) fn name_warning(meta: &ObjectMeta) -> Option<String> {
     let messages = names::dns1123_label(meta.name.as_deref().unwrap_or_default());
-    if old.is_none() && !messages.is_empty() {
-        warnings.push(format!(
+    (!messages.is_empty()).then(|| {
+        format!(
             "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is \
              recommended: [{}]",
             messages.join(" ")
-        ));
-    }
+        )
+    })
+}
+
+/// What a client is warned of in a new or changed template at `path`.
+pub(super) fn template_warnings(path: &Path, template: &PodTemplateSpec, old: Option<&PodTemplateSpec>) -> Vec<String> {
     let (none, no_meta) = (Default::default(), ObjectMeta::default());
     let spec = template.spec.as_ref().unwrap_or(&none);
     let template_meta = template.metadata.as_ref().unwrap_or(&no_meta);
-    let old = old.and_then(|template| template.spec.as_ref());
-    let path = Path::new("spec").child("template");
-    warnings.extend(pod_spec::warnings(&path, spec, template_meta, old));
-    warnings
+    pod_spec::warnings(path, spec, template_meta, old.and_then(|template| template.spec.as_ref()))
 }
 
 /// The names of the template's containers, and their images.
@@ -120,7 +130,7 @@ fn validate_template(
 }
 
 /// A selector with its fields in the order in which messages show them: Go declares `matchLabels` first.
-fn shown_selector(selector: &LabelSelector) -> BadValue {
+pub(super) fn shown_selector(selector: &LabelSelector) -> BadValue {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Shown<'a> {

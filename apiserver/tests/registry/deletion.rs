@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 
 use crate::harness::{Ask, Server, Subject};
 
+/// At once, and with all dependents, as clients delete; some kinds would leave theirs behind otherwise.
+const AT_ONCE: &str = "gracePeriodSeconds=0&propagationPolicy=Background";
+
 #[tokio::test]
 async fn delete_removes_the_object() {
     for subject in Subject::all() {
@@ -19,7 +22,7 @@ async fn delete_removes_the_object() {
         let before = server.revision();
         let from = format!("resourceVersion={before}");
         let mut frames = server.watch(&subject.collection, &from).await;
-        let reply = server.ask(Ask::delete(&path).query("gracePeriodSeconds=0")).await;
+        let reply = server.ask(Ask::delete(&path).query(AT_ONCE)).await;
         let reply = reply.unwrap_or_else(|status| panic!("{title}: {}", status.message));
         assert_eq!(reply.code, 200, "{title}");
         let answer = reply.json();
@@ -37,7 +40,7 @@ async fn delete_removes_the_object() {
         let version = event["object"]["metadata"]["resourceVersion"].as_str().unwrap().parse::<u64>().unwrap();
         assert!(version > before.0 && version <= server.revision().0, "{title}: deleted at {version}");
         assert_eq!(server.refusal(Ask::get(&path)).await.code, 404, "{title}");
-        assert_eq!(server.refusal(Ask::delete(&path)).await.code, 404, "{title}");
+        assert_eq!(server.refusal(Ask::delete(&path).query(AT_ONCE)).await.code, 404, "{title}");
         assert_eq!(server.json(Ask::post(&subject.collection, &subject.example)).await["kind"], created["kind"]);
     }
 }
@@ -64,7 +67,7 @@ async fn finalizers_hold_an_object_back() {
         }
         let held = json!({"metadata": {"finalizers": ["example.com/held"]}});
         server.json(Ask::patch(&path, &held)).await;
-        let pending = server.json(Ask::delete(&path).query("gracePeriodSeconds=0")).await;
+        let pending = server.json(Ask::delete(&path).query(AT_ONCE)).await;
         assert_eq!(pending["kind"], *subject.names().kind, "{title}");
         assert!(pending["metadata"]["deletionTimestamp"].is_string(), "{title}: {pending}");
         assert_eq!(server.json(Ask::get(&path)).await, pending, "{title}");
@@ -106,4 +109,45 @@ async fn the_endpoints_of_a_service_go_with_it() {
     server.json(Ask::get(&web_endpoints)).await;
     server.json(Ask::patch(&web, &json!({"metadata": {"finalizers": null}}))).await;
     assert_eq!(server.refusal(Ask::get(&web_endpoints)).await.code, 404);
+}
+
+#[tokio::test]
+async fn the_pods_of_a_job_stay_unless_the_client_says_otherwise() {
+    const JOBS: &str = "/apis/batch/v1/namespaces/default/jobs";
+    let template = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}});
+    let job = json!({"metadata": {"name": "j"}, "spec": {"template": template}});
+    let path = format!("{JOBS}/j");
+    for (query, orphans) in [
+        ("", true),
+        ("propagationPolicy=Orphan", true),
+        ("orphanDependents=true", true),
+        ("propagationPolicy=Background", false),
+        ("orphanDependents=false", false),
+    ] {
+        let server = Server::start().await;
+        server.json(Ask::post(JOBS, &job)).await;
+        let (answer, warnings) = server.with_warnings(Ask::delete(&path).query(query)).await;
+        let warned = warnings.iter().any(|warning| warning.starts_with("child pods are preserved by default"));
+        assert_eq!(warned, query.is_empty(), "{query}: {warnings:?}");
+        if orphans {
+            assert_eq!(answer["metadata"]["finalizers"], json!(["orphan"]), "{query}");
+            assert_eq!(server.json(Ask::get(&path)).await, answer, "{query}");
+            server.json(Ask::patch(&path, &json!({"metadata": {"finalizers": null}}))).await;
+        }
+        assert_eq!(server.refusal(Ask::get(&path)).await.code, 404, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_collection_of_jobs_is_deleted_as_a_job_is() {
+    const JOBS: &str = "/apis/batch/v1/namespaces/default/jobs";
+    let server = Server::start().await;
+    let template = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}});
+    server.json(Ask::post(JOBS, &json!({"metadata": {"name": "j"}, "spec": {"template": template}}))).await;
+    let (_, warnings) = server.with_warnings(Ask::delete(JOBS)).await;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let job = server.json(Ask::get(&format!("{JOBS}/j"))).await;
+    assert_eq!(job["metadata"]["finalizers"], json!(["orphan"]));
+    server.json(Ask::delete(JOBS).query("propagationPolicy=Background")).await;
+    assert_eq!(server.refusal(Ask::get(&format!("{JOBS}/j"))).await.code, 404);
 }

@@ -76,13 +76,22 @@ impl Subject {
         registry().resources().iter().cloned().map(Subject::read).collect()
     }
 
-    /// The file of a resource's example: by its singular, and by its group too for a further version of a resource.
+    /// The file of a resource's example: by its singular, and for a further version of a resource by its group, too, and by
+    /// the version if the group is the same.
     pub(crate) fn file(resource: &Resource) -> String {
         let names = resource.kind.names();
         match resource.storage.conversion {
             None => format!("{}.yaml", names.singular),
-            Some(_) => format!("{}.{}.yaml", names.singular, names.group),
+            Some(_) => format!("{}{}.{}.yaml", names.singular, Subject::version(resource), names.group),
         }
+    }
+
+    /// What tells a further version apart from the stored one when both are of one group, such as `.v1`; otherwise nothing.
+    fn version(resource: &Resource) -> String {
+        let names = resource.kind.names();
+        let stored = resource.storage.path.split('/').next();
+        let further = resource.storage.conversion.is_some() && stored == Some(&names.group);
+        if further { format!(".{}", names.version) } else { String::new() }
     }
 
     fn read(resource: Resource) -> Subject {
@@ -113,7 +122,12 @@ impl Subject {
     /// How failures and snapshots name it, such as `deployments.apps`.
     pub(crate) fn title(&self) -> String {
         let names = self.names();
-        if names.group.is_empty() { names.plural.to_string() } else { format!("{}.{}", names.plural, names.group) }
+        let version = Subject::version(&self.resource);
+        if names.group.is_empty() {
+            names.plural.to_string()
+        } else {
+            format!("{}{version}.{}", names.plural, names.group)
+        }
     }
 
     /// Whether the status is written through a subresource.
@@ -214,6 +228,10 @@ impl Server {
     }
 
     async fn answer(&self, ask: Ask<'_>) -> Result<(u16, Payload), Status> {
+        self.answer_and_warn(ask).await.0
+    }
+
+    async fn answer_and_warn(&self, ask: Ask<'_>) -> (Result<(u16, Payload), Status>, Vec<String>) {
         let query = Query::parse(ask.query);
         let watch = query.flag("watch") == Some(true);
         let target = Target::parse(&ask.method, ask.path, watch).expect("the path of a resource");
@@ -223,19 +241,21 @@ impl Server {
         headers.insert(ACCEPT, HeaderValue::from_static(ask.accept));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(ask.media_type));
         let call = Call::new(&self.engine, &target, resource, &query, &headers);
-        let answer = dispatch(&call, &Body::new(&headers, ask.body.into())).await?;
-        Ok((answer.code.as_u16(), answer.payload))
+        let answer = dispatch(&call, &Body::new(&headers, ask.body.into())).await;
+        (answer.map(|answer| (answer.code.as_u16(), answer.payload)), call.take_warnings())
+    }
+
+    /// The answer to a request that succeeds, as JSON, and what the client is warned of.
+    pub(crate) async fn with_warnings(&self, ask: Ask<'_>) -> (Value, Vec<String>) {
+        let (answer, warnings) = self.answer_and_warn(ask).await;
+        let (_, payload) = answer.unwrap_or_else(|status| panic!("{}", status.message));
+        (Reply { code: 200, bytes: whole(payload) }.json(), warnings)
     }
 
     /// The answer to a request.
     pub(crate) async fn ask(&self, ask: Ask<'_>) -> Result<Reply, Status> {
         let (code, payload) = self.answer(ask).await?;
-        let bytes = match payload {
-            Payload::Whole(bytes) => bytes,
-            Payload::Pieces(pieces) => pieces.concat().into(),
-            Payload::Stream(_) => panic!("not a stream"),
-        };
-        Ok(Reply { code, bytes })
+        Ok(Reply { code, bytes: whole(payload) })
     }
 
     /// The answer to a request that succeeds, as JSON.
@@ -272,5 +292,13 @@ impl Server {
         let (path, namespace) = (&subject.resource.storage.path, namespace.unwrap_or_default());
         let key = Key::new(&format!("{ROOT}{path}/{namespace}{}", subject.name)).unwrap();
         self.engine.store().get(&key, At::Latest).await.unwrap().expect("it is stored")
+    }
+}
+
+fn whole(payload: Payload) -> Bytes {
+    match payload {
+        Payload::Whole(bytes) => bytes,
+        Payload::Pieces(pieces) => pieces.concat().into(),
+        Payload::Stream(_) => panic!("not a stream"),
     }
 }

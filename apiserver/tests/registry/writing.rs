@@ -48,6 +48,33 @@ async fn what_changes_nothing_is_not_written() {
 }
 
 #[tokio::test]
+async fn a_job_is_told_from_others_by_what_it_is_given() {
+    const JOBS: &str = "/apis/batch/v1/namespaces/default/jobs";
+    let server = Server::start().await;
+    let template = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}});
+    let job = json!({"metadata": {"generateName": "j-"}, "spec": {"template": template}});
+    let created = server.json(Ask::post(JOBS, &job)).await;
+    let (name, uid) = (&created["metadata"]["name"], &created["metadata"]["uid"]);
+    let labels = json!({
+        "batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name, "controller-uid": uid,
+        "job-name": name,
+    });
+    assert_eq!(created["metadata"]["labels"], labels);
+    assert_eq!(created["spec"]["template"]["metadata"]["labels"], labels);
+    let selector = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}});
+    assert_eq!(created["spec"]["selector"], selector);
+    let path = format!("{JOBS}/{}", name.as_str().unwrap());
+    assert_eq!(server.json(Ask::put(&path, &created)).await, created);
+
+    // As it was posted, it would be another one.
+    let mut posted = job.clone();
+    posted["metadata"]["name"] = name.clone();
+    let refusal = server.refusal(Ask::put(&path, &posted)).await;
+    assert_eq!((refusal.code, refusal.reason.as_str()), (422, "Invalid"));
+    assert!(refusal.message.contains("spec.selector: Required value"), "{}", refusal.message);
+}
+
+#[tokio::test]
 async fn a_stale_version_is_a_conflict() {
     for subject in Subject::all() {
         let (title, path) = (subject.title(), subject.path());
@@ -95,6 +122,8 @@ async fn status_and_the_rest_are_written_apart() {
         let (server, created) = Server::with(subject).await;
         // Statuses without conditions, and requests that may only end.
         let (field, value) = match title.as_str() {
+            "cronjobs.batch" => ("lastScheduleTime", json!("2026-03-01T11:00:00Z")),
+            "horizontalpodautoscalers.v1.autoscaling" => ("desiredReplicas", json!(3)),
             "ingresses.networking.k8s.io" => ("loadBalancer", json!({"ingress": [{"ip": "192.0.2.1"}]})),
             "podcertificaterequests.certificates.k8s.io" => ("conditions", json!([condition("Denied")])),
             "resourceclaims.resource.k8s.io" => ("allocation", json!({"allocationTimestamp": "2026-03-01T11:00:00Z"})),
