@@ -24,6 +24,7 @@ mod go_json;
 mod ingress;
 mod ingress_class;
 mod ip_address;
+mod horizontal_pod_autoscaler;
 mod job;
 mod lease;
 mod namespace;
@@ -53,6 +54,8 @@ pub mod service;
 
 pub use namespace::{mark_terminating, may_be_removed};
 
+use horizontal_pod_autoscaler as autoscalers;
+
 /// What the kinds need to know of this cluster and this process.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
@@ -78,6 +81,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(ingress::Ingresses));
     registry.register(builtin(ingress_class::IngressClasses));
     registry.register(builtin(ip_address::IPAddresses));
+    registry.register(builtin(horizontal_pod_autoscaler::HorizontalPodAutoscalers));
     registry.register(builtin(job::Jobs));
     registry.register(builtin(lease::Leases));
     registry.register(builtin(namespace::Namespaces));
@@ -97,6 +101,7 @@ pub fn register_all(registry: &Registry, config: Config) {
 
     // Further versions of what is registered above.
     // tidy: sorted
+    registry.register_version(builtin(autoscalers::AutoscalersV1), autoscalers::STORED, autoscalers::CONVERSION);
     registry.register_version(builtin(event::EventsV1), event::STORED, event::CONVERSION);
     // tidy: end
 }

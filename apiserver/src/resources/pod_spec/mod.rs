@@ -117,6 +117,11 @@ pub(crate) fn validate_tolerations(tolerations: &[Toleration], path: &Path) -> E
     scheduling::validate_tolerations(tolerations, path)
 }
 
+/// Says what is wrong with the name of a resource that a container may ask for, at `path`.
+pub(crate) fn validate_resource_name(name: &str, path: &Path) -> ErrorList {
+    resources::validate_container_name(name, path)
+}
+
 /// Says what is wrong with an update through `pods/ephemeralcontainers`: the whole pod must be valid, and ephemeral
 /// containers may be added but neither changed nor removed. Metadata is not compared.
 pub(crate) fn validate_ephemeral_containers(

@@ -263,7 +263,7 @@ fn claim_names(spec: &PodSpec) -> BTreeSet<&str> {
     list(&spec.resource_claims).iter().map(|claim| &*claim.name).filter(|name| !name.is_empty()).collect()
 }
 
-fn validate_container_name(name: &str, path: &Path) -> ErrorList {
+pub(super) fn validate_container_name(name: &str, path: &Path) -> ErrorList {
     let mut errors = validate_name(name, path);
     let refused = if !name.contains('/') {
         let known = matches!(name, "cpu" | "memory" | "ephemeral-storage") || is_huge_pages(name);
