@@ -1,3 +1,4 @@
 //! Rules that hold for objects of every kind.
 
+pub mod conditions;
 pub mod meta;

@@ -5,7 +5,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::body::Body;
-use super::{Answer, Call, create, delete, list, patch, pods, read, scale, update, watch};
+use super::{Answer, Call, create, delete, eviction, list, patch, pods, read, scale, update, watch};
 use crate::request::{ListOptions, Verb};
 
 /// Answers a request for a resource that is served.
@@ -43,7 +43,7 @@ async fn choose(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
     let stated = crate::discovery::subresource(kind, subresource);
     match (call.names().group.as_ref(), call.names().plural.as_ref(), subresource) {
         ("", "pods", "binding") if call.target.verb == Verb::Create => pods::bind(call, body).await,
-        ("", "pods", "eviction") if call.target.verb == Verb::Create => pods::evict(call, body).await,
+        ("", "pods", "eviction") if call.target.verb == Verb::Create => eviction::evict(call, body).await,
         _ if stated.is_some() => Err(not_allowed()),
         _ => Err(not_served()),
     }

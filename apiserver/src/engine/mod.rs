@@ -11,6 +11,7 @@ mod call;
 mod create;
 mod delete;
 mod dispatch;
+mod eviction;
 mod lifecycle;
 mod list;
 mod metadata;

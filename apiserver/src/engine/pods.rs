@@ -1,19 +1,17 @@
-//! The subresources of pods that are not a part of the pod: `binding` and `eviction`.
+//! `binding`, and what it has in common with `eviction`: subresources of pods that are not a part of the pod.
 
 use api::schema::{self, Schema};
 use api::status::{GroupKind, Status};
 use http::StatusCode;
 use k8s_openapi::api::core::v1::{Binding, Pod};
-use k8s_openapi::api::policy::v1::Eviction;
 use serde::de::DeserializeOwned;
-use store::At;
 
 use super::body::Body;
 use super::update::{self, Change, Current};
-use super::{Answer, Call, answer, delete, read};
+use super::{Answer, Call, answer};
 use crate::object::Object;
-use crate::request::{DeleteOptions, FieldValidation, Preconditions, Propagation, WriteOptions};
-use crate::resources::pod::{binding, eviction};
+use crate::request::WriteOptions;
+use crate::resources::pod::binding;
 
 /// Assigns the pod to a node.
 pub(crate) async fn bind(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
@@ -39,34 +37,8 @@ impl Change for Bind {
     }
 }
 
-/// Ends the pod on behalf of somebody who wants it away from its node.
-pub(crate) async fn evict(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
-    let options = WriteOptions::parse(call.query, "CreateOptions")?;
-    let eviction: Eviction = decode(body, ("policy", "v1", "Eviction"))?;
-    let dry_run = eviction::check(&eviction, &call.target.name, options.dry_run)?;
-    let wanted = deletion(eviction, dry_run)?;
-    let stored = read::current(call, &call.target.name, At::Latest).await?;
-    delete::check_preconditions(call, &wanted, &Current::new(call, &stored)?)?;
-    let options = WriteOptions { dry_run, field_validation: FieldValidation::Ignore };
-    update::change(call, &MarkEvicted, Some("eviction"), &options).await?;
-    // Marking it has changed its version; which version the client meant has been checked.
-    let preconditions = Preconditions { resource_version: None, ..wanted.preconditions };
-    delete::delete_one(call, &call.target.name, &DeleteOptions { preconditions, ..wanted }).await?;
-    success(call)
-}
-
-struct MarkEvicted;
-
-impl Change for MarkEvicted {
-    fn apply(&self, call: &Call<'_>, old: Option<&Current>) -> Result<Box<dyn Object>, Status> {
-        change_pod(call, old, |pod| {
-            eviction::mark_evicted(pod, call.now);
-            Ok(())
-        })
-    }
-}
-
-fn change_pod(
+/// The pod with a change made to it.
+pub(super) fn change_pod(
     call: &Call<'_>,
     old: Option<&Current>,
     change: impl FnOnce(&mut Pod) -> Result<(), Status>,
@@ -78,32 +50,8 @@ fn change_pod(
     Ok(object)
 }
 
-/// How the pod is to be deleted.
-fn deletion(eviction: Eviction, dry_run: bool) -> Result<DeleteOptions, Status> {
-    let Some(stated) = eviction.delete_options else {
-        return Ok(DeleteOptions { dry_run, ..DeleteOptions::default() });
-    };
-    let propagation = match stated.propagation_policy.as_deref() {
-        None | Some("") => None,
-        Some("Orphan") => Some(Propagation::Orphan),
-        Some("Background") => Some(Propagation::Background),
-        Some("Foreground") => Some(Propagation::Foreground),
-        Some(other) => return Err(Status::bad_request(format!("propagationPolicy: Unsupported value: {other:?}"))),
-    };
-    let preconditions = stated.preconditions.map_or_else(Preconditions::default, |stated| Preconditions {
-        uid: stated.uid,
-        resource_version: stated.resource_version,
-    });
-    Ok(DeleteOptions {
-        grace_period_seconds: stated.grace_period_seconds,
-        propagation,
-        orphan_dependents: stated.orphan_dependents,
-        preconditions,
-        dry_run,
-    })
-}
-
-fn decode<T: DeserializeOwned>(body: &Body, of: (&str, &str, &str)) -> Result<T, Status> {
+/// The body as what it should be.
+pub(super) fn decode<T: DeserializeOwned>(body: &Body, of: (&str, &str, &str)) -> Result<T, Status> {
     let (group, version, kind) = of;
     let failed = |error: &dyn std::fmt::Display| {
         Status::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {error}"))
@@ -117,7 +65,7 @@ fn decode<T: DeserializeOwned>(body: &Body, of: (&str, &str, &str)) -> Result<T,
 }
 
 /// What upstream answers when it has done what was asked.
-fn success(call: &Call<'_>) -> Result<Answer, Status> {
+pub(super) fn success(call: &Call<'_>) -> Result<Answer, Status> {
     let mut status = Status::success(None);
     status.code = StatusCode::CREATED.as_u16();
     answer::other(call, StatusCode::CREATED, serde_json::to_vec(&status).map_err(Status::internal_error)?)

@@ -1,7 +1,6 @@
 //! Deployments: pods of one template that are replaced step by step when the template changes.
 
 use api::field::{BadValue, Error, ErrorList, Path};
-use api::names;
 use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentSpec, DeploymentStatus, DeploymentStrategy, RollingUpdateDeployment,
 };
@@ -10,7 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use super::replica_template::{self, CONTAINERS_COLUMN, IMAGES_COLUMN, validate_non_negative};
-use super::{pod_spec, semantic};
+use super::{int_or_percent, pod_spec, semantic};
 use crate::strategy::{AGE_COLUMN, Column, Context, NAME_COLUMN, Names, ScaleSubresource, Strategy, UpdateSubresource};
 
 const ROLLING_UPDATE: &str = "RollingUpdate";
@@ -207,42 +206,21 @@ fn validate_rolling_update(rolling: &RollingUpdateDeployment, path: &Path) -> Er
     let unavailable = rolling.max_unavailable.as_ref().unwrap_or(&zero);
     let surge = rolling.max_surge.as_ref().unwrap_or(&zero);
     let unavailable_path = path.child("maxUnavailable");
-    let mut errors = validate_int_or_percent(unavailable, &unavailable_path);
-    errors.extend(validate_int_or_percent(surge, &path.child("maxSurge")));
+    let mut errors = int_or_percent::validate(unavailable, &unavailable_path);
+    errors.extend(int_or_percent::validate(surge, &path.child("maxSurge")));
     if number_of(unavailable) == 0 && number_of(surge) == 0 {
         let detail = "may not be 0 when `maxSurge` is 0";
         errors.push(Error::invalid(&unavailable_path, BadValue::json(unavailable), detail));
     }
-    if percent_of(unavailable).is_some_and(|percent| percent > 100) {
-        let detail = "must not be greater than 100%";
-        errors.push(Error::invalid(&unavailable_path, BadValue::json(unavailable), detail));
-    }
+    errors.extend(int_or_percent::validate_at_most_all(unavailable, &unavailable_path));
     errors
-}
-
-fn validate_int_or_percent(value: &IntOrString, path: &Path) -> ErrorList {
-    match value {
-        IntOrString::Int(number) => validate_non_negative((*number).into(), path).into_iter().collect(),
-        IntOrString::String(text) => {
-            let messages = names::percent(text).into_iter();
-            messages.map(|message| Error::invalid(path, BadValue::json(value), message)).collect()
-        }
-    }
-}
-
-fn percent_of(value: &IntOrString) -> Option<i64> {
-    match value {
-        IntOrString::Int(_) => None,
-        IntOrString::String(text) if !names::percent(text).is_empty() => None,
-        IntOrString::String(text) => Some(api::int_or_string::parse_percent(text).unwrap_or(i64::MAX)),
-    }
 }
 
 /// The number, whatever it is a number of; 0 for what is none.
 fn number_of(value: &IntOrString) -> i64 {
     match value {
         IntOrString::Int(number) => (*number).into(),
-        IntOrString::String(text) => percent_of(value).unwrap_or_else(|| text.parse().unwrap_or(0)),
+        IntOrString::String(text) => int_or_percent::percent(value).unwrap_or_else(|| text.parse().unwrap_or(0)),
     }
 }
 

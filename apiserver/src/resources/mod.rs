@@ -25,6 +25,7 @@ mod ingress;
 mod ingress_class;
 mod ip_address;
 mod horizontal_pod_autoscaler;
+mod int_or_percent;
 mod job;
 mod lease;
 mod namespace;
@@ -33,6 +34,7 @@ mod node;
 mod pem;
 mod pkcs10;
 mod pod_certificate_request;
+mod pod_disruption_budget;
 mod pod_spec;
 mod replica_set;
 mod replica_template;
@@ -53,6 +55,7 @@ pub mod service;
 // tidy: end
 
 pub use namespace::{mark_terminating, may_be_removed};
+pub(crate) use pod_disruption_budget::disruption;
 
 use horizontal_pod_autoscaler as autoscalers;
 
@@ -89,6 +92,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(node::Nodes));
     registry.register(builtin(pod::Pods));
     registry.register(builtin(pod_certificate_request::PodCertificateRequests));
+    registry.register(builtin(pod_disruption_budget::PodDisruptionBudgets));
     registry.register(builtin(replica_set::ReplicaSets));
     registry.register(builtin(resource_claim::ResourceClaims));
     registry.register(builtin(resource_claim_template::ResourceClaimTemplates));

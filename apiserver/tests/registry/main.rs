@@ -9,6 +9,7 @@ mod deletion;
 mod devices;
 mod dynamic;
 mod encodings;
+mod eviction;
 mod fields;
 mod harness;
 mod hostile;

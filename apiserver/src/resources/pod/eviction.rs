@@ -32,6 +32,13 @@ pub fn can_evict_without_budget(pod: &Pod) -> bool {
     matches!(phase, "Succeeded" | "Failed" | "Pending") || pod.metadata.deletion_timestamp.is_some()
 }
 
+/// Whether a pod that needs no budget could still come to need one, so that it may only go as it was seen: it has not begun
+/// (`shouldEnforceResourceVersion`).
+pub fn may_begin(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
+    !matches!(phase, "Succeeded" | "Failed") && pod.metadata.deletion_timestamp.is_none()
+}
+
 /// Says in the pod's conditions why it is going to end. Says whether that changed anything.
 pub fn mark_evicted(pod: &mut Pod, now: Timestamp) -> bool {
     let target = PodCondition {
@@ -77,16 +84,17 @@ mod tests {
 
     #[test]
     fn idle_pods_need_no_budget() {
-        let check = |pod: Value, expected: bool| {
+        let check = |pod: Value, expected: bool, begins: bool| {
             let pod: Pod = serde_json::from_value(pod).unwrap();
-            assert_eq!(can_evict_without_budget(&pod), expected, "{pod:?}");
+            assert_eq!((can_evict_without_budget(&pod), may_begin(&pod)), (expected, begins), "{pod:?}");
         };
-        check(json!({"metadata": {}, "status": {"phase": "Running"}}), false);
-        for phase in ["Pending", "Succeeded", "Failed"] {
-            check(json!({"metadata": {}, "status": {"phase": phase}}), true);
+        check(json!({"metadata": {}, "status": {"phase": "Running"}}), false, true);
+        check(json!({"metadata": {}, "status": {"phase": "Pending"}}), true, true);
+        for phase in ["Succeeded", "Failed"] {
+            check(json!({"metadata": {}, "status": {"phase": phase}}), true, false);
         }
         let going = json!({"deletionTimestamp": "2023-11-14T22:13:20Z"});
-        check(json!({"metadata": going, "status": {"phase": "Running"}}), true);
+        check(json!({"metadata": going, "status": {"phase": "Running"}}), true, false);
     }
 
     #[test]
