@@ -172,6 +172,10 @@ impl Kind for Widgets {
         false
     }
 
+    fn orphans_by_default(&self) -> Option<&'static str> {
+        None
+    }
+
     fn grace(&self, _: &dyn Object, _: Option<i64>) -> Grace {
         Grace::Immediate
     }

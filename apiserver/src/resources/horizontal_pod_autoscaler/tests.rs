@@ -448,7 +448,7 @@ fn the_older_form_means_what_it_states() {
 
 #[test]
 fn an_update_of_the_older_form_leaves_the_status_alone() {
-    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "default" };
+    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "default", identity: None };
     let old = to_v1(&rich());
     let mut new = old.clone();
     let annotations = new.metadata.annotations.as_mut().unwrap();

@@ -26,7 +26,7 @@ fn messages(errors: &ErrorList) -> Vec<String> {
 fn counts_are_always_written() {
     let status = json!({"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0});
     assert_eq!(serde_json::to_value(budget(|_| {}).status).unwrap(), status);
-    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "default" };
+    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "default", identity: None };
     let mut new = budget(|object| object["status"] = json!({"disruptionsAllowed": 9, "observedGeneration": 9}));
     PodDisruptionBudgets.prepare_create(&mut new, context);
     assert_eq!(new, budget(|_| {}));

@@ -33,7 +33,7 @@ fn defaulted(change: impl FnOnce(&mut Value)) -> Job {
 /// The same as it would be stored.
 fn job(change: impl FnOnce(&mut Value)) -> Job {
     let mut job = defaulted(change);
-    Jobs.prepare_create(&mut job, Context { now: Timestamp::UNIX_EPOCH, namespace: "default" });
+    Jobs.prepare_create(&mut job, Context { now: Timestamp::UNIX_EPOCH, namespace: "default", identity: None });
     job
 }
 
@@ -133,7 +133,7 @@ fn what_is_behind_closed_gates_is_dropped() {
     let scheduling: fn(&mut Value) = |object| object["spec"]["scheduling"] = json!({});
     assert_eq!(job(scheduling), job(|_| {}));
     let (mut new, old) = (changed(&job(|_| {}), scheduling), job(|_| {}));
-    Jobs.prepare_update(&mut new, &old, Context { now: Timestamp::UNIX_EPOCH, namespace: "default" });
+    Jobs.prepare_update(&mut new, &old, Context { now: Timestamp::UNIX_EPOCH, namespace: "default", identity: None });
     assert_eq!(new, old);
 }
 
