@@ -135,7 +135,10 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let kubeconfig = data_dir.join("admin.kubeconfig");
     authority.write_kubeconfig(&kubeconfig, &url)?;
 
-    let engine = Arc::new(open_engine(&data_dir, &options.store, address).await?);
+    let config = Config { seed: rand::random(), ..Config::default() };
+    let ip = advertised_address(address.ip(), config.services.prefers_ipv4());
+    let location = Location { ip, port: address.port() };
+    let engine = Arc::new(open_engine(&data_dir, &options.store, &config, location).await?);
     let (health, metrics) = (Health::new(), Metrics::new());
     let (store, observed) = (engine.store().clone(), engine.store().clone());
     metrics.observe_store(move || observed.stats());
@@ -147,6 +150,8 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
         Pipeline::new(Arc::new(router), authenticators, authorizer, health.clone(), metrics, limits, (clock, random));
     let running = listener.start(tls, clients, Arc::new(pipeline));
     watch_over(&health, &store, running.stopping());
+    let alone = matches!(options.store, StoreChoice::Embedded);
+    keep_found(Engine::clone(&engine), config, location, alone, running.stopping().clone());
     if let Some(ready) = options.ready {
         // Whoever wanted to know may be gone.
         let _ = ready.send(Ready { address, url, kubeconfig });
@@ -174,14 +179,21 @@ impl Surroundings for Machine {
 /// share: longer than a request of another server may take to write the Service that it claimed for.
 const CLAIMS_SETTLE: Duration = Duration::from_secs(120);
 
+/// How often it is looked whether pods still find the server (upstream's interval for the same).
+const KEEP_INTERVAL: Duration = Duration::from_secs(10);
+
 /// How long a read waits for a version that has not been reached, before its client is told to try again (upstream's
 /// time for the same).
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Opens the store and makes what every cluster has.
-async fn open_engine(data_dir: &Path, choice: &StoreChoice, listen: SocketAddr) -> Result<Engine, RunError> {
+async fn open_engine(
+    data_dir: &Path,
+    choice: &StoreChoice,
+    config: &Config,
+    location: Location,
+) -> Result<Engine, RunError> {
     let registry = Arc::new(Registry::new());
-    let config = Config { seed: rand::random(), ..Config::default() };
     resources::register_all(&registry, config.clone());
     let backend: Arc<dyn Backend> = match choice {
         StoreChoice::Embedded => Arc::new(Embedded::open(data_dir, EmbeddedOptions::default())?),
@@ -194,8 +206,6 @@ async fn open_engine(data_dir: &Path, choice: &StoreChoice, listen: SocketAddr) 
     let alone = matches!(choice, StoreChoice::Embedded);
     let orphans = if alone { Orphans::All } else { Orphans::SeenBefore(&[]) };
     let report = engine.repair_claims(orphans).await.map_err(RunError::Bootstrap)?;
-    let location =
-        Location { ip: advertised_address(listen.ip(), config.services.prefers_ipv4()), port: listen.port() };
     engine.bootstrap_kubernetes_service(&config.services, location).await.map_err(RunError::Bootstrap)?;
     for conflict in &report.conflicts {
         tracing::warn!(?conflict, "two Services have the same address or port: change one of them");
@@ -210,6 +220,17 @@ async fn open_engine(data_dir: &Path, choice: &StoreChoice, listen: SocketAddr) 
         });
     }
     Ok(engine)
+}
+
+/// Looks every now and then whether pods still find the server, until it stops.
+fn keep_found(engine: Engine, config: Config, location: Location, alone: bool, stopping: CancellationToken) {
+    tokio::spawn(async move {
+        while stopping.run_until_cancelled(tokio::time::sleep(KEEP_INTERVAL)).await.is_some() {
+            if let Err(error) = engine.keep_kubernetes_service(&config.services, location, alone).await {
+                tracing::warn!(%error, "it is not known whether pods find this server");
+            }
+        }
+    });
 }
 
 fn etcd_options(etcd: &Etcd) -> Result<EtcdOptions, RunError> {

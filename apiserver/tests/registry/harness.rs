@@ -227,6 +227,11 @@ impl Server {
         self.engine.bootstrap_kubernetes_service(config, location).await.unwrap();
     }
 
+    /// Looks after that, as a server does that has a store to itself or not.
+    pub(crate) async fn keep(&self, config: &service::Config, location: Location, alone: bool) {
+        self.engine.keep_kubernetes_service(config, location, alone).await.unwrap();
+    }
+
     async fn answer(&self, ask: Ask<'_>) -> Result<(u16, Payload), Status> {
         self.answer_and_warn(ask).await.0
     }

@@ -70,6 +70,30 @@ async fn pods_find_the_server() {
 }
 
 #[tokio::test]
+async fn what_is_deleted_comes_back() {
+    let (server, config) = (Server::start().await, Config::default());
+    let (one, other) = (location("192.0.2.1", 6443), location("192.0.2.2", 6443));
+    server.locate(&config, one).await;
+    let revision = server.revision();
+    for (location, alone) in [(one, true), (one, false), (other, false)] {
+        server.keep(&config, location, alone).await;
+    }
+    assert_eq!(server.revision(), revision);
+
+    for path in [RANGE, SERVICE, SLICE] {
+        server.json(Ask::delete(path)).await;
+    }
+    // The endpoints went with the Service.
+    assert_eq!(server.refusal(Ask::get(ENDPOINTS)).await.code, 404);
+    server.keep(&config, other, false).await;
+    assert_eq!(server.json(Ask::get(SERVICE)).await["spec"]["clusterIP"], "10.96.0.1");
+    assert_eq!(server.json(Ask::get(RANGE)).await["status"]["conditions"][0]["status"], "True");
+    assert_eq!(endpoints(&server).await, [json!(["192.0.2.2"]), https(6443)]);
+    server.keep(&config, one, true).await;
+    assert_eq!(endpoints(&server).await, [json!(["192.0.2.1"]), https(6443)]);
+}
+
+#[tokio::test]
 async fn what_cannot_be_had_keeps_no_server_from_starting() {
     let server = Server::start().await;
     let first = json!({"metadata": {"name": "first"}, "spec": {"clusterIP": "10.96.0.1", "ports": [{"port": 80}]}});

@@ -2,9 +2,9 @@
 //! have, and the Service `default/kubernetes`, by which pods find this server, with its endpoints.
 //!
 //! The ServiceCIDR and the Service are made if there are none and are left alone otherwise, but for a second range that
-//! has been configured since. The endpoints are made to say where this server is, at every start. Where several servers
-//! share a store that is the one that was started last; upstream's servers keep leases to tell each other, which we have
-//! not. A server that has no address that others could use has the Service without endpoints.
+//! has been configured since. The endpoints are made to say where this server is. Where several servers share a store
+//! that is the one that was started last; upstream's servers keep leases to tell each other, which we have not. A server
+//! that has no address that others could use has the Service without endpoints. What somebody deletes comes back.
 
 use api::status::Status;
 use http::HeaderMap;
@@ -19,6 +19,13 @@ const NAME: &str = "kubernetes";
 /// The port by which pods reach the API, whichever the server listens at.
 const SERVICE_PORT: u16 = 443;
 const PORT_NAME: &str = "https";
+
+// Where they are.
+const RANGES: Place = Place { group: "networking.k8s.io", version: "v1", namespace: "", resource: "servicecidrs" };
+const SERVICES: Place = Place { group: "", version: "v1", namespace: "default", resource: "services" };
+const ENDPOINTS: Place = Place { group: "", version: "v1", namespace: "default", resource: "endpoints" };
+const SLICES: Place =
+    Place { group: "discovery.k8s.io", version: "v1", namespace: "default", resource: "endpointslices" };
 
 /// Where a server is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,17 +55,41 @@ impl Engine {
         Ok(())
     }
 
+    /// Makes again what is no longer there. A server that is `alone` makes its endpoints true, too; others might just
+    /// have made them true of themselves.
+    ///
+    /// # Errors
+    /// As [`bootstrap_kubernetes_service`](Engine::bootstrap_kubernetes_service).
+    pub async fn keep_kubernetes_service(
+        &self,
+        config: &Config,
+        location: Location,
+        alone: bool,
+    ) -> Result<(), Status> {
+        if self.find(RANGES).await?.is_none() {
+            keep_going("ServiceCIDR", self.bootstrap_ranges(config).await)?;
+        }
+        keep_going("Service", self.bootstrap_service(config, location.port).await)?;
+        let Some(ip) = location.ip else { return Ok(()) };
+        if alone || self.find(ENDPOINTS).await?.is_none() {
+            keep_going("Endpoints", self.bootstrap_endpoints(&ip.to_string(), location.port).await)?;
+        }
+        if alone || self.find(SLICES).await?.is_none() {
+            keep_going("EndpointSlice", self.bootstrap_slice(ip, location.port).await)?;
+        }
+        Ok(())
+    }
+
     async fn bootstrap_ranges(&self, config: &Config) -> Result<(), Status> {
-        let place = Place { group: "networking.k8s.io", version: "v1", namespace: "", resource: "servicecidrs" };
         let wanted = json!(config.ranges());
-        let mut object = match self.find(place).await? {
+        let mut object = match self.find(RANGES).await? {
             Some(object) => object,
             None => {
                 let object = json!({
                     "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
                     "metadata": {"name": NAME}, "spec": {"cidrs": wanted},
                 });
-                self.ask(place, Verb::Create, "", &object).await?
+                self.ask(RANGES, Verb::Create, "", &object).await?
             }
         };
         let present = object["spec"]["cidrs"].clone();
@@ -67,17 +98,17 @@ impl Engine {
             && present[0] == wanted[0]
         {
             object["spec"]["cidrs"] = wanted.clone();
-            object = self.ask(place, Verb::Update, "", &object).await?;
+            object = self.ask(RANGES, Verb::Update, "", &object).await?;
         }
         if object["spec"]["cidrs"] != wanted {
             tracing::warn!(%present, %wanted, "the ServiceCIDR {NAME} says other ranges than the server is configured with");
             return Ok(());
         }
-        self.make_ready(place, object).await
+        self.make_ready(object).await
     }
 
     /// Says that Services can have addresses of the range, unless somebody has said something of that.
-    async fn make_ready(&self, place: Place, mut object: Value) -> Result<(), Status> {
+    async fn make_ready(&self, mut object: Value) -> Result<(), Status> {
         let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
         let (ready, mut conditions): (Vec<Value>, Vec<Value>) =
             conditions.into_iter().partition(|condition| condition["type"] == "Ready");
@@ -90,12 +121,11 @@ impl Engine {
             "lastTransitionTime": self.now().to_string(),
         }));
         object["status"] = json!({"conditions": conditions});
-        self.ask(place, Verb::Update, "status", &object).await.map(drop)
+        self.ask(RANGES, Verb::Update, "status", &object).await.map(drop)
     }
 
     async fn bootstrap_service(&self, config: &Config, port: u16) -> Result<(), Status> {
-        let place = Place { group: "", version: "v1", namespace: "default", resource: "services" };
-        if self.find(place).await?.is_some() {
+        if self.find(SERVICES).await?.is_some() {
             return Ok(());
         }
         let service = json!({
@@ -107,33 +137,30 @@ impl Engine {
                 "ports": [{"name": PORT_NAME, "port": SERVICE_PORT, "protocol": "TCP", "targetPort": port}],
             },
         });
-        self.ask(place, Verb::Create, "", &service).await.map(drop)
+        self.ask(SERVICES, Verb::Create, "", &service).await.map(drop)
     }
 
     async fn bootstrap_endpoints(&self, ip: &str, port: u16) -> Result<(), Status> {
-        let place = Place { group: "", version: "v1", namespace: "default", resource: "endpoints" };
         // The slice is made here, too: nobody is to make another one of this.
         let labels = json!({"endpointslice.kubernetes.io/skip-mirror": "true"});
         let ports = json!([{"name": PORT_NAME, "port": port, "protocol": "TCP"}]);
         let subsets = json!([{"addresses": [{"ip": ip}], "ports": ports}]);
         let object = json!({"apiVersion": "v1", "kind": "Endpoints", "subsets": subsets});
-        self.make_true(place, object, labels).await
+        self.make_true(ENDPOINTS, object, labels).await
     }
 
     async fn bootstrap_slice(&self, ip: std::net::IpAddr, port: u16) -> Result<(), Status> {
-        let place =
-            Place { group: "discovery.k8s.io", version: "v1", namespace: "default", resource: "endpointslices" };
         let family = if ip.is_ipv4() { "IPv4" } else { "IPv6" };
         // What addresses are of cannot be changed.
-        if self.find(place).await?.is_some_and(|present| present["addressType"] != family) {
-            self.ask(place, Verb::Delete, "", &Value::Null).await?;
+        if self.find(SLICES).await?.is_some_and(|present| present["addressType"] != family) {
+            self.ask(SLICES, Verb::Delete, "", &Value::Null).await?;
         }
         let object = json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": family,
             "endpoints": [{"addresses": [ip.to_string()], "conditions": {"ready": true}}],
             "ports": [{"name": PORT_NAME, "port": port, "protocol": "TCP"}],
         });
-        self.make_true(place, object, json!({"kubernetes.io/service-name": NAME})).await
+        self.make_true(SLICES, object, json!({"kubernetes.io/service-name": NAME})).await
     }
 
     /// Makes an object, or makes the one that there is say what `object` says and have no labels but `labels`.
