@@ -24,31 +24,19 @@ pub(super) struct Block {
 }
 
 /// The first block of `data`, and what follows it.
+///
+/// Every piece of the data is looked at a fixed number of times, however many beginnings or ends it has: a block is sought by
+/// its end, and begins at the last beginning before that.
 pub(super) fn decode(data: &[u8]) -> Option<(Block, &[u8])> {
-    let mut rest = data;
+    let mut from = 0;
     loop {
-        rest = match rest.strip_prefix(&BEGIN[1..]) {
-            Some(after) => after,
-            None => &rest[find(rest, BEGIN)? + BEGIN.len()..],
-        };
-        let (label, after) = first_line(rest);
-        rest = after;
-        let Some(label) = label.strip_suffix(DASHES) else { continue };
-        let mut has_headers = false;
-        loop {
-            if rest.is_empty() {
-                return None;
-            }
-            let (line, next) = first_line(rest);
-            if !line.contains(&b':') {
-                break;
-            }
-            (has_headers, rest) = (true, next);
+        let end = from + find(&data[from..], END)?;
+        if let Some(begin) = last_beginning(&data[from..end])
+            && let Some(found) = block(data, from + begin, end)
+        {
+            return Some(found);
         }
-        if let Some((bytes, after)) = body(rest, label, has_headers) {
-            let label = String::from_utf8_lossy(label).into_owned();
-            return Some((Block { label, has_headers, bytes }, after));
-        }
+        from = end + END.len();
     }
 }
 
@@ -61,22 +49,39 @@ pub(super) fn blocks(mut data: &[u8]) -> impl Iterator<Item = Block> {
     })
 }
 
-/// The data of a block whose headers end where `rest` begins, and what follows the block.
-fn body<'a>(rest: &'a [u8], label: &[u8], has_headers: bool) -> Option<(Vec<u8>, &'a [u8])> {
-    // A block without data may end right after its first line.
-    let (end, trailer) = if !has_headers && rest.starts_with(&END[1..]) {
-        (0, END.len() - 1)
-    } else {
-        let end = find(rest, END)?;
-        (end, end + END.len())
-    };
-    let after_label = rest[trailer..].strip_prefix(label)?.strip_prefix(DASHES)?;
-    if !first_line(after_label).0.is_empty() {
+/// Where the last line starts that begins a block.
+fn last_beginning(data: &[u8]) -> Option<usize> {
+    let begin = &BEGIN[1..];
+    let at = data.windows(begin.len()).rposition(|window| window == begin)?;
+    (at == 0 || data[at - 1] == b'\n').then_some(at)
+}
+
+/// The block whose first line is at `begin`, and before whose last line is the end of a line at `end`; and what follows it.
+fn block(data: &[u8], begin: usize, end: usize) -> Option<(Block, &[u8])> {
+    let (line, rest) = first_line(&data[begin + BEGIN.len() - 1..]);
+    let label = line.strip_suffix(DASHES)?;
+    let mut at = data.len() - rest.len();
+    let mut has_headers = false;
+    while at < end {
+        let (line, rest) = first_line(&data[at..]);
+        if !line.contains(&b':') {
+            break;
+        }
+        (has_headers, at) = (true, data.len() - rest.len());
+    }
+    // Without headers, a block may end right after its first line.
+    if has_headers && end < at {
         return None;
     }
-    let encoded: Vec<u8> = rest[..end].iter().copied().filter(|byte| !b" \t\r\n".contains(byte)).collect();
+    let after_label = data[end + END.len()..].strip_prefix(label)?.strip_prefix(DASHES)?;
+    let (trailer, rest) = first_line(after_label);
+    if !trailer.is_empty() {
+        return None;
+    }
+    let encoded = data.get(at..end).unwrap_or_default();
+    let encoded: Vec<u8> = encoded.iter().copied().filter(|byte| !b" \t\r\n".contains(byte)).collect();
     let bytes = STANDARD.decode(encoded).ok()?;
-    Some((bytes, first_line(after_label).1))
+    Some((Block { label: String::from_utf8_lossy(label).into_owned(), has_headers, bytes }, rest))
 }
 
 /// The first line without the space at its end, and what follows it.
@@ -123,6 +128,10 @@ mod tests {
         check("-----BEGIN A\nYWJj\n-----END A-----\n", &[]);
         check("-----BEGIN A-----\nYWJj\n-----END A-----", &[("A", false, b"abc")]);
         check("-----BEGIN A-----", &[]);
+        check("-----BEGIN A-----\nKey: value\n-----END A-----\n", &[]);
+        check("-----BEGIN A-----\nKey: value\n\n-----END A-----\n", &[("A", true, b"")]);
+        check(&format!("-----BEGIN B-----\n{a}"), &[("A", false, b"abc")]);
+        check(&format!("-----END B-----\n{a}\n-----END B-----\n{a}"), &[("A", false, b"abc"), ("A", false, b"abc")]);
     }
 
     proptest! {
