@@ -1,6 +1,7 @@
 //! What is wrong with a capacity of a device that several requests share: how much of it one of them may take.
 //!
-//! Steps are counted in whole units, or in thousandths where a bound has a fraction.
+//! Steps are counted in whole units, rounded up. Upstream counts in thousandths where its gate `DRAFractionalCapacityRange` is
+//! on, which it is only in clusters that declare that no older server can be among them.
 
 use std::collections::HashSet;
 
@@ -70,7 +71,7 @@ fn validate_values(values: &[Quantity], default: &Quantity, capacity: &Quantity,
         }
         let mut seen = HashSet::new();
         for (i, value) in values.iter().enumerate() {
-            let key = value.as_i64().map_or_else(|| value.canonical(), |number| number.to_string());
+            let key = value.value().to_string();
             if !seen.insert(key.clone()) {
                 errors.push(Error::duplicate(&path.index(i), key));
             }
@@ -102,14 +103,6 @@ impl Range {
             return Error::required(&path.child("min"), "required when validRange is defined").into();
         };
         let mut errors = self.validate_order(min, capacity, path);
-        let in_thousandths = self.bounds().any(|(_, bound)| is_fractional(bound));
-        if in_thousandths {
-            let wrong: ErrorList = self.not_whole_thousandths(path).collect();
-            if !wrong.is_empty() {
-                errors.extend(wrong);
-                return errors;
-            }
-        }
         let Some(step) = &self.step else { return errors };
         let step_path = path.child("step");
         if step.signum() <= 0 {
@@ -122,14 +115,12 @@ impl Range {
             let detail = format!("one step {next} is larger than capacity value: {capacity}");
             errors.push(Error::invalid(&step_path, step.to_string(), detail));
         }
-        if !in_thousandths {
-            let wrong: ErrorList = self.out_of_range(path).collect();
-            if !wrong.is_empty() {
-                errors.extend(wrong);
-                return errors;
-            }
+        let wrong: ErrorList = self.out_of_range(path).collect();
+        if !wrong.is_empty() {
+            errors.extend(wrong);
+            return errors;
         }
-        let units = |value: &Quantity| i128::from(if in_thousandths { value.milli_value() } else { value.value() });
+        let units = |value: &Quantity| i128::from(value.value());
         for value in std::iter::once(&self.default).chain(&self.max) {
             if (units(value) - units(min)) % units(step) != 0 {
                 let detail = format!("value is not a multiple of a given step ({step}) from ({min})");
@@ -164,14 +155,6 @@ impl Range {
         std::iter::once(("default", &self.default)).chain(others)
     }
 
-    fn not_whole_thousandths(&self, path: &Path) -> impl Iterator<Item = Error> {
-        let is_wrong = |bound: &Quantity| *bound != Quantity::from_milli(bound.milli_value(), bound.format());
-        let wrong = self.bounds().filter(move |(_, bound)| is_wrong(bound));
-        wrong.map(|(field, bound)| {
-            Error::invalid(&path.child(field), bound.to_string(), "value cannot be represented as a milli value")
-        })
-    }
-
     fn out_of_range(&self, path: &Path) -> impl Iterator<Item = Error> {
         let max = Quantity::new(i64::MAX, Default::default());
         self.bounds().filter_map(move |(field, bound)| {
@@ -183,8 +166,4 @@ impl Range {
             Some(Error::invalid(&path.child(field), bound.to_string(), detail))
         })
     }
-}
-
-fn is_fractional(value: &Quantity) -> bool {
-    !value.clone().round_up(0)
 }

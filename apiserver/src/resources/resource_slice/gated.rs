@@ -1,6 +1,6 @@
 //! Fields whose upstream feature gates are off by default: nobody new may use them, and who does keeps what they have.
 //!
-//! They come with `DRAListTypeAttributes`, `DRANodeAllocatableResources`, `DRAResourcePoolStatus`,
+//! They come with `DRAListTypeAttributes`, `DRANodeAllocatableResources`, `DRAPartitionableDevicesType`,
 //! `DRAOptionalNodeOperations` and `DRADeviceCompatibilityGroups`, and their content is not judged.
 
 use k8s_openapi::api::resource::v1::{Device, DeviceAttribute, DeviceCounterConsumption, ResourceSliceSpec};

@@ -289,6 +289,11 @@ fn capacities() {
             ".validValues: Invalid value: \"3\": default value is not valid according to the requestPolicy",
         ],
     );
+    check_policy(
+        "10",
+        json!({"default": "1", "validValues": ["500m", "1"]}),
+        &[".validValues[1]: Duplicate value: \"1\""],
+    );
     let many: Vec<String> = (1..12).map(|i| i.to_string()).collect();
     check_policy(
         "20",
@@ -335,15 +340,20 @@ fn ranges() {
             &invalid("step", "4", "value is not a multiple of a given step (2) from (1)"),
         ],
     );
+    // Fractions count as the next whole unit.
+    check_policy("10", range("1500m", "1", "", "1"), &[]);
     check_policy(
         "10",
-        range("1500m", "1", "", "1"),
-        &[&invalid("step", "1500m", "value is not a multiple of a given step (1) from (1)")],
+        range("1500m", "1", "", "2"),
+        &[&invalid("step", "1500m", "value is not a multiple of a given step (2) from (1)")],
     );
     check_policy(
-        "10",
-        range("1500u", "0", "", ""),
-        &[&invalid("default", "1500u", "value cannot be represented as a milli value")],
+        "20E",
+        range("10E", "10E", "", "1"),
+        &[
+            &invalid("default", "10E", "must not be larger than 9223372036854775807"),
+            &invalid("min", "10E", "must not be larger than 9223372036854775807"),
+        ],
     );
     check_policy(
         "10",
