@@ -17,6 +17,10 @@ impl Strategy for DeviceClasses {
         Names::of::<DeviceClass>("deviceclass", false)
     }
 
+    fn default(&self, object: &mut DeviceClass) {
+        object.spec.get_or_insert_default();
+    }
+
     fn generation(&self) -> Option<SpecChanged<DeviceClass>> {
         Some(|new, old| !semantic::equal(&new.spec, &old.spec))
     }
@@ -115,6 +119,13 @@ mod tests {
         let long = class(config("a", json!({"a": "x".repeat(20 * 1024)})));
         assert!(DeviceClasses.validate_update(&long, &long).is_empty());
         assert_eq!(DeviceClasses.validate_update(&long, &class(json!({}))).len(), 1);
+    }
+
+    #[test]
+    fn a_class_of_everything_says_so() {
+        let mut bare = DeviceClass::default();
+        DeviceClasses.default(&mut bare);
+        assert_eq!(bare.spec, Some(DeviceClassSpec::default()));
     }
 
     #[test]

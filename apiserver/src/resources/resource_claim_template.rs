@@ -21,6 +21,7 @@ impl Strategy for ResourceClaimTemplates {
 
     fn default(&self, object: &mut ResourceClaimTemplate) {
         let spec = object.spec.get_or_insert_default();
+        spec.metadata.get_or_insert_default();
         resource_claim::set_defaults(spec.spec.get_or_insert_default());
     }
 
@@ -127,6 +128,10 @@ mod tests {
     #[test]
     fn defaults_gates_and_immutability() {
         let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "default", identity: None };
+        let mut bare = ResourceClaimTemplate::default();
+        ResourceClaimTemplates.default(&mut bare);
+        let expected = json!({"metadata": {}, "spec": {"devices": {}}});
+        assert_eq!(serde_json::to_value(&bare.spec).unwrap(), expected);
         let mut object = defaulted(json!({}), requests("gpu"));
         ResourceClaimTemplates.prepare_create(&mut object, context);
         let exactly = json!({"deviceClassName": "gpu", "allocationMode": "ExactCount", "count": 1});

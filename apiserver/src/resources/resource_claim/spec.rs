@@ -26,10 +26,10 @@ struct Wish<'a> {
     tolerations: Option<&'a [DeviceToleration]>,
 }
 
-/// Fills in how many devices are wanted, and how tolerations compare.
+/// Fills in how many devices are wanted, and how tolerations compare. Claims of nothing say so, as Go writes them.
 pub(in crate::resources) fn set_defaults(spec: &mut ResourceClaimSpec) {
-    let requests = spec.devices.iter_mut().flat_map(|devices| &mut devices.requests).flatten();
-    for request in requests {
+    let devices = spec.devices.get_or_insert_default();
+    for request in devices.requests.iter_mut().flatten() {
         if let Some(exactly) = &mut request.exactly {
             set_request_defaults(&mut exactly.allocation_mode, &mut exactly.count, &mut exactly.tolerations);
         }

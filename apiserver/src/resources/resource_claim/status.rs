@@ -15,8 +15,11 @@ use crate::resources::semantic;
 
 const MAX_CONSUMERS: usize = 256;
 
-/// How tolerations of what was given compare.
+/// How tolerations of what was given compare. Allocations of nothing say so, as Go writes them.
 pub(super) fn set_defaults(claim: &mut ResourceClaim) {
+    for allocation in claim.status.iter_mut().flat_map(|status| &mut status.allocation) {
+        allocation.devices.get_or_insert_default();
+    }
     for result in results_mut(claim) {
         set_toleration_defaults(&mut result.tolerations);
     }

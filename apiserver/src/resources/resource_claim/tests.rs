@@ -151,6 +151,10 @@ fn claims() {
 
 #[test]
 fn defaults_gates_and_immutability() {
+    let mut bare: ResourceClaim = serde_json::from_value(json!({"status": {"allocation": {}}})).unwrap();
+    ResourceClaims.default(&mut bare);
+    assert_eq!(serde_json::to_value(&bare.spec).unwrap(), json!({"devices": {}}));
+    assert_eq!(serde_json::to_value(&bare.status).unwrap(), json!({"allocation": {"devices": {}}}));
     let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "default", identity: None };
     let derived = json!([{"name": "a/b", "expression": "1"}]);
     let wish = json!({"deviceClassName": "gpu", "derivedAttributes": derived, "tolerations": [{"key": "a"}]});
