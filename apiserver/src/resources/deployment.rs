@@ -9,7 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use super::replica_template::{self, CONTAINERS_COLUMN, IMAGES_COLUMN, validate_non_negative};
-use super::{int_or_percent, pod_spec, semantic};
+use super::{int_or_percent, pod_spec, replica_status, semantic};
 use crate::strategy::{AGE_COLUMN, Column, Context, NAME_COLUMN, Names, ScaleSubresource, Strategy, UpdateSubresource};
 
 const ROLLING_UPDATE: &str = "RollingUpdate";
@@ -180,22 +180,10 @@ fn validate_strategy(strategy: &DeploymentStrategy, path: &Path) -> ErrorList {
         (ROLLING_UPDATE, None) => Error::required(&rolling_path, "this should be defaulted and never be nil").into(),
         (ROLLING_UPDATE, Some(rolling)) => validate_rolling_update(rolling, &rolling_path),
         (other, rolling) => {
-            // The message shows upstream's internal type, whose fields have no other names in JSON.
-            let rolling = match rolling {
-                None => Value::Null,
-                Some(rolling) => {
-                    let number = |value: &Option<IntOrString>| serde_json::to_value(value).unwrap_or_default();
-                    serde_json::json!({
-                        "MaxSurge": number(&rolling.max_surge),
-                        "MaxUnavailable": number(&rolling.max_unavailable),
-                    })
-                }
-            };
-            let shown = BadValue::Json(format!(
-                r#"{{"Type":{},"RollingUpdate":{}}}"#,
-                api::field::go_json(other),
-                api::field::go_json(&rolling)
-            ));
+            let shown = rolling.as_ref().map(|rolling| {
+                int_or_percent::shown_rolling_update(rolling.max_unavailable.as_ref(), rolling.max_surge.as_ref())
+            });
+            let shown = int_or_percent::shown_strategy(other, shown);
             Error::not_supported(path, shown, &[RECREATE, ROLLING_UPDATE]).into()
         }
     }
@@ -208,7 +196,7 @@ fn validate_rolling_update(rolling: &RollingUpdateDeployment, path: &Path) -> Er
     let unavailable_path = path.child("maxUnavailable");
     let mut errors = int_or_percent::validate(unavailable, &unavailable_path);
     errors.extend(int_or_percent::validate(surge, &path.child("maxSurge")));
-    if number_of(unavailable) == 0 && number_of(surge) == 0 {
+    if int_or_percent::number(unavailable) == 0 && int_or_percent::number(surge) == 0 {
         let detail = "may not be 0 when `maxSurge` is 0";
         errors.push(Error::invalid(&unavailable_path, BadValue::json(unavailable), detail));
     }
@@ -216,56 +204,33 @@ fn validate_rolling_update(rolling: &RollingUpdateDeployment, path: &Path) -> Er
     errors
 }
 
-/// The number, whatever it is a number of; 0 for what is none.
-fn number_of(value: &IntOrString) -> i64 {
-    match value {
-        IntOrString::Int(number) => (*number).into(),
-        IntOrString::String(text) => int_or_percent::percent(value).unwrap_or_else(|| text.parse().unwrap_or(0)),
-    }
-}
-
 fn validate_status_update(new: &DeploymentStatus, old: &DeploymentStatus, path: &Path) -> ErrorList {
     let mut errors = validate_status(new, path);
-    let decremented = match (new.collision_count, old.collision_count) {
-        (None, Some(_)) => true,
-        (Some(new), Some(old)) => new < old,
-        (_, None) => false,
-    };
-    if decremented {
-        let shown = new.collision_count.unwrap_or(0);
-        errors.push(Error::invalid(&path.child("collisionCount"), shown, "cannot be decremented"));
-    }
+    errors.extend(replica_status::not_decremented(new.collision_count, old.collision_count, path));
     errors
 }
 
 fn validate_status(status: &DeploymentStatus, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
     let number = |number: Option<i32>| i64::from(number.unwrap_or(0));
     let total = number(status.replicas);
     let (updated, ready) = (number(status.updated_replicas), number(status.ready_replicas));
     let available = number(status.available_replicas);
-    for (value, field) in [
-        (status.observed_generation.unwrap_or(0), "observedGeneration"),
-        (total, "replicas"),
-        (updated, "updatedReplicas"),
-        (ready, "readyReplicas"),
-        (available, "availableReplicas"),
-        (number(status.unavailable_replicas), "unavailableReplicas"),
-        (number(status.terminating_replicas), "terminatingReplicas"),
-        (number(status.collision_count), "collisionCount"),
-    ] {
-        errors.extend(validate_non_negative(value, &path.child(field)));
-    }
-    let detail = "cannot be greater than status.replicas";
-    for (value, field) in [(updated, "updatedReplicas"), (ready, "readyReplicas"), (available, "availableReplicas")] {
-        if value > total {
-            errors.push(Error::invalid(&path.child(field), value, detail));
-        }
-    }
-    if available > ready {
-        let detail = "cannot be greater than readyReplicas";
-        errors.push(Error::invalid(&path.child("availableReplicas"), available, detail));
-    }
+    let mut errors = replica_status::non_negative(
+        &[
+            ("observedGeneration", status.observed_generation.unwrap_or(0)),
+            ("replicas", total),
+            ("updatedReplicas", updated),
+            ("readyReplicas", ready),
+            ("availableReplicas", available),
+            ("unavailableReplicas", number(status.unavailable_replicas)),
+            ("terminatingReplicas", number(status.terminating_replicas)),
+            ("collisionCount", number(status.collision_count)),
+        ],
+        path,
+    );
+    let parts = [("updatedReplicas", updated), ("readyReplicas", ready), ("availableReplicas", available)];
+    errors.extend(replica_status::at_most(&parts, total, "status.replicas", path));
+    errors.extend(replica_status::at_most(&[("availableReplicas", available)], ready, "readyReplicas", path));
     errors
 }
 

@@ -37,6 +37,7 @@ mod pod_certificate_request;
 mod pod_disruption_budget;
 mod pod_spec;
 mod replica_set;
+mod replica_status;
 mod replica_template;
 mod resource_claim;
 mod resource_claim_template;
@@ -48,6 +49,7 @@ mod service_cidr;
 mod signer_name;
 mod status_meta;
 mod template_meta;
+mod stateful_set;
 // tidy: end
 // tidy: sorted
 pub mod pod;
@@ -101,6 +103,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(service::Services::new(config.services, config.seed)));
     registry.register(builtin(service_account::ServiceAccounts));
     registry.register(builtin(service_cidr::ServiceCIDRs));
+    registry.register(builtin(stateful_set::StatefulSets));
     // tidy: end
 
     // Further versions of what is registered above.

@@ -1,13 +1,12 @@
 //! ReplicaSets: so many pods of one template.
 
-use api::field::{Error, ErrorList, Path};
-use api::selector::label::from_api;
+use api::field::{ErrorList, Path};
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use super::replica_template::{self, CONTAINERS_COLUMN, IMAGES_COLUMN, validate_non_negative};
-use super::{pod_spec, semantic};
+use super::{pod_spec, replica_status, semantic};
 use crate::strategy::{
     AGE_COLUMN, Column, Context, NAME_COLUMN, Names, ScaleSubresource, SelectableField, Strategy, UpdateSubresource,
 };
@@ -68,11 +67,6 @@ impl Strategy for ReplicaSets {
         let status = object.status.as_ref();
         let [containers, images] =
             spec.template.as_ref().map_or([Value::from(""), Value::from("")], replica_template::container_cells);
-        let selector = match from_api(Some(&spec.selector)) {
-            Err(_) => "<error>".to_owned(),
-            Ok(selector) if selector.is_everything() => "<none>".to_owned(),
-            Ok(selector) => selector.to_string(),
-        };
         vec![
             object.metadata.name.clone().into(),
             spec.replicas.unwrap_or(0).into(),
@@ -81,7 +75,7 @@ impl Strategy for ReplicaSets {
             api::duration::age(object.metadata.creation_timestamp.as_ref(), now).into(),
             containers,
             images,
-            selector.into(),
+            replica_template::selector_cell(&spec.selector),
         ]
     }
 
@@ -147,33 +141,24 @@ fn validate_spec(spec: &ReplicaSetSpec, old: Option<&ReplicaSetSpec>) -> ErrorLi
 }
 
 fn validate_status(status: &ReplicaSetStatus, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let total = i64::from(status.replicas);
     let number = |number: Option<i32>| i64::from(number.unwrap_or(0));
+    let total = i64::from(status.replicas);
     let (labelled, ready) = (number(status.fully_labeled_replicas), number(status.ready_replicas));
-    let (available, terminating) = (number(status.available_replicas), number(status.terminating_replicas));
-    for (value, field) in [
-        (total, "replicas"),
-        (labelled, "fullyLabeledReplicas"),
-        (ready, "readyReplicas"),
-        (available, "availableReplicas"),
-        (status.observed_generation.unwrap_or(0), "observedGeneration"),
-        (terminating, "terminatingReplicas"),
-    ] {
-        errors.extend(validate_non_negative(value, &path.child(field)));
-    }
-    let detail = "cannot be greater than status.replicas";
-    for (value, field) in
-        [(labelled, "fullyLabeledReplicas"), (ready, "readyReplicas"), (available, "availableReplicas")]
-    {
-        if value > total {
-            errors.push(Error::invalid(&path.child(field), value, detail));
-        }
-    }
-    if available > ready {
-        let detail = "cannot be greater than readyReplicas";
-        errors.push(Error::invalid(&path.child("availableReplicas"), available, detail));
-    }
+    let available = number(status.available_replicas);
+    let mut errors = replica_status::non_negative(
+        &[
+            ("replicas", total),
+            ("fullyLabeledReplicas", labelled),
+            ("readyReplicas", ready),
+            ("availableReplicas", available),
+            ("observedGeneration", status.observed_generation.unwrap_or(0)),
+            ("terminatingReplicas", number(status.terminating_replicas)),
+        ],
+        path,
+    );
+    let parts = [("fullyLabeledReplicas", labelled), ("readyReplicas", ready), ("availableReplicas", available)];
+    errors.extend(replica_status::at_most(&parts, total, "status.replicas", path));
+    errors.extend(replica_status::at_most(&[("availableReplicas", available)], ready, "readyReplicas", path));
     errors
 }
 

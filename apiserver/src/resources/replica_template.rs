@@ -35,18 +35,67 @@ pub(super) fn validate(
     path: &Path,
 ) -> ErrorList {
     let selector_path = path.child("selector");
-    let mut errors = validate_api(Some(selector), false, &selector_path);
-    let is_empty = selector.match_labels.as_ref().is_none_or(|labels| labels.is_empty())
-        && selector.match_expressions.as_ref().is_none_or(|expressions| expressions.is_empty());
-    if is_empty {
-        let detail = "empty selector is invalid for deployment";
-        errors.push(Error::invalid(&selector_path, shown_selector(selector), detail));
-    }
+    let mut errors = validate_selector(selector, "deployment", &selector_path);
     match from_api(Some(selector)) {
         Err(_) => errors.push(Error::invalid(&selector_path, shown_selector(selector), "invalid label selector")),
-        Ok(selector) => errors.extend(validate_template(&selector, template, old, &path.child("template"))),
+        Ok(selector) => {
+            let path = path.child("template");
+            errors.extend(validate_match(&selector, template, &path));
+            errors.extend(pod_spec::validate_template(template, &path, &options(old)));
+            errors.extend(validate_endless(template, "ReplicaSet", &path));
+        }
     }
     errors
+}
+
+/// What is wrong with a selector, which may not be empty. Messages call what has it `kind`.
+pub(super) fn validate_selector(selector: &LabelSelector, kind: &str, path: &Path) -> ErrorList {
+    let mut errors = validate_api(Some(selector), false, path);
+    errors.extend(validate_not_empty(selector, kind, path));
+    errors
+}
+
+/// What is wrong with a selector that selects everything.
+pub(super) fn validate_not_empty(selector: &LabelSelector, kind: &str, path: &Path) -> Option<Error> {
+    let is_empty = selector.match_labels.as_ref().is_none_or(|labels| labels.is_empty())
+        && selector.match_expressions.as_ref().is_none_or(|expressions| expressions.is_empty());
+    is_empty.then(|| Error::invalid(path, shown_selector(selector), format!("empty selector is invalid for {kind}")))
+}
+
+/// What is wrong with the labels of the template at `path`, whose pods the selector selects.
+pub(super) fn validate_match(selector: &Selector, template: &PodTemplateSpec, path: &Path) -> Option<Error> {
+    let labels = template.metadata.as_ref().and_then(|meta| meta.labels.clone()).unwrap_or_default();
+    if selector.is_everything() || selector.matches(&labels) {
+        return None;
+    }
+    let shown = if labels.is_empty() { BadValue::null() } else { BadValue::json(&labels) };
+    let path = path.child("metadata").child("labels");
+    Some(Error::invalid(&path, shown, "`selector` does not match template `labels`"))
+}
+
+/// What is wrong with a template at `path` whose pods run forever. Messages call what has it `kind`.
+pub(super) fn validate_endless(template: &PodTemplateSpec, kind: &str, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let spec = template.spec.as_ref();
+    let path = path.child("spec");
+    let policy = spec.and_then(|spec| spec.restart_policy.as_deref()).unwrap_or_default();
+    if policy != "Always" {
+        errors.push(Error::not_supported(&path.child("restartPolicy"), policy, &["Always"]));
+    }
+    if spec.is_some_and(|spec| spec.active_deadline_seconds.is_some()) {
+        let detail = format!("activeDeadlineSeconds in {kind} is not Supported");
+        errors.push(Error::forbidden(&path.child("activeDeadlineSeconds"), detail));
+    }
+    errors
+}
+
+/// How strictly a template is checked that was `old`.
+pub(super) fn options(old: Option<&PodTemplateSpec>) -> Options {
+    let empty = ObjectMeta::default();
+    match old.and_then(|old| Some((old.spec.as_ref()?, old.metadata.as_ref().unwrap_or(&empty)))) {
+        Some((spec, meta)) => Options::for_update(spec, meta),
+        None => Options::default(),
+    }
 }
 
 /// What is wrong with a selector that may not change.
@@ -92,41 +141,18 @@ pub(super) fn container_cells(template: &PodTemplateSpec) -> [Value; 2] {
     [names.join(",").into(), images.join(",").into()]
 }
 
+/// How tables show a selector.
+pub(super) fn selector_cell(selector: &LabelSelector) -> Value {
+    match from_api(Some(selector)) {
+        Err(_) => "<error>".into(),
+        Ok(selector) if selector.is_everything() => "<none>".into(),
+        Ok(selector) => selector.to_string().into(),
+    }
+}
+
 /// The selector in its text form; an invalid one is empty.
 pub(super) fn selector_text(selector: &LabelSelector) -> String {
     from_api(Some(selector)).map(|selector| selector.to_string()).unwrap_or_default()
-}
-
-fn validate_template(
-    selector: &Selector,
-    template: &PodTemplateSpec,
-    old: Option<&PodTemplateSpec>,
-    path: &Path,
-) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let labels = template.metadata.as_ref().and_then(|meta| meta.labels.clone()).unwrap_or_default();
-    if !selector.is_everything() && !selector.matches(&labels) {
-        let shown = if labels.is_empty() { BadValue::null() } else { BadValue::json(&labels) };
-        let path = path.child("metadata").child("labels");
-        errors.push(Error::invalid(&path, shown, "`selector` does not match template `labels`"));
-    }
-    let empty = ObjectMeta::default();
-    let options = match old.and_then(|old| Some((old.spec.as_ref()?, old.metadata.as_ref().unwrap_or(&empty)))) {
-        Some((spec, meta)) => Options::for_update(spec, meta),
-        None => Options::default(),
-    };
-    errors.extend(pod_spec::validate_template(template, path, &options));
-    let spec = template.spec.as_ref();
-    let path = path.child("spec");
-    let policy = spec.and_then(|spec| spec.restart_policy.as_deref()).unwrap_or_default();
-    if policy != "Always" {
-        errors.push(Error::not_supported(&path.child("restartPolicy"), policy, &["Always"]));
-    }
-    if spec.is_some_and(|spec| spec.active_deadline_seconds.is_some()) {
-        let detail = "activeDeadlineSeconds in ReplicaSet is not Supported";
-        errors.push(Error::forbidden(&path.child("activeDeadlineSeconds"), detail));
-    }
-    errors
 }
 
 /// A selector with its fields in the order in which messages show them: Go declares `matchLabels` first.

@@ -80,6 +80,11 @@ fn refusals() {
            \"Recreate\", \"RollingUpdate\""],
     );
     check(
+        |object| object["spec"]["strategy"] = json!({"type": "Sudden", "rollingUpdate": {"maxSurge": "5%"}}),
+        &["spec.strategy: Unsupported value: {\"Type\":\"Sudden\",\"RollingUpdate\":{\"MaxUnavailable\":0,\
+           \"MaxSurge\":\"5%\"}}: supported values: \"Recreate\", \"RollingUpdate\""],
+    );
+    check(
         |object| object["spec"]["strategy"] = json!({"rollingUpdate": {"maxSurge": "0%", "maxUnavailable": 0}}),
         &["spec.strategy.rollingUpdate.maxUnavailable: Invalid value: 0: may not be 0 when `maxSurge` is 0"],
     );

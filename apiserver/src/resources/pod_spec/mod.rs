@@ -29,7 +29,7 @@ mod shown;
 mod spec;
 mod topology;
 mod volumes;
-mod warnings;
+pub(super) mod warnings;
 mod windows;
 
 use api::field::{Error, ErrorList, Path, go_json, go_quote};
@@ -40,9 +40,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use absent::{list, text};
 pub(crate) use affinity::validate_node_selector;
+pub(super) use defaults::set_claim_spec_defaults;
 pub(crate) use defaults::{set_pod_defaults, set_template_defaults};
 pub(crate) use options::Options;
 pub(crate) use resources::is_extended as is_extended_resource;
+pub(super) use volumes::validate_claim_spec;
 pub(crate) use warnings::warnings;
 
 /// Says what is wrong with a spec. `meta` is the metadata of the pod that it is of; for a template pass one without a

@@ -255,7 +255,8 @@ fn fractional_bytes(quantities: Option<&BTreeMap<String, ApiQuantity>>, path: &P
     ["memory", "ephemeral-storage"].into_iter().filter_map(of).collect()
 }
 
-fn fraction(quantity: Option<&ApiQuantity>, path: &Path) -> Option<String> {
+/// A warning of a number of bytes that is not whole.
+pub(in crate::resources) fn fraction(quantity: Option<&ApiQuantity>, path: &Path) -> Option<String> {
     let quantity = Quantity::try_from(quantity?).ok()?;
     let shown = go_quote(&quantity.to_string());
     let is_fraction = quantity.milli_value() % 1000 != 0;

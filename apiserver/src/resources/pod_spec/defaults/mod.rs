@@ -19,6 +19,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use super::{ephemeral, gates};
 use image::pull_policy;
 pub(crate) use pod::set_pod_defaults;
+pub(in crate::resources) use volume::set_claim_spec_defaults;
 
 /// How long a pod may take to end.
 const GRACE_PERIOD_SECONDS: i64 = 30;
@@ -43,8 +44,9 @@ pub(crate) fn set_defaults(spec: &mut PodSpec) {
     spec.resources.iter_mut().for_each(round_requirements);
 }
 
-/// The same for the spec of a template, which is there afterwards.
+/// The same for the spec of a template, which is there afterwards, as its metadata is.
 pub(crate) fn set_template_defaults(template: &mut PodTemplateSpec) {
+    template.metadata.get_or_insert_default();
     set_defaults(template.spec.get_or_insert_default());
 }
 

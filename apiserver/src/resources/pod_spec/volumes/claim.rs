@@ -30,7 +30,8 @@ pub(super) fn ephemeral(source: &EphemeralVolumeSource, path: &Path) -> ErrorLis
     errors
 }
 
-fn validate_spec(spec: &PersistentVolumeClaimSpec, path: &Path) -> ErrorList {
+/// What is wrong with the spec of a claim at `path`.
+pub(in crate::resources) fn validate_spec(spec: &PersistentVolumeClaimSpec, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let modes_path = path.child("accessModes");
     let modes = list(&spec.access_modes);
