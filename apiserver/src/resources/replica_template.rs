@@ -1,6 +1,8 @@
 //! What the kinds that keep replicas of one pod template running have in common: rules of selector and template, and how
 //! both are shown.
 
+use std::collections::BTreeMap;
+
 use api::field::{BadValue, Error, ErrorList, Path};
 use api::names;
 use api::selector::label::{Selector, from_api, validate_api};
@@ -148,6 +150,14 @@ pub(super) fn selector_cell(selector: &LabelSelector) -> Value {
         Ok(selector) if selector.is_everything() => "<none>".into(),
         Ok(selector) => selector.to_string().into(),
     }
+}
+
+/// How tables show labels.
+pub(super) fn labels_cell(labels: Option<&BTreeMap<String, String>>) -> Value {
+    let mut shown: Vec<String> = labels.into_iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
+    // By the whole text, as Go sorts them: `a-b=` comes before `a=`.
+    shown.sort();
+    if shown.is_empty() { "<none>".into() } else { shown.join(",").into() }
 }
 
 /// The selector in its text form; an invalid one is empty.
