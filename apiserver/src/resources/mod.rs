@@ -13,6 +13,7 @@ mod cluster_trust_bundle;
 mod conditions;
 mod config_map;
 mod cron_job;
+mod controller_revision;
 mod daemon_set;
 mod deployment;
 mod device_class;
@@ -78,6 +79,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(cluster_trust_bundle::ClusterTrustBundles));
     registry.register(builtin(config_map::ConfigMaps));
     registry.register(builtin(cron_job::CronJobs));
+    registry.register(builtin(controller_revision::ControllerRevisions));
     registry.register(builtin(daemon_set::DaemonSets));
     registry.register(builtin(deployment::Deployments));
     registry.register(builtin(device_class::DeviceClasses));
