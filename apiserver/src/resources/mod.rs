@@ -44,6 +44,7 @@ mod replica_template;
 mod resource_claim;
 mod resource_claim_template;
 mod resource_slice;
+mod replication_controller;
 mod secret;
 mod semantic;
 mod service_account;
@@ -103,6 +104,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(resource_claim::ResourceClaims));
     registry.register(builtin(resource_claim_template::ResourceClaimTemplates));
     registry.register(builtin(resource_slice::ResourceSlices));
+    registry.register(builtin(replication_controller::ReplicationControllers));
     registry.register(builtin(secret::Secrets));
     registry.register(builtin(service::Services::new(config.services, config.seed)));
     registry.register(builtin(service_account::ServiceAccounts));
