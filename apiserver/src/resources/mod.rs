@@ -38,6 +38,7 @@ mod pkcs10;
 mod pod_certificate_request;
 mod pod_disruption_budget;
 mod pod_spec;
+mod pod_template;
 mod replica_set;
 mod replica_status;
 mod replica_template;
@@ -100,6 +101,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(pod::Pods));
     registry.register(builtin(pod_certificate_request::PodCertificateRequests));
     registry.register(builtin(pod_disruption_budget::PodDisruptionBudgets));
+    registry.register(builtin(pod_template::PodTemplates));
     registry.register(builtin(replica_set::ReplicaSets));
     registry.register(builtin(resource_claim::ResourceClaims));
     registry.register(builtin(resource_claim_template::ResourceClaimTemplates));
