@@ -26,7 +26,7 @@ fn messages(errors: &ErrorList) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
 }
 
-const CONTEXT: Context<'_> = Context { now: Timestamp::UNIX_EPOCH, namespace: "default" };
+const CONTEXT: Context<'_> = Context { now: Timestamp::UNIX_EPOCH, namespace: "default", identity: None };
 
 #[test]
 fn defaults() {

@@ -334,7 +334,7 @@ fn a_status_keeps_the_spec() {
         set["spec"]["replicas"] = json!(9);
         set["status"] = json!({"replicas": 1});
     });
-    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "default" };
+    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "default", identity: None };
     (StatefulSets.updates()[0].prepare)(&mut new, &old, context);
     assert_eq!(new.spec, old.spec);
     assert_eq!(new.metadata.labels.as_ref().map(|labels| labels.len()), Some(1));
