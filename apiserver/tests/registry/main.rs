@@ -15,6 +15,7 @@ mod harness;
 mod hostile;
 mod kubernetes_service;
 mod reading;
+mod scaling;
 mod writing;
 
 use std::collections::BTreeSet;
