@@ -48,7 +48,7 @@ impl Answer {
     pub fn status(headers: &http::HeaderMap, status: &Status) -> Answer {
         let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(status).unwrap_or_default();
-        let encoding = negotiate(headers, false).map_or(Encoding::Json, |(encoding, _)| encoding);
+        let encoding = negotiate(headers, false, true).map_or(Encoding::Json, |(encoding, _)| encoding);
         match encode(encoding, &body) {
             Ok(body) => {
                 Answer { code, content_type: encoding.media_type().to_owned(), payload: Payload::Whole(body.into()) }
@@ -60,7 +60,7 @@ impl Answer {
 
 /// One object as JSON of the served version: an answer in the form that the client wants.
 pub(crate) fn object(call: &Call<'_>, code: StatusCode, json: &Bytes) -> Result<Answer, Status> {
-    let (encoding, form) = negotiate(call.headers, false)?;
+    let (encoding, form) = negotiate(call.headers, false, call.has_protobuf())?;
     let body = match form {
         Form::Object => json.clone(),
         Form::Table => table(call, std::slice::from_ref(json), list_meta_of(json))?.into(),
@@ -72,7 +72,7 @@ pub(crate) fn object(call: &Call<'_>, code: StatusCode, json: &Bytes) -> Result<
 
 /// An object of another kind than the resource's, such as a Scale or a Status; it has no other form.
 pub(crate) fn other(call: &Call<'_>, code: StatusCode, json: Vec<u8>) -> Result<Answer, Status> {
-    let (encoding, _) = negotiate(call.headers, false)?;
+    let (encoding, _) = negotiate(call.headers, false, true)?;
     let payload = Payload::Whole(encode(encoding, &json)?.into());
     Ok(Answer { code, content_type: encoding.media_type().to_owned(), payload })
 }
@@ -137,7 +137,7 @@ pub(crate) fn table_of_one(
     let row = Row { cells, conditions: Vec::new(), object: include.embed(|| raw, || object_metadata) };
     let columns = if shows_headers(call) { column_definitions(columns) } else { Vec::new() };
     let table = Table::new(list_meta_of(json), columns, vec![row]);
-    let (encoding, form) = negotiate(call.headers, false)?;
+    let (encoding, form) = negotiate(call.headers, false, call.has_protobuf())?;
     let body = encode(encoding, &serde_json::to_vec(&table).map_err(Status::internal_error)?)?;
     let content_type = content_type(encoding, form, false);
     Ok(Answer { code: StatusCode::OK, content_type, payload: Payload::Whole(body.into()) })

@@ -65,6 +65,11 @@ impl<'a> Call<'a> {
         self.resource.kind.names()
     }
 
+    /// Whether the objects of this resource have a form in protobuf.
+    pub(crate) fn has_protobuf(&self) -> bool {
+        api::protobuf::has_kind(&self.names().api_version(), &self.names().kind)
+    }
+
     pub(crate) fn group_resource(&self) -> GroupResource {
         self.names().group_resource()
     }

@@ -21,13 +21,13 @@ const PIECE_BYTES: usize = 128 * 1024;
 
 /// Answers a list.
 pub(crate) async fn list(call: &Call<'_>, options: ListOptions) -> Result<Answer, Status> {
-    negotiate(call.headers, true)?;
+    negotiate(call.headers, true, call.has_protobuf())?;
     answer_page(call, &page(call, options).await?)
 }
 
 /// A page as the client wants it.
 pub(crate) fn answer_page(call: &Call<'_>, page: &Page) -> Result<Answer, Status> {
-    let (encoding, form) = negotiate(call.headers, true)?;
+    let (encoding, form) = negotiate(call.headers, true, call.has_protobuf())?;
     let meta = page.meta();
     let pieces = match form {
         Form::Object => frame(call, &meta, page.objects(call)?)?,

@@ -57,7 +57,7 @@ const COLUMNS: &[Column] = &[
 
 fn reply_with(call: &Call<'_>, object: &dyn Object) -> Result<Answer, Status> {
     let json = scale_json(call, object)?;
-    let (_, form) = negotiate(call.headers, false)?;
+    let (_, form) = negotiate(call.headers, false, true)?;
     match call.kind().scale(object) {
         Some(scale) if form == Form::Table => {
             let meta = object.meta();

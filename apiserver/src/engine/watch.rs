@@ -32,7 +32,7 @@ const BATCH_BYTES: usize = 64 * 1024;
 
 /// Answers a watch.
 pub(crate) async fn watch(call: &Call<'_>, options: ListOptions) -> Result<Answer, Status> {
-    let (encoding, form) = negotiate_stream(call.headers)?;
+    let (encoding, form) = negotiate_stream(call.headers, call.has_protobuf())?;
     let selection = Selection::new(call, options.labels.clone(), options.fields.clone())?;
     let encoder =
         Encoder { resource: call.resource.clone(), engine: call.engine.clone(), encoding, form, headed: false };

@@ -52,18 +52,32 @@ pub enum Form {
 /// The media types that a resource can be had in, as errors list them.
 pub(crate) const SERVED: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 
-/// Picks the first form that the client accepts and we have. `list` is whether the answer is a list.
-pub fn negotiate(headers: &HeaderMap, list: bool) -> Result<(Encoding, Form), Status> {
-    clauses(headers)
-        .iter()
-        .find_map(|clause| clause.matches(list, false))
-        .ok_or_else(|| Status::not_acceptable(&SERVED))
+/// Picks the first form that the client accepts and we have. `list` is whether the answer is a list, `protobuf` whether its
+/// objects have a form in protobuf; the metadata of objects always has.
+pub fn negotiate(headers: &HeaderMap, list: bool, protobuf: bool) -> Result<(Encoding, Form), Status> {
+    let offer = Offer { list, protobuf, yaml: true };
+    offer.choose(headers).ok_or_else(|| Status::not_acceptable(&SERVED[..if protobuf { 3 } else { 2 }]))
 }
 
 /// The same for a watch, whose events have no form as YAML.
-pub fn negotiate_stream(headers: &HeaderMap) -> Result<(Encoding, Form), Status> {
-    let accepted = clauses(headers).iter().find_map(|clause| clause.matches(false, true));
-    accepted.ok_or_else(|| Status::not_acceptable(&["application/json", "application/vnd.kubernetes.protobuf"]))
+pub fn negotiate_stream(headers: &HeaderMap, protobuf: bool) -> Result<(Encoding, Form), Status> {
+    let served = [Encoding::Json.media_type(), Encoding::Protobuf.media_type()];
+    let offer = Offer { list: false, protobuf, yaml: false };
+    offer.choose(headers).ok_or_else(|| Status::not_acceptable(&served[..if protobuf { 2 } else { 1 }]))
+}
+
+/// What there is to choose from.
+#[derive(Clone, Copy, Debug)]
+struct Offer {
+    list: bool,
+    protobuf: bool,
+    yaml: bool,
+}
+
+impl Offer {
+    fn choose(self, headers: &HeaderMap) -> Option<(Encoding, Form)> {
+        clauses(headers).iter().find_map(|clause| clause.matches(self))
+    }
 }
 
 /// One media range of an `Accept` header.
@@ -95,23 +109,23 @@ impl Clause {
         Some(clause)
     }
 
-    fn matches(&self, list: bool, stream: bool) -> Option<(Encoding, Form)> {
+    fn matches(&self, offer: Offer) -> Option<(Encoding, Form)> {
         let encoding = match self.media_type.as_str() {
             "*/*" | "application/*" => Encoding::Json,
             media_type => Encoding::of_media_type(media_type)?,
         };
-        if self.quality <= 0.0 || (stream && encoding == Encoding::Yaml) {
+        if self.quality <= 0.0 || (!offer.yaml && encoding == Encoding::Yaml) {
             return None;
         }
         if self.kind.is_empty() {
-            return Some((encoding, Form::Object));
+            return (offer.protobuf || encoding != Encoding::Protobuf).then_some((encoding, Form::Object));
         }
         let known = self.group == "meta.k8s.io" && matches!(self.version.as_str(), "v1" | "v1beta1");
         let form = match self.kind.as_str() {
             // There is no protobuf of tables.
             "Table" if encoding != Encoding::Protobuf => Form::Table,
-            "PartialObjectMetadata" if !list => Form::Metadata,
-            "PartialObjectMetadataList" if list => Form::Metadata,
+            "PartialObjectMetadata" if !offer.list => Form::Metadata,
+            "PartialObjectMetadataList" if offer.list => Form::Metadata,
             _ => return None,
         };
         known.then_some((encoding, form))
@@ -162,7 +176,23 @@ mod tests {
             if !accept.is_empty() {
                 headers.insert(ACCEPT, HeaderValue::from_str(accept).unwrap());
             }
-            assert_eq!(negotiate(&headers, true).ok(), expected, "{accept}");
+            assert_eq!(negotiate(&headers, true, true).ok(), expected, "{accept}");
         }
+    }
+    #[test]
+    fn protobuf_is_passed_over_where_there_is_none() {
+        let check = |accept: &'static str, expected: Option<(Encoding, Form)>| {
+            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+            assert_eq!(negotiate(&headers, false, false).ok(), expected, "{accept}");
+            let streamed = expected.filter(|(encoding, _)| *encoding != Encoding::Yaml);
+            assert_eq!(negotiate_stream(&headers, false).ok(), streamed, "{accept}");
+        };
+        check("application/vnd.kubernetes.protobuf,application/json", Some((Encoding::Json, Form::Object)));
+        check("application/vnd.kubernetes.protobuf,application/yaml", Some((Encoding::Yaml, Form::Object)));
+        check("application/vnd.kubernetes.protobuf", None);
+        check(
+            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+            Some((Encoding::Protobuf, Form::Metadata)),
+        );
     }
 }

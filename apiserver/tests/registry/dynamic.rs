@@ -17,7 +17,7 @@ use http::HeaderMap;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::harness::{Ask, JSON_PATCH, PARTIAL, STRATEGIC, Server, TABLE};
+use crate::harness::{Ask, JSON_PATCH, PARTIAL, PROTOBUF, STRATEGIC, Server, TABLE};
 
 const WIDGETS: &str = "/apis/example.com/v1/namespaces/default/widgets";
 const GEAR: &str = "/apis/example.com/v1/namespaces/default/widgets/gear";
@@ -255,6 +255,9 @@ async fn objects_are_read_as_any_others() {
     assert_eq!(red["items"].as_array().map(|items| items[0]["metadata"]["name"].clone()), Some(json!("gear")));
     let table = server.json(Ask::get(WIDGETS).accept(TABLE)).await;
     assert_eq!(table["rows"][1]["cells"], json!(["lever", 1, "0s"]));
+    const PREFERS_PROTOBUF: &str = "application/vnd.kubernetes.protobuf,application/json";
+    assert_eq!(server.json(Ask::get(WIDGETS).accept(PREFERS_PROTOBUF)).await, list, "it has no form in protobuf");
+    assert_eq!(server.refusal(Ask::get(WIDGETS).accept(PROTOBUF)).await.code, 406);
     let partial = server.json(Ask::get(GEAR).accept(PARTIAL)).await;
     assert_eq!((&partial["kind"], partial.get("spec")), (&json!("PartialObjectMetadata"), None));
 
