@@ -80,8 +80,8 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(certificate_signing_request::CertificateSigningRequests));
     registry.register(builtin(cluster_trust_bundle::ClusterTrustBundles));
     registry.register(builtin(config_map::ConfigMaps));
-    registry.register(builtin(cron_job::CronJobs));
     registry.register(builtin(controller_revision::ControllerRevisions));
+    registry.register(builtin(cron_job::CronJobs));
     registry.register(builtin(daemon_set::DaemonSets));
     registry.register(builtin(deployment::Deployments));
     registry.register(builtin(device_class::DeviceClasses));
@@ -89,10 +89,10 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(endpoint_slice::EndpointSlices));
     registry.register(builtin(endpoints::EndpointsKind));
     registry.register(builtin(event::Events));
+    registry.register(builtin(horizontal_pod_autoscaler::HorizontalPodAutoscalers));
     registry.register(builtin(ingress::Ingresses));
     registry.register(builtin(ingress_class::IngressClasses));
     registry.register(builtin(ip_address::IPAddresses));
-    registry.register(builtin(horizontal_pod_autoscaler::HorizontalPodAutoscalers));
     registry.register(builtin(job::Jobs));
     registry.register(builtin(lease::Leases));
     registry.register(builtin(namespace::Namespaces));
@@ -103,10 +103,10 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(pod_disruption_budget::PodDisruptionBudgets));
     registry.register(builtin(pod_template::PodTemplates));
     registry.register(builtin(replica_set::ReplicaSets));
+    registry.register(builtin(replication_controller::ReplicationControllers));
     registry.register(builtin(resource_claim::ResourceClaims));
     registry.register(builtin(resource_claim_template::ResourceClaimTemplates));
     registry.register(builtin(resource_slice::ResourceSlices));
-    registry.register(builtin(replication_controller::ReplicationControllers));
     registry.register(builtin(secret::Secrets));
     registry.register(builtin(service::Services::new(config.services, config.seed)));
     registry.register(builtin(service_account::ServiceAccounts));
