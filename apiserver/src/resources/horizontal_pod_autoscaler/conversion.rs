@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::go_behavior::GoBehavior;
 use super::metrics::cpu_utilization;
-use super::older_metrics::{OlderMetric, OlderStatus};
+use super::older_metrics::{OlderCondition, OlderMetric, OlderStatus};
 use super::{DEFAULT_CPU_UTILIZATION, behavior, metrics_of};
 use crate::registry::Conversion;
 
@@ -46,7 +46,8 @@ pub(super) fn to_v1(object: &v2::HorizontalPodAutoscaler) -> v1::HorizontalPodAu
     annotate(&mut metadata, METRICS, &others.map(OlderMetric::from).collect::<Vec<_>>());
     let measured = status.current_metrics.as_deref().unwrap_or_default();
     annotate(&mut metadata, CURRENT_METRICS, &measured.iter().map(OlderStatus::from).collect::<Vec<_>>());
-    annotate(&mut metadata, CONDITIONS, status.conditions.as_deref().unwrap_or_default());
+    let conditions = status.conditions.iter().flatten().map(OlderCondition::from);
+    annotate(&mut metadata, CONDITIONS, &conditions.collect::<Vec<_>>());
     if let Some(behavior) = &spec.behavior {
         set(&mut metadata, BEHAVIOR, &GoBehavior::from(behavior));
     }

@@ -1,10 +1,12 @@
-//! Metrics and what has been measured of them as `autoscaling/v1` keeps them in annotations. Fields come in the order in which
-//! Go declares them.
+//! Metrics, what has been measured of them, and conditions as `autoscaling/v1` keeps them in annotations. Fields come in the
+//! order in which Go declares them.
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::autoscaling::v2;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use serde::{Deserialize, Serialize};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, Time};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A metric.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -40,6 +42,34 @@ pub(super) struct OlderStatus {
     external: Option<ExternalStatus>,
 }
 
+/// A condition. It is read as it is written, in any order.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OlderCondition<'a> {
+    r#type: &'a str,
+    status: &'a str,
+    last_transition_time: Option<&'a Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observed_generation: Option<i64>,
+}
+
+impl<'a> From<&'a v2::HorizontalPodAutoscalerCondition> for OlderCondition<'a> {
+    fn from(condition: &'a v2::HorizontalPodAutoscalerCondition) -> Self {
+        OlderCondition {
+            r#type: &condition.type_,
+            status: &condition.status,
+            last_transition_time: condition.last_transition_time.as_ref(),
+            reason: condition.reason.as_deref(),
+            message: condition.message.as_deref(),
+            observed_generation: condition.observed_generation,
+        }
+    }
+}
+
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Reference {
@@ -56,7 +86,7 @@ struct ObjectSource {
     metric_name: String,
     #[serde(with = "plain")]
     target_value: Option<Quantity>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "selector_in_order")]
     selector: Option<LabelSelector>,
     #[serde(skip_serializing_if = "Option::is_none")]
     average_value: Option<Quantity>,
@@ -68,7 +98,7 @@ struct PodsSource {
     metric_name: String,
     #[serde(with = "plain")]
     target_average_value: Option<Quantity>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "selector_in_order")]
     selector: Option<LabelSelector>,
 }
 
@@ -88,7 +118,7 @@ struct ResourceSource {
 #[serde(rename_all = "camelCase", default)]
 struct ExternalSource {
     metric_name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "selector_in_order")]
     metric_selector: Option<LabelSelector>,
     #[serde(skip_serializing_if = "Option::is_none")]
     target_value: Option<Quantity>,
@@ -103,7 +133,7 @@ struct ObjectStatus {
     metric_name: String,
     #[serde(with = "plain")]
     current_value: Option<Quantity>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "selector_in_order")]
     selector: Option<LabelSelector>,
     #[serde(skip_serializing_if = "Option::is_none")]
     average_value: Option<Quantity>,
@@ -115,7 +145,7 @@ struct PodsStatus {
     metric_name: String,
     #[serde(with = "plain")]
     current_average_value: Option<Quantity>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "selector_in_order")]
     selector: Option<LabelSelector>,
 }
 
@@ -135,12 +165,28 @@ struct ResourceStatus {
 #[serde(rename_all = "camelCase", default)]
 struct ExternalStatus {
     metric_name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "selector_in_order")]
     metric_selector: Option<LabelSelector>,
     #[serde(with = "plain")]
     current_value: Option<Quantity>,
     #[serde(skip_serializing_if = "Option::is_none")]
     current_average_value: Option<Quantity>,
+}
+
+fn selector_in_order<S: Serializer>(selector: &Option<LabelSelector>, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct InOrder<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        match_labels: Option<&'a BTreeMap<String, String>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        match_expressions: Option<&'a [LabelSelectorRequirement]>,
+    }
+    let in_order = selector.as_ref().map(|selector| InOrder {
+        match_labels: selector.match_labels.as_ref(),
+        match_expressions: selector.match_expressions.as_deref(),
+    });
+    in_order.serialize(serializer)
 }
 
 /// A quantity that Go holds as a plain value, so that none is written as zero. Zero is read as none: nothing aims at it, and

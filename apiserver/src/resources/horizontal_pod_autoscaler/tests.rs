@@ -409,7 +409,10 @@ fn the_older_form_is_as_upstream_writes_it() {
     assert!(text("current-metrics").starts_with(
         r#"[{"type":"Resource","resource":{"name":"cpu","currentAverageUtilization":55,"currentAverageValue":"550m"}}"#
     ));
-    assert!(text("conditions").contains("AbleToScale"));
+    assert_eq!(
+        text("conditions"),
+        r#"[{"type":"AbleToScale","status":"True","lastTransitionTime":"2026-03-01T10:00:00Z"}]"#
+    );
 }
 
 #[test]
