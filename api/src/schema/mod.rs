@@ -14,9 +14,11 @@ mod normal;
 mod strict;
 #[cfg(test)]
 mod tests;
+mod times;
 
 pub use normal::normalize;
 pub use strict::{DecodeError, MAX_STRICT_ERRORS, StrictError, decode, decode_untyped, decode_value};
+pub use times::state_times;
 
 /// The published schema of the built-in API.
 #[derive(Debug, Clone, Copy)]

@@ -9,6 +9,8 @@ use crate::names::regex_error;
 use crate::selector::label::validate_label_name;
 
 const STATUSES: [&str; 3] = ["False", "True", "Unknown"];
+/// 0001-01-01T00:00:00Z.
+const ZERO_TIME: i64 = -62_135_596_800;
 const MAX_REASON_BYTES: usize = 1024;
 const MAX_MESSAGE_BYTES: usize = 32 * 1024;
 
@@ -17,8 +19,7 @@ const REASON_RULE: &str = "a condition reason must start with alphabetic charact
     alphanumeric characters or '_,:', and must end with an alphanumeric character or '_'";
 const REASON_EXAMPLES: [&str; 5] = ["my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB"];
 
-/// What is wrong with the conditions at `path`. There may be one of each type. That they have a time of transition, decoding
-/// has seen to.
+/// What is wrong with the conditions at `path`. There may be one of each type (upstream's `ValidateConditions`).
 pub fn validate_conditions(conditions: &[Condition], path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let mut types = HashSet::new();
@@ -40,6 +41,10 @@ fn validate_condition(condition: &Condition, path: &Path) -> ErrorList {
     if let Some(generation) = condition.observed_generation.filter(|generation| *generation < 0) {
         let detail = "must be greater than or equal to zero";
         errors.push(Error::invalid(&path.child("observedGeneration"), generation, detail));
+    }
+    // Go's zero time is what a time is that is not stated.
+    if condition.last_transition_time.0.as_second() == ZERO_TIME {
+        errors.push(Error::required(&path.child("lastTransitionTime"), "must be set"));
     }
     let reason_path = path.child("reason");
     if condition.reason.is_empty() {
@@ -97,6 +102,10 @@ mod tests {
         check(
             |value| value["observedGeneration"] = json!(-1),
             &["c[0].observedGeneration: Invalid value: -1: must be greater than or equal to zero"],
+        );
+        check(
+            |value| value["lastTransitionTime"] = json!("0001-01-01T00:00:00Z"),
+            &["c[0].lastTransitionTime: Required value: must be set"],
         );
         check(|value| value["reason"] = json!(""), &["c[0].reason: Required value: must be set"]);
         check(

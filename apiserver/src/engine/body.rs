@@ -133,6 +133,7 @@ fn finish(
     }
     if let Some(of) = schema_of(names) {
         schema::normalize(&mut value, of);
+        schema::state_times(&mut value, of);
     }
     call.kind().decode(value).map_err(|error| failed(&error))
 }

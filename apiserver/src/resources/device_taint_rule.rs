@@ -1,13 +1,14 @@
 //! DeviceTaintRules: an administrator's taints on devices that a driver published.
 
 use api::field::{Error, ErrorList, Path};
+use api::validate::conditions::validate_conditions;
 use k8s_openapi::api::resource::v1::{
     DeviceTaintRule, DeviceTaintRuleSpec, DeviceTaintRuleStatus, DeviceTaintSelector,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::devices::{driver_name, label, pool_name, validate_taint};
-use super::{conditions, semantic, status_meta};
+use super::{semantic, status_meta};
 use crate::strategy::{Context, Names, SpecChanged, Strategy, UpdateSubresource};
 
 const MAX_CONDITIONS: usize = 8;
@@ -58,7 +59,7 @@ impl Strategy for DeviceTaintRules {
             validate: |new, _| {
                 let shown = new.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
                 let path = Path::new("status").child("conditions");
-                let mut errors = conditions::validate(shown, &path);
+                let mut errors = validate_conditions(shown, &path);
                 if shown.len() > MAX_CONDITIONS {
                     errors.push(Error::too_many(&path, shown.len(), MAX_CONDITIONS));
                 }

@@ -10,7 +10,6 @@ use crate::strategy::Strategy;
 mod addresses;
 mod certificate_signing_request;
 mod cluster_trust_bundle;
-mod conditions;
 mod config_map;
 mod controller_revision;
 mod cron_job;

@@ -1,11 +1,12 @@
 //! How a request ends: which conditions there may be, and what else the status then says.
 
 use api::field::{BadValue, Error, ErrorList, Path};
+use api::validate::conditions;
 use k8s_openapi::api::certificates::v1::{PodCertificateRequest, PodCertificateRequestStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::issuance;
-use crate::resources::{conditions, semantic};
+use crate::resources::semantic;
 
 const ISSUED: &str = "Issued";
 const DENIED: &str = "Denied";
@@ -68,6 +69,6 @@ fn validate_conditions(shown: &[Condition], path: &Path) -> ErrorList {
             errors.push(Error::not_supported(&path.child("status"), &condition.status, &["True"]));
         }
     }
-    errors.extend(conditions::validate(shown, &path.child("conditions")));
+    errors.extend(conditions::validate_conditions(shown, &path.child("conditions")));
     errors
 }

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use api::field::{Error, ErrorList, Path, go_quote};
 use api::names::parse_cidr_sloppy;
+use api::validate::conditions::validate_conditions;
 use k8s_openapi::api::resource::v1::{AllocatedDeviceStatus, NetworkDeviceData, ResourceClaimStatus};
 use serde_json::Value;
 
-use crate::resources::conditions;
 use crate::resources::devices::{
     DeviceId, MAX_DATA_BYTES, driver_name, is_uid, label, pool_name, validate_object, validate_set,
 };
@@ -45,7 +45,7 @@ fn validate_one(device: &AllocatedDeviceStatus, allocated: &HashSet<DeviceId>, p
     if shown.len() > MAX_CONDITIONS {
         errors.push(Error::too_many(&conditions_path, shown.len(), MAX_CONDITIONS));
     }
-    errors.extend(conditions::validate(shown, &conditions_path));
+    errors.extend(validate_conditions(shown, &conditions_path));
     if let Some(data) = device.data.as_ref().filter(|data| data.0 != Value::Null) {
         errors.extend(validate_object(data, false, MAX_DATA_BYTES, &path.child("data")));
     }
