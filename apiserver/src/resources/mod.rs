@@ -18,6 +18,7 @@ mod deployment;
 mod device_class;
 mod device_taint_rule;
 mod devices;
+mod diff;
 mod endpoint_slice;
 mod endpoints;
 mod event;

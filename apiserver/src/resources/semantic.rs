@@ -8,9 +8,20 @@ use api::quantity::{Format, Quantity};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// Fields of pod templates that Go holds as plain booleans.
-const PLAIN_BOOLEANS: &[&str] =
-    &["hostIPC", "hostNetwork", "hostPID", "paused", "readOnly", "stdin", "stdinOnce", "tty"];
+/// Fields of pod templates and volumes that Go holds as plain booleans.
+const PLAIN_BOOLEANS: &[&str] = &[
+    "chapAuthDiscovery",
+    "chapAuthSession",
+    "hostIPC",
+    "hostNetwork",
+    "hostPID",
+    "paused",
+    "readOnly",
+    "sslEnabled",
+    "stdin",
+    "stdinOnce",
+    "tty",
+];
 /// Fields of pod templates that Go holds as plain numbers.
 const PLAIN_NUMBERS: &[&str] = &[
     "failureThreshold",
@@ -29,7 +40,7 @@ const QUANTITY_MAPS: &[&str] = &["capacity", "limits", "overhead", "requests"];
 const EMPTY_IS_ABSENT: &[&str] =
     &["annotations", "labels", "matchLabels", "metadata", "nodeSelector", "options", "resources", "volumeAttributes"];
 /// Fields that Go holds as pointers to texts, of which `""` is one.
-const TEXT_POINTERS: &[&str] = &["storageClassName"];
+const TEXT_POINTERS: &[&str] = &["apiGroup", "storageClassName", "volumeAttributesClassName"];
 
 /// Whether `a` and `b` mean the same.
 pub(crate) fn equal<T: PartialEq + Serialize>(a: &T, b: &T) -> bool {

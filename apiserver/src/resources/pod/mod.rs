@@ -11,7 +11,6 @@ use crate::resources::{pod_spec, semantic};
 use crate::strategy::{Column, Context, Grace, Names, SelectableField, Strategy, UpdateSubresource};
 
 pub mod binding;
-mod diff;
 pub mod eviction;
 mod prepare;
 mod qos;

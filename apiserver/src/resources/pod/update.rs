@@ -11,8 +11,8 @@ use k8s_openapi::api::core::v1::{
 };
 use serde_json::{Value, json};
 
-use super::diff::diff;
 use super::validation;
+use crate::resources::diff::diff;
 use crate::resources::{pod_spec, semantic};
 
 const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\

@@ -3,7 +3,7 @@
 //! The rules are those of `ValidatePodSpec` and `SetDefaults_PodSpec` of v1.37 with its feature gates at their defaults,
 //! with the same messages in the same order. Everything here is pure.
 
-mod absent;
+pub(super) mod absent;
 mod affinity;
 mod aggregate;
 mod annotations;
@@ -22,13 +22,13 @@ mod overlaps;
 mod profiles;
 mod references;
 mod resources;
-mod rules;
+pub(super) mod rules;
 mod scheduling;
 mod security;
 mod shown;
 mod spec;
 mod topology;
-mod volumes;
+pub(super) mod volumes;
 pub(super) mod warnings;
 mod windows;
 

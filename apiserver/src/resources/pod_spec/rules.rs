@@ -4,68 +4,68 @@ use api::field::{BadValue, Error, ErrorList, Path};
 use api::names;
 
 /// What upstream says of a number below zero.
-pub(super) const NEGATIVE: &str = "must be greater than or equal to 0";
+pub(in crate::resources) const NEGATIVE: &str = "must be greater than or equal to 0";
 /// What upstream says of a number that is not above zero.
-pub(super) const NOT_POSITIVE: &str = "must be greater than zero";
+pub(in crate::resources) const NOT_POSITIVE: &str = "must be greater than zero";
 
 const FILE_MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
 const MAX_FILE_MODE: i32 = 0o777;
 
 /// That the text is there.
-pub(super) fn present(value: &str, path: &Path) -> Option<Error> {
+pub(in crate::resources) fn present(value: &str, path: &Path) -> Option<Error> {
     value.is_empty().then(|| Error::required(path, ""))
 }
 
 /// That the text is one of `supported`.
-pub(super) fn supported(value: &str, supported: &[&str], path: &Path) -> Option<Error> {
+pub(in crate::resources) fn supported(value: &str, supported: &[&str], path: &Path) -> Option<Error> {
     (!supported.contains(&value)).then(|| Error::not_supported(path, BadValue::json(value), supported))
 }
 
 /// That the text is there and one of `choices`.
-pub(super) fn one_of(value: &str, choices: &[&str], path: &Path) -> Option<Error> {
+pub(in crate::resources) fn one_of(value: &str, choices: &[&str], path: &Path) -> Option<Error> {
     present(value, path).or_else(|| supported(value, choices, path))
 }
 
 /// The messages of a validator of names, as errors of the field.
-pub(super) fn named(value: &str, messages: Vec<String>, path: &Path) -> ErrorList {
+pub(in crate::resources) fn named(value: &str, messages: Vec<String>, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     errors.push_invalid(path, value, messages);
     errors
 }
 
 /// That the text is a DNS label.
-pub(super) fn dns_label(value: &str, path: &Path) -> ErrorList {
+pub(in crate::resources) fn dns_label(value: &str, path: &Path) -> ErrorList {
     named(value, names::dns1123_label(value), path)
 }
 
 /// That the text is a DNS subdomain, as most objects' names are.
-pub(super) fn dns_subdomain(value: &str, path: &Path) -> ErrorList {
+pub(in crate::resources) fn dns_subdomain(value: &str, path: &Path) -> ErrorList {
     named(value, names::dns1123_subdomain(value), path)
 }
 
 /// That the text is a label's key, which upstream calls a qualified name.
-pub(super) fn qualified_name(value: &str, path: &Path) -> ErrorList {
+pub(in crate::resources) fn qualified_name(value: &str, path: &Path) -> ErrorList {
     named(value, names::label_key(value), path)
 }
 
 /// That the number is not negative.
-pub(super) fn non_negative(value: i64, path: &Path) -> Option<Error> {
+pub(in crate::resources) fn non_negative(value: i64, path: &Path) -> Option<Error> {
     (value < 0).then(|| Error::invalid(path, value, NEGATIVE))
 }
 
 /// That the number, where there is one, is a file's permission bits.
-pub(super) fn file_mode(mode: Option<i32>, path: &Path) -> Option<Error> {
+pub(in crate::resources) fn file_mode(mode: Option<i32>, path: &Path) -> Option<Error> {
     let mode = mode.filter(|mode| !(0..=MAX_FILE_MODE).contains(mode))?;
     Some(Error::invalid(path, mode, FILE_MODE))
 }
 
 /// That no part of the path is `..`.
-pub(super) fn no_backsteps(value: &str, path: &Path) -> Option<Error> {
+pub(in crate::resources) fn no_backsteps(value: &str, path: &Path) -> Option<Error> {
     value.split('/').any(|part| part == "..").then(|| Error::invalid(path, value, "must not contain '..'"))
 }
 
 /// That the path is relative and stays below where it starts.
-pub(super) fn descending_path(value: &str, path: &Path) -> ErrorList {
+pub(in crate::resources) fn descending_path(value: &str, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if value.starts_with('/') {
         errors.push(Error::invalid(path, value, "must be a relative path"));
@@ -75,7 +75,7 @@ pub(super) fn descending_path(value: &str, path: &Path) -> ErrorList {
 }
 
 /// That the path is relative, stays below where it starts, and is none of the names that the kubelet keeps for itself.
-pub(super) fn local_path(value: &str, path: &Path) -> ErrorList {
+pub(in crate::resources) fn local_path(value: &str, path: &Path) -> ErrorList {
     let mut errors = descending_path(value, path);
     if value.starts_with("..") && !value.starts_with("../") {
         errors.push(Error::invalid(path, value, "must not start with '..'"));

@@ -80,7 +80,8 @@ pub(crate) fn warnings(path: &Path, spec: &PodSpec, meta: &ObjectMeta, _old: Opt
     warnings
 }
 
-fn node_label_message(key: &str) -> Option<&'static str> {
+/// Why the label of nodes is deprecated, if it is.
+pub(in crate::resources) fn node_label_message(key: &str) -> Option<&'static str> {
     NODE_LABELS.iter().find(|(label, _)| *label == key).map(|(_, message)| *message)
 }
 
@@ -115,7 +116,8 @@ fn node_labels(spec: &PodSpec, path: &Path) -> Vec<String> {
     warnings
 }
 
-fn node_term(term: &NodeSelectorTerm, check_values: bool, path: &Path) -> Vec<String> {
+/// Warnings of a term that selects nodes. Values are checked where wrong ones are no error.
+pub(in crate::resources) fn node_term(term: &NodeSelectorTerm, check_values: bool, path: &Path) -> Vec<String> {
     let mut warnings = Vec::new();
     for (i, expression) in list(&term.match_expressions).iter().enumerate() {
         let path = path.child("matchExpressions").index(i);

@@ -51,7 +51,7 @@ pub(crate) fn set_template_defaults(template: &mut PodTemplateSpec) {
 }
 
 /// Sets the text where it is absent or empty.
-fn fill(field: &mut Option<String>, value: &str) {
+pub(in crate::resources) fn fill(field: &mut Option<String>, value: &str) {
     if field.as_deref().is_none_or(str::is_empty) {
         *field = Some(value.to_owned());
     }
@@ -126,7 +126,7 @@ fn round_requirements(requirements: &mut ResourceRequirements) {
 }
 
 /// Quantities of resources are kept in thousandths at the finest.
-fn round_list(quantities: &mut BTreeMap<String, ApiQuantity>) {
+pub(in crate::resources) fn round_list(quantities: &mut BTreeMap<String, ApiQuantity>) {
     quantities.values_mut().for_each(|quantity| round(quantity, Some(-3)));
 }
 

@@ -1,6 +1,6 @@
 //! The defaults of volumes.
 
-use k8s_openapi::api::core::v1::{PersistentVolumeClaimSpec, Volume, VolumeProjection};
+use k8s_openapi::api::core::v1::{AzureDiskVolumeSource, PersistentVolumeClaimSpec, Volume, VolumeProjection};
 
 use super::{fill, image, round, round_list, set_field_defaults, set_resource_field_defaults};
 
@@ -77,14 +77,17 @@ fn set_driver_defaults(volume: &mut Volume) {
         fill(&mut source.user, "admin");
         fill(&mut source.keyring, "/etc/ceph/keyring");
     }
-    if let Some(source) = &mut volume.azure_disk {
-        source.caching_mode.get_or_insert_with(|| "ReadWrite".to_owned());
-        source.kind.get_or_insert_with(|| "Shared".to_owned());
-        source.fs_type.get_or_insert_with(|| "ext4".to_owned());
-        source.read_only.get_or_insert(false);
-    }
+    volume.azure_disk.iter_mut().for_each(set_azure_disk_defaults);
     if let Some(source) = &mut volume.scale_io {
         fill(&mut source.storage_mode, "ThinProvisioned");
         fill(&mut source.fs_type, "xfs");
     }
+}
+
+/// The defaults of a disk of Azure's, which persistent volumes have, too.
+pub(in crate::resources) fn set_azure_disk_defaults(source: &mut AzureDiskVolumeSource) {
+    source.caching_mode.get_or_insert_with(|| "ReadWrite".to_owned());
+    source.kind.get_or_insert_with(|| "Shared".to_owned());
+    source.fs_type.get_or_insert_with(|| "ext4".to_owned());
+    source.read_only.get_or_insert(false);
 }

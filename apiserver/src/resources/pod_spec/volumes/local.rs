@@ -17,7 +17,7 @@ pub(super) fn empty_dir(source: &EmptyDirVolumeSource, path: &Path) -> ErrorList
     (!is_valid).then(|| Error::forbidden(&path.child("sizeLimit"), detail)).into_iter().collect()
 }
 
-pub(super) fn host_path(source: &HostPathVolumeSource, path: &Path) -> ErrorList {
+pub(in crate::resources) fn host_path(source: &HostPathVolumeSource, path: &Path) -> ErrorList {
     let host_path = path.child("path");
     if let Some(missing) = present(&source.path, &host_path) {
         return missing.into();

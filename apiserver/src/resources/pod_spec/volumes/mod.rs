@@ -2,9 +2,9 @@
 
 mod claim;
 mod files;
-mod local;
-mod network;
-mod retired;
+pub(in crate::resources) mod local;
+pub(in crate::resources) mod network;
+pub(in crate::resources) mod retired;
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,5 +1,7 @@
 //! Volumes over the network, and through drivers.
 
+use std::collections::BTreeMap;
+
 use api::field::{BadValue, Error, ErrorList, Path};
 use api::names;
 use k8s_openapi::api::core::v1::{
@@ -11,10 +13,10 @@ use super::super::rules::{dns_subdomain, named, present};
 
 const MAX_LUN: i32 = 255;
 /// Longest text of a volume's name and an iSCSI portal that initiators can hold.
-const MAX_ISCSI_PORTAL_BYTES: usize = 64;
+pub(in crate::resources) const MAX_ISCSI_PORTAL_BYTES: usize = 64;
 const MAX_DRIVER_BYTES: usize = 63;
 
-pub(super) fn nfs(source: &NFSVolumeSource, path: &Path) -> ErrorList {
+pub(in crate::resources) fn nfs(source: &NFSVolumeSource, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     errors.extend(present(&source.server, &path.child("server")));
     let path = path.child("path");
@@ -50,7 +52,7 @@ pub(super) fn iscsi_name(volume: &Volume, path: &Path) -> Option<Error> {
     (length > MAX_ISCSI_PORTAL_BYTES).then(|| Error::invalid(&path.child("name"), &volume.name, detail))
 }
 
-pub(super) fn fibre_channel(source: &FCVolumeSource, path: &Path) -> ErrorList {
+pub(in crate::resources) fn fibre_channel(source: &FCVolumeSource, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let (target_names, ids) = (list(&source.target_wwns), list(&source.wwids));
     let names_path = path.child("targetWWNs");
@@ -73,7 +75,14 @@ pub(super) fn fibre_channel(source: &FCVolumeSource, path: &Path) -> ErrorList {
 pub(super) fn flex(source: &FlexVolumeSource, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     errors.extend(present(&source.driver, &path.child("driver")));
-    for (key, _) in source.options.iter().flatten() {
+    errors.extend(flex_options(source.options.as_ref(), path));
+    errors
+}
+
+/// That no option is named as if it were Kubernetes's own. `path` is the source's.
+pub(in crate::resources) fn flex_options(options: Option<&BTreeMap<String, String>>, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    for (key, _) in options.into_iter().flatten() {
         let domain = key.split_once('/').map_or(&**key, |(domain, _)| domain);
         let domain = format!(".{}", domain.to_lowercase());
         if domain.ends_with(".kubernetes.io") || domain.ends_with(".k8s.io") {
@@ -85,14 +94,7 @@ pub(super) fn flex(source: &FlexVolumeSource, path: &Path) -> ErrorList {
 }
 
 pub(super) fn csi(source: &CSIVolumeSource, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let driver_path = path.child("driver");
-    errors.extend(present(&source.driver, &driver_path));
-    if source.driver.len() > MAX_DRIVER_BYTES {
-        errors.push(Error::too_long(&driver_path, MAX_DRIVER_BYTES));
-    }
-    let messages = names::dns1123_subdomain(&source.driver.to_lowercase());
-    errors.extend(named(&source.driver, messages, &driver_path));
+    let mut errors = driver_name(&source.driver, &path.child("driver"));
     if let Some(secret) = &source.node_publish_secret_ref {
         match present(&secret.name, &path.child("nodePublishSecretRef").child("name")) {
             Some(missing) => errors.push(missing),
@@ -102,23 +104,41 @@ pub(super) fn csi(source: &CSIVolumeSource, path: &Path) -> ErrorList {
     errors
 }
 
-fn lun(number: i32, path: &Path) -> ErrorList {
+/// That the name is one that a CSI driver can have.
+pub(in crate::resources) fn driver_name(name: &str, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    errors.extend(present(name, path));
+    if name.len() > MAX_DRIVER_BYTES {
+        errors.push(Error::too_long(path, MAX_DRIVER_BYTES));
+    }
+    errors.extend(named(name, names::dns1123_subdomain(&name.to_lowercase()), path));
+    errors
+}
+
+/// That the number is that of a SCSI unit. `path` is the source's.
+pub(in crate::resources) fn lun(number: i32, path: &Path) -> ErrorList {
     let messages = names::in_range(number.into(), 0, MAX_LUN.into());
     messages.into_iter().map(|message| Error::invalid(&path.child("lun"), number, message)).collect()
 }
 
 /// That the name is in one of the three forms that iSCSI knows (RFC 3721).
 fn qualified(name: &str, path: &Path) -> Option<Error> {
-    let is_valid = match name.get(..3) {
+    let has_form = ["iqn", "eui", "naa"].iter().any(|form| name.starts_with(form));
+    let detail = if has_form { "must be valid format" } else { "must be valid format starting with iqn, eui, or naa" };
+    (!is_qualified(name)).then(|| Error::invalid(path, name, detail))
+}
+
+/// Whether the name is in one of the three forms that iSCSI knows (RFC 3721).
+pub(in crate::resources) fn is_qualified(name: &str) -> bool {
+    match name.get(..3) {
         Some("iqn") => (0..name.len()).any(|at| name.get(at..).is_some_and(is_iqn)),
         Some(form @ ("eui" | "naa")) => {
             let digits = if form == "eui" { 16 } else { 32 };
             let rest: Vec<char> = name.chars().skip(4).collect();
             rest.len() == digits && rest.iter().all(char::is_ascii_alphanumeric)
         }
-        _ => return Some(Error::invalid(path, name, "must be valid format starting with iqn, eui, or naa")),
-    };
-    (!is_valid).then(|| Error::invalid(path, name, "must be valid format"))
+        _ => false,
+    }
 }
 
 /// `iqn.<year>-<month>.<reversed domain>:<anything without separators>`.

@@ -16,12 +16,12 @@ use super::super::rules::{dns_label, present, supported};
 const MAX_TENANT_BYTES: usize = 64;
 const MAX_PARTITION: i32 = 255;
 
-pub(super) fn gce_disk(source: &GCEPersistentDiskVolumeSource, path: &Path) -> ErrorList {
+pub(in crate::resources) fn gce_disk(source: &GCEPersistentDiskVolumeSource, path: &Path) -> ErrorList {
     let missing = present(&source.pd_name, &path.child("pdName"));
     missing.into_iter().chain(partition(source.partition, path)).collect()
 }
 
-pub(super) fn aws_disk(source: &AWSElasticBlockStoreVolumeSource, path: &Path) -> ErrorList {
+pub(in crate::resources) fn aws_disk(source: &AWSElasticBlockStoreVolumeSource, path: &Path) -> ErrorList {
     let missing = present(&source.volume_id, &path.child("volumeID"));
     missing.into_iter().chain(partition(source.partition, path)).collect()
 }
@@ -30,7 +30,7 @@ pub(super) fn glusterfs(source: &GlusterfsVolumeSource, path: &Path) -> ErrorLis
     all_present([("endpoints", &source.endpoints), ("path", &source.path)], path)
 }
 
-pub(super) fn flocker(source: &FlockerVolumeSource, path: &Path) -> ErrorList {
+pub(in crate::resources) fn flocker(source: &FlockerVolumeSource, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let (name, uuid) = (text(&source.dataset_name), text(&source.dataset_uuid));
     if name.is_empty() && uuid.is_empty() {
@@ -60,7 +60,7 @@ pub(super) fn cephfs(source: &CephFSVolumeSource, path: &Path) -> ErrorList {
     source.monitors.is_empty().then(|| Error::required(&path.child("monitors"), "")).into_iter().collect()
 }
 
-pub(super) fn quobyte(source: &QuobyteVolumeSource, path: &Path) -> ErrorList {
+pub(in crate::resources) fn quobyte(source: &QuobyteVolumeSource, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let pairs = "must be a host:port pair or multiple pairs separated by commas";
     let registry_path = path.child("registry");
@@ -81,7 +81,7 @@ pub(super) fn azure_file(source: &AzureFileVolumeSource, path: &Path) -> ErrorLi
     all_present([("secretName", &source.secret_name), ("shareName", &source.share_name)], path)
 }
 
-pub(super) fn azure_disk(source: &AzureDiskVolumeSource, path: &Path) -> ErrorList {
+pub(in crate::resources) fn azure_disk(source: &AzureDiskVolumeSource, path: &Path) -> ErrorList {
     let mut errors = all_present([("diskName", &source.disk_name), ("diskURI", &source.disk_uri)], path);
     if let Some(mode) = &source.caching_mode {
         errors.extend(supported(mode, &["None", "ReadOnly", "ReadWrite"], &path.child("cachingMode")));
@@ -100,15 +100,15 @@ pub(super) fn azure_disk(source: &AzureDiskVolumeSource, path: &Path) -> ErrorLi
     errors
 }
 
-pub(super) fn vsphere(source: &VsphereVirtualDiskVolumeSource, path: &Path) -> ErrorList {
+pub(in crate::resources) fn vsphere(source: &VsphereVirtualDiskVolumeSource, path: &Path) -> ErrorList {
     all_present([("volumePath", &source.volume_path)], path)
 }
 
-pub(super) fn photon(source: &PhotonPersistentDiskVolumeSource, path: &Path) -> ErrorList {
+pub(in crate::resources) fn photon(source: &PhotonPersistentDiskVolumeSource, path: &Path) -> ErrorList {
     all_present([("pdID", &source.pd_id)], path)
 }
 
-pub(super) fn portworx(source: &PortworxVolumeSource, path: &Path) -> ErrorList {
+pub(in crate::resources) fn portworx(source: &PortworxVolumeSource, path: &Path) -> ErrorList {
     all_present([("volumeID", &source.volume_id)], path)
 }
 

@@ -1,5 +1,5 @@
-//! What differs between two specs, for people: in the manner of go-cmp, whose output upstream puts into the message that
-//! refuses a change of a pod. go-cmp promises no stable format, so that nobody parses it; fields come in order of name.
+//! What differs between two specs, for people: in the manner of go-cmp, whose output upstream puts into the messages that
+//! refuse a change of a pod, a volume or a claim. go-cmp promises no stable format, so that nobody parses it; fields come in order of name.
 
 use std::fmt::Write;
 
