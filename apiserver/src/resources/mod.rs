@@ -7,6 +7,7 @@ use crate::registry::Registry;
 use crate::strategy::Strategy;
 
 // tidy: sorted
+mod access_modes;
 mod addresses;
 mod certificate_signing_request;
 mod cluster_trust_bundle;
@@ -34,11 +35,14 @@ mod namespace;
 mod network_policy;
 mod node;
 mod pem;
+mod persistent_volume_claim;
 mod pkcs10;
 mod pod_certificate_request;
 mod pod_disruption_budget;
 mod pod_spec;
 mod pod_template;
+mod protection;
+mod provisioning;
 mod replica_set;
 mod replica_status;
 mod replica_template;
@@ -53,6 +57,7 @@ mod service_cidr;
 mod signer_name;
 mod stateful_set;
 mod status_meta;
+mod storage_class;
 mod template_meta;
 // tidy: end
 // tidy: sorted
@@ -98,6 +103,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(namespace::Namespaces));
     registry.register(builtin(network_policy::NetworkPolicies));
     registry.register(builtin(node::Nodes));
+    registry.register(builtin(persistent_volume_claim::PersistentVolumeClaims));
     registry.register(builtin(pod::Pods));
     registry.register(builtin(pod_certificate_request::PodCertificateRequests));
     registry.register(builtin(pod_disruption_budget::PodDisruptionBudgets));
@@ -112,6 +118,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(service_account::ServiceAccounts));
     registry.register(builtin(service_cidr::ServiceCIDRs));
     registry.register(builtin(stateful_set::StatefulSets));
+    registry.register(builtin(storage_class::StorageClasses));
     // tidy: end
 
     // Further versions of what is registered above.

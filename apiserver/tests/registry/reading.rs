@@ -72,11 +72,15 @@ async fn a_table_has_a_cell_for_each_column() {
             assert_eq!(cells.len(), columns.len(), "{title}: {table}");
             for (cell, column) in cells.iter().zip(columns) {
                 check_cell(&title, cell, column);
-                if column["format"] == "name" {
+                // Others may have the format of names, too: an attachment has a column for what attaches.
+                if column["name"] == "Name" {
                     assert_eq!(cell, subject.name.as_str(), "{title}");
+                    // Upstream forgot the format in one table.
+                    let format = if title.ends_with(".storagemigration.k8s.io") { "" } else { "name" };
+                    assert_eq!(column["format"], format, "{title}");
                 }
             }
-            assert!(columns.iter().any(|column| column["format"] == "name"), "{title}: a column with the name");
+            assert!(columns.iter().any(|column| column["name"] == "Name"), "{title}: a column with the name");
             assert_eq!(row["object"]["kind"], "PartialObjectMetadata", "{title}");
             assert_eq!(row["object"]["metadata"], created["metadata"], "{title}");
         }
@@ -90,8 +94,8 @@ fn check_cell(title: &str, cell: &Value, column: &Value) {
         // Upstream writes some truths out.
         "boolean" => cell.is_boolean() || cell == "True" || cell == "False",
         "date" => cell.is_string(),
-        // Upstream has numbers in some columns that it calls strings.
-        "string" => cell.is_string() || cell.is_i64(),
+        // Upstream has numbers and truths in some columns that it calls strings.
+        "string" => cell.is_string() || cell.is_i64() || cell.is_boolean(),
         other => panic!("{title}: {other} is no type of a column"),
     };
     assert!(fits, "{title}: {cell} in {column}");

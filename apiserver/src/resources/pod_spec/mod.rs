@@ -40,11 +40,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use absent::{list, text};
 pub(crate) use affinity::validate_node_selector;
-pub(super) use defaults::set_claim_spec_defaults;
+pub(super) use defaults::{fill, round_list};
 pub(crate) use defaults::{set_pod_defaults, set_template_defaults};
 pub(crate) use options::Options;
 pub(crate) use resources::is_extended as is_extended_resource;
-pub(super) use volumes::validate_claim_spec;
 pub(crate) use warnings::warnings;
 
 /// Says what is wrong with a spec. `meta` is the metadata of the pod that it is of; for a template pass one without a

@@ -2,6 +2,7 @@
 
 use api::field::{BadValue, Error, ErrorList, Path};
 use api::names;
+use api::quantity::Quantity;
 
 /// What upstream says of a number below zero.
 pub(in crate::resources) const NEGATIVE: &str = "must be greater than or equal to 0";
@@ -51,6 +52,12 @@ pub(in crate::resources) fn qualified_name(value: &str, path: &Path) -> ErrorLis
 /// That the number is not negative.
 pub(in crate::resources) fn non_negative(value: i64, path: &Path) -> Option<Error> {
     (value < 0).then(|| Error::invalid(path, value, NEGATIVE))
+}
+
+/// That the quantity is not negative, as upstream says it of what is not an amount of any particular resource.
+pub(in crate::resources) fn basic_quantity(quantity: &Quantity, path: &Path) -> Option<Error> {
+    let value = quantity.value();
+    (value < 0).then(|| Error::invalid(path, value, "must be a valid resource quantity"))
 }
 
 /// That the number, where there is one, is a file's permission bits.

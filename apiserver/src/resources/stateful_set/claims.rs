@@ -4,7 +4,8 @@ use api::field::{ErrorList, Path};
 use k8s_openapi::api::apps::v1::StatefulSetSpec;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, PodTemplateSpec, Volume};
 
-use crate::resources::pod_spec::{self, warnings::fraction};
+use crate::resources::persistent_volume_claim;
+use crate::resources::pod_spec::warnings::fraction;
 
 const STORAGE: &str = "storage";
 
@@ -12,7 +13,7 @@ const STORAGE: &str = "storage";
 pub(super) fn set_defaults(claim: &mut PersistentVolumeClaim) {
     let spec = claim.spec.get_or_insert_default();
     spec.resources.get_or_insert_default();
-    pod_spec::set_claim_spec_defaults(spec);
+    persistent_volume_claim::set_spec_defaults(spec);
     super::fill(&mut claim.status.get_or_insert_default().phase, "Pending");
 }
 
@@ -21,7 +22,8 @@ pub(super) fn validate(claims: &[PersistentVolumeClaim], path: &Path) -> ErrorLi
     let mut errors = ErrorList::new();
     for (i, claim) in claims.iter().enumerate() {
         let spec = claim.spec.clone().unwrap_or_default();
-        errors.extend(pod_spec::validate_claim_spec(&spec, &path.index(i).child("spec")));
+        let options = persistent_volume_claim::Options::default();
+        errors.extend(persistent_volume_claim::validate_spec(&spec, options, &path.index(i).child("spec")));
     }
     errors
 }

@@ -19,7 +19,6 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use super::{ephemeral, gates};
 use image::pull_policy;
 pub(crate) use pod::set_pod_defaults;
-pub(in crate::resources) use volume::set_claim_spec_defaults;
 
 /// How long a pod may take to end.
 const GRACE_PERIOD_SECONDS: i64 = 30;

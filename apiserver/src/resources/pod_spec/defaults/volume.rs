@@ -1,8 +1,9 @@
 //! The defaults of volumes.
 
-use k8s_openapi::api::core::v1::{AzureDiskVolumeSource, PersistentVolumeClaimSpec, Volume, VolumeProjection};
+use k8s_openapi::api::core::v1::{AzureDiskVolumeSource, Volume, VolumeProjection};
 
-use super::{fill, image, round, round_list, set_field_defaults, set_resource_field_defaults};
+use super::{fill, image, round, set_field_defaults, set_resource_field_defaults};
+use crate::resources::persistent_volume_claim;
 
 const FILE_MODE: i32 = 0o644;
 const TOKEN_SECONDS: i64 = 3600;
@@ -24,18 +25,9 @@ pub(super) fn set_defaults(volume: &mut Volume) {
         fill(&mut source.pull_policy, policy);
     }
     if let Some(template) = volume.ephemeral.as_mut().and_then(|source| source.volume_claim_template.as_mut()) {
-        set_claim_spec_defaults(&mut template.spec);
+        persistent_volume_claim::set_spec_defaults(&mut template.spec);
     }
     set_driver_defaults(volume);
-}
-
-/// The defaults of what a claim asks for.
-pub(in crate::resources) fn set_claim_spec_defaults(spec: &mut PersistentVolumeClaimSpec) {
-    fill(&mut spec.volume_mode, "Filesystem");
-    if let Some(resources) = &mut spec.resources {
-        resources.limits.iter_mut().for_each(round_list);
-        resources.requests.iter_mut().for_each(round_list);
-    }
 }
 
 fn set_file_defaults(volume: &mut Volume) {

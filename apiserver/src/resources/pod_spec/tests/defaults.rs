@@ -65,7 +65,7 @@ fn of_a_template() {
                 {"name": "s", "secret": {"defaultMode": 420, "secretName": "s"}},
                 {"name": "h", "hostPath": {"path": "/", "type": ""}},
                 {"name": "i", "image": {"pullPolicy": "IfNotPresent", "reference": "a:1"}},
-                {"name": "e", "ephemeral": {"volumeClaimTemplate": {"spec": {"volumeMode": "Filesystem"}}}},
+                {"name": "e", "ephemeral": {"volumeClaimTemplate": {"spec": {"resources": {}, "volumeMode": "Filesystem"}}}},
                 {"name": "p", "projected": {"defaultMode": 420, "sources": [
                     {"serviceAccountToken": {"expirationSeconds": 3600, "path": "t"}},
                     {"downwardAPI": {"items": [{"path": "n", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}]}}]}},

@@ -17,7 +17,6 @@ use super::absent::{list, text};
 use super::container::validate_pull_policy;
 use super::options::Options;
 use super::rules::{dns_label, present};
-pub(in crate::resources) use claim::validate_spec as validate_claim_spec;
 
 /// The sound volumes of a pod by name. References to others are errors.
 #[derive(Default)]
