@@ -35,6 +35,7 @@ mod namespace;
 mod network_policy;
 mod node;
 mod pem;
+mod persistent_volume;
 mod persistent_volume_claim;
 mod pkcs10;
 mod pod_certificate_request;
@@ -59,6 +60,7 @@ mod stateful_set;
 mod status_meta;
 mod storage_class;
 mod template_meta;
+mod volume_attachment;
 // tidy: end
 // tidy: sorted
 pub mod pod;
@@ -103,6 +105,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(namespace::Namespaces));
     registry.register(builtin(network_policy::NetworkPolicies));
     registry.register(builtin(node::Nodes));
+    registry.register(builtin(persistent_volume::PersistentVolumes));
     registry.register(builtin(persistent_volume_claim::PersistentVolumeClaims));
     registry.register(builtin(pod::Pods));
     registry.register(builtin(pod_certificate_request::PodCertificateRequests));
@@ -119,6 +122,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(service_cidr::ServiceCIDRs));
     registry.register(builtin(stateful_set::StatefulSets));
     registry.register(builtin(storage_class::StorageClasses));
+    registry.register(builtin(volume_attachment::VolumeAttachments));
     // tidy: end
 
     // Further versions of what is registered above.

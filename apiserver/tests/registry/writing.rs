@@ -123,10 +123,14 @@ async fn status_and_the_rest_are_written_apart() {
         // Statuses without conditions, and requests that may only end.
         let (field, value) = match title.as_str() {
             "cronjobs.batch" => ("lastScheduleTime", json!("2026-03-01T11:00:00Z")),
+            "csinodes.storage.k8s.io" => ("storageHealth", json!([{"name": "disk.example.com"}])),
             "horizontalpodautoscalers.v1.autoscaling" => ("desiredReplicas", json!(3)),
             "ingresses.networking.k8s.io" => ("loadBalancer", json!({"ingress": [{"ip": "192.0.2.1"}]})),
+            "persistentvolumes" => ("reason", json!("Seen")),
             "podcertificaterequests.certificates.k8s.io" => ("conditions", json!([condition("Denied")])),
             "resourceclaims.resource.k8s.io" => ("allocation", json!({"allocationTimestamp": "2026-03-01T11:00:00Z"})),
+            "storageversionmigrations.storagemigration.k8s.io" => ("resourceVersion", json!("7")),
+            "volumeattachments.storage.k8s.io" => ("attachmentMetadata", json!({"device": "/dev/sdb"})),
             _ => ("conditions", json!([condition("example.com/Seen")])),
         };
         assert!(has_status_field(subject, field), "{title}: its status has no {field}; write another field here");
@@ -145,7 +149,9 @@ async fn status_and_the_rest_are_written_apart() {
         assert!(changed, "{title}: its spec has something to change: {created}");
         let written = server.json(Ask::put(&format!("{path}/status"), &other)).await;
         assert_eq!(written["spec"], created["spec"], "{title}");
-        assert!(shows(&written["status"][field], &value), "{title}: {written}");
+        // What upstream has behind a closed gate is not taken.
+        let expected = if field == "storageHealth" { Value::Null } else { value };
+        assert!(shows(&written["status"][field], &expected), "{title}: {written}");
         assert_eq!(written["metadata"]["generation"], created["metadata"]["generation"], "{title}");
         assert_eq!(server.json(Ask::get(&format!("{path}/status"))).await, written, "{title}");
         checked += 1;

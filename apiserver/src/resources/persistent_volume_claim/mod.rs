@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::pod_spec::warnings::fraction;
 use super::{access_modes, pod_spec, protection, storage_class};
+pub(super) use spec::VOLUME_MODES;
 pub(crate) use spec::{Options, set_spec_defaults, validate_spec};
 
 use crate::strategy::{AGE_COLUMN, Column, Context, NAME_COLUMN, Names, Strategy, UpdateSubresource};

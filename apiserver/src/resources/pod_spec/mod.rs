@@ -40,7 +40,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use absent::{list, text};
 pub(crate) use affinity::validate_node_selector;
-pub(super) use defaults::{fill, round_list};
+pub(super) use defaults::{fill, round_list, set_azure_disk_defaults};
 pub(crate) use defaults::{set_pod_defaults, set_template_defaults};
 pub(crate) use options::Options;
 pub(crate) use resources::is_extended as is_extended_resource;

@@ -19,6 +19,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use super::{ephemeral, gates};
 use image::pull_policy;
 pub(crate) use pod::set_pod_defaults;
+pub(in crate::resources) use volume::set_azure_disk_defaults;
 
 /// How long a pod may take to end.
 const GRACE_PERIOD_SECONDS: i64 = 30;
