@@ -61,6 +61,7 @@ mod status_meta;
 mod storage_class;
 mod template_meta;
 mod volume_attachment;
+mod volume_attributes_class;
 // tidy: end
 // tidy: sorted
 pub mod pod;
@@ -123,6 +124,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(stateful_set::StatefulSets));
     registry.register(builtin(storage_class::StorageClasses));
     registry.register(builtin(volume_attachment::VolumeAttachments));
+    registry.register(builtin(volume_attributes_class::VolumeAttributesClasses));
     // tidy: end
 
     // Further versions of what is registered above.
