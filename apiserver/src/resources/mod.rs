@@ -11,6 +11,7 @@ mod access_modes;
 mod addresses;
 mod certificate_signing_request;
 mod cluster_trust_bundle;
+mod conditions;
 mod config_map;
 mod controller_revision;
 mod cron_job;
@@ -63,6 +64,7 @@ mod stateful_set;
 mod status_meta;
 mod storage_class;
 mod template_meta;
+mod storage_version_migration;
 mod volume_attachment;
 mod volume_attributes_class;
 // tidy: end
@@ -129,6 +131,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(service_cidr::ServiceCIDRs));
     registry.register(builtin(stateful_set::StatefulSets));
     registry.register(builtin(storage_class::StorageClasses));
+    registry.register(builtin(storage_version_migration::StorageVersionMigrations));
     registry.register(builtin(volume_attachment::VolumeAttachments));
     registry.register(builtin(volume_attributes_class::VolumeAttributesClasses));
     // tidy: end
