@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_status_says_nothing_yet() {
-        let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "" };
+        let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "", identity: None };
         let with_health = |drivers: Value| {
             let mut object = serde_json::to_value(node(drivers)).unwrap();
             object["status"] = json!({"storageHealth": [{"name": "d"}]});

@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn new_classes_are_protected() {
-        let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "" };
+        let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "", identity: None };
         let check = |stated: Option<&[&str]>, expected: &[&str]| {
             let mut object = class("d", json!({"iops": "4000"}));
             object.metadata.finalizers = stated.map(|names| names.iter().map(|name| (*name).to_owned()).collect());

@@ -36,7 +36,7 @@ fn messages(errors: &ErrorList) -> Vec<String> {
 }
 
 fn context() -> Context<'static> {
-    Context { now: "2026-01-01T00:00:00Z".parse().unwrap(), namespace: "" }
+    Context { now: "2026-01-01T00:00:00Z".parse().unwrap(), namespace: "", identity: None }
 }
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and \

@@ -30,7 +30,7 @@ fn messages(errors: &ErrorList) -> Vec<String> {
 }
 
 fn context() -> Context<'static> {
-    Context { now: Timestamp::UNIX_EPOCH, namespace: "default" }
+    Context { now: Timestamp::UNIX_EPOCH, namespace: "default", identity: None }
 }
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and \

@@ -14,7 +14,7 @@ fn messages(errors: &ErrorList) -> Vec<String> {
 }
 
 fn context() -> Context<'static> {
-    Context { now: Timestamp::UNIX_EPOCH, namespace: "" }
+    Context { now: Timestamp::UNIX_EPOCH, namespace: "", identity: None }
 }
 
 const LABEL: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \

@@ -21,4 +21,3 @@ pub(super) fn ephemeral(source: &EphemeralVolumeSource, path: &Path) -> ErrorLis
     errors.extend(persistent_volume_claim::validate_spec(&template.spec, options, &path.child("spec")));
     errors
 }
-
