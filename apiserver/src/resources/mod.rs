@@ -56,6 +56,8 @@ mod replica_template;
 mod replication_controller;
 mod resource_claim;
 mod resource_claim_template;
+mod resource_list;
+mod resource_quota;
 mod resource_slice;
 mod secret;
 mod semantic;
@@ -130,6 +132,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(replication_controller::ReplicationControllers));
     registry.register(builtin(resource_claim::ResourceClaims));
     registry.register(builtin(resource_claim_template::ResourceClaimTemplates));
+    registry.register(builtin(resource_quota::ResourceQuotas));
     registry.register(builtin(resource_slice::ResourceSlices));
     registry.register(builtin(secret::Secrets));
     registry.register(builtin(service::Services::new(config.services, config.seed)));

@@ -129,6 +129,7 @@ async fn status_and_the_rest_are_written_apart() {
             "persistentvolumes" => ("reason", json!("Seen")),
             "podcertificaterequests.certificates.k8s.io" => ("conditions", json!([condition("Denied")])),
             "resourceclaims.resource.k8s.io" => ("allocation", json!({"allocationTimestamp": "2026-03-01T11:00:00Z"})),
+            "resourcequotas" => ("used", json!({"pods": "3"})),
             "storageversionmigrations.storagemigration.k8s.io" => ("resourceVersion", json!("7")),
             "volumeattachments.storage.k8s.io" => ("attachmentMetadata", json!({"device": "/dev/sdb"})),
             _ => ("conditions", json!([condition("example.com/Seen")])),

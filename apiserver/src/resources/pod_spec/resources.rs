@@ -109,7 +109,7 @@ pub(super) fn has_indivisible_huge_pages(requirements: Option<&ResourceRequireme
 }
 
 /// That the quantity is not negative, and whole where fractions mean nothing.
-pub(super) fn validate_quantity(name: &str, quantity: &Quantity, path: &Path) -> ErrorList {
+pub(crate) fn validate_quantity(name: &str, quantity: &Quantity, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if quantity.signum() < 0 {
         errors.push(Error::invalid(path, quantity.to_string(), NEGATIVE));
@@ -283,10 +283,12 @@ fn validate_pod_name(name: &str, path: &Path) -> ErrorList {
     errors
 }
 
-fn validate_name(name: &str, path: &Path) -> ErrorList {
+/// That the name is one that Kubernetes knows or one with a domain, whatever it is the name of.
+pub(crate) fn validate_name(name: &str, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     errors.push_invalid(path, name, names::label_key(name));
-    if errors.is_empty() && !name.contains('/') && !STANDARD_RESOURCES.contains(&name) && !is_huge_pages(name) {
+    let is_known = STANDARD_RESOURCES.contains(&name) || is_huge_pages(name.strip_prefix("requests.").unwrap_or(name));
+    if errors.is_empty() && !name.contains('/') && !is_known {
         let detail = "must be a standard resource type or fully qualified";
         errors.push(Error::invalid(path, BadValue::json(name), detail));
     }
