@@ -36,6 +36,7 @@ mod int_or_percent;
 mod ip_address;
 mod job;
 mod lease;
+mod limit_range;
 mod namespace;
 mod network_policy;
 mod node;
@@ -115,6 +116,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(ip_address::IPAddresses));
     registry.register(builtin(job::Jobs));
     registry.register(builtin(lease::Leases));
+    registry.register(builtin(limit_range::LimitRanges));
     registry.register(builtin(namespace::Namespaces));
     registry.register(builtin(network_policy::NetworkPolicies));
     registry.register(builtin(node::Nodes));

@@ -44,7 +44,7 @@ pub(super) use defaults::{fill, round_list, set_azure_disk_defaults};
 pub(crate) use defaults::{set_pod_defaults, set_template_defaults};
 pub(crate) use options::Options;
 pub(crate) use resources::is_extended as is_extended_resource;
-pub(crate) use resources::{validate_name as validate_any_resource_name, validate_quantity};
+pub(crate) use resources::{is_overcommittable, validate_name as validate_any_resource_name, validate_quantity};
 pub(crate) use warnings::warnings;
 
 /// Says what is wrong with a spec. `meta` is the metadata of the pod that it is of; for a template pass one without a

@@ -95,7 +95,7 @@ pub(super) fn is_pod_level(name: &str) -> bool {
 }
 
 /// Whether more of the resource can be promised in limits than there is.
-pub(super) fn is_overcommittable(name: &str) -> bool {
+pub(crate) fn is_overcommittable(name: &str) -> bool {
     is_native(name) && !is_huge_pages(name)
 }
 
