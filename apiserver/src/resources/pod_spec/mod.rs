@@ -44,8 +44,10 @@ pub(super) use defaults::{fill, round_list, set_azure_disk_defaults};
 pub(crate) use defaults::{set_pod_defaults, set_template_defaults};
 pub(crate) use options::Options;
 pub(crate) use resources::is_extended as is_extended_resource;
-pub(crate) use resources::{is_overcommittable, validate_name as validate_any_resource_name, validate_quantity};
-pub(crate) use warnings::warnings;
+pub(crate) use resources::{
+    is_overcommittable, validate_name as validate_any_resource_name, validate_overhead, validate_quantity,
+};
+pub(crate) use warnings::{node_label_message, warnings};
 
 /// Says what is wrong with a spec. `meta` is the metadata of the pod that it is of; for a template pass one without a
 /// name, since the names of its pods are not known.

@@ -79,7 +79,7 @@ pub(super) fn validate_pod(spec: &PodSpec, options: &Options, path: &Path) -> Er
 }
 
 /// What the pod itself costs, beside its containers.
-pub(super) fn validate_overhead(overhead: &BTreeMap<String, ApiQuantity>, options: &Options, path: &Path) -> ErrorList {
+pub(crate) fn validate_overhead(overhead: &BTreeMap<String, ApiQuantity>, options: &Options, path: &Path) -> ErrorList {
     let requirements = ResourceRequirements { limits: Some(overhead.clone()), ..Default::default() };
     validate(&requirements, validate_container_name, &BTreeSet::new(), options, path)
 }

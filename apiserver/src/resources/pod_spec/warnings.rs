@@ -80,8 +80,8 @@ pub(crate) fn warnings(path: &Path, spec: &PodSpec, meta: &ObjectMeta, _old: Opt
     warnings
 }
 
-/// Why the label of nodes is deprecated, if it is.
-pub(in crate::resources) fn node_label_message(key: &str) -> Option<&'static str> {
+/// What is said of a label of nodes that is no longer to be used.
+pub(crate) fn node_label_message(key: &str) -> Option<&'static str> {
     NODE_LABELS.iter().find(|(label, _)| *label == key).map(|(_, message)| *message)
 }
 
