@@ -203,6 +203,7 @@ async fn open_engine(
     let store = Store::open(backend, Objects::new(Arc::clone(&registry)), options).await?;
     let engine = Engine::new(store, registry, Arc::new(Machine));
     engine.bootstrap().await.map_err(RunError::Bootstrap)?;
+    engine.bootstrap_born().await.map_err(RunError::Bootstrap)?;
     let alone = matches!(choice, StoreChoice::Embedded);
     let orphans = if alone { Orphans::All } else { Orphans::SeenBefore(&[]) };
     let report = engine.repair_claims(orphans).await.map_err(RunError::Bootstrap)?;

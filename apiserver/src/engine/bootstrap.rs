@@ -1,5 +1,6 @@
 //! What a server makes sure of before it serves: the namespaces that every cluster has, and the claims of Services.
 
+mod born;
 mod kubernetes_service;
 
 use api::status::Status;

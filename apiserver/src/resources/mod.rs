@@ -85,6 +85,7 @@ pub use namespace::{mark_terminating, may_be_removed};
 pub(crate) use pod_disruption_budget::disruption;
 
 use horizontal_pod_autoscaler as autoscalers;
+pub(crate) use priority_class::system_classes as system_priority_classes;
 
 /// What the kinds need to know of this cluster and this process.
 #[derive(Clone, Debug, Default)]

@@ -232,6 +232,11 @@ impl Server {
         self.engine.keep_kubernetes_service(config, location, alone).await.unwrap();
     }
 
+    /// Makes what every cluster is born with besides.
+    pub(crate) async fn bear(&self) {
+        self.engine.bootstrap_born().await.unwrap();
+    }
+
     async fn answer(&self, ask: Ask<'_>) -> Result<(u16, Payload), Status> {
         self.answer_and_warn(ask).await.0
     }
