@@ -29,6 +29,7 @@ mod diff;
 mod endpoint_slice;
 mod endpoints;
 mod event;
+mod flow_control;
 mod go_json;
 mod horizontal_pod_autoscaler;
 mod ingress;
@@ -119,6 +120,8 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(ingress_class::IngressClasses));
     registry.register(builtin(ip_address::IPAddresses));
     registry.register(builtin(job::Jobs));
+    registry.register(builtin(flow_control::FlowSchemas));
+    registry.register(builtin(flow_control::PriorityLevels));
     registry.register(builtin(lease::Leases));
     registry.register(builtin(limit_range::LimitRanges));
     registry.register(builtin(namespace::Namespaces));
