@@ -1,6 +1,7 @@
 //! What a server makes sure of before it serves: the namespaces that every cluster has, and the claims of Services.
 
 mod born;
+mod flow_control;
 mod kubernetes_service;
 
 use api::status::Status;

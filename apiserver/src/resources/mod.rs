@@ -82,6 +82,9 @@ pub mod pod;
 pub mod service;
 // tidy: end
 
+pub(crate) use flow_control::{
+    born_levels as born_priority_levels, born_schemas as born_flow_schemas, is_mandatory as mandatory_flow_control,
+};
 pub use namespace::{mark_terminating, may_be_removed};
 pub(crate) use pod_disruption_budget::disruption;
 

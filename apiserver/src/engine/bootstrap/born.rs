@@ -28,7 +28,7 @@ impl Engine {
                 outcome => drop(outcome?),
             }
         }
-        Ok(())
+        self.bootstrap_flow_control().await
     }
 
     /// Asks what a client would ask.
