@@ -2,8 +2,10 @@
 //! time.
 
 use std::any::Any;
+use std::io::{self, Write};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::ser::{Formatter, Serializer};
 use serde_json::{Map, Value};
 
 use crate::strategy::Typed;
@@ -41,7 +43,8 @@ impl<T: Typed> Object for T {
     fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
         // The generated structs put apiVersion first.
         let generated = type_prefix("apiVersion", T::API_VERSION, "kind", T::KIND);
-        let body = serde_json::to_vec(self)?;
+        let mut body = Vec::with_capacity(1024);
+        self.serialize(&mut Serializer::with_formatter(&mut body, GoNumbers))?;
         match body.strip_prefix(generated.as_bytes()) {
             Some(rest) => Ok([type_prefix("kind", T::KIND, "apiVersion", T::API_VERSION).as_bytes(), rest].concat()),
             None => Ok(body),
@@ -58,6 +61,21 @@ impl<T: Typed> Object for T {
 
     fn as_any_mut(&mut self) -> &mut dyn Any {
         self
+    }
+}
+
+/// Writes floating point as Go does: whole numbers without a fraction, so that clients read integers where they wrote them.
+struct GoNumbers;
+
+impl Formatter for GoNumbers {
+    fn write_f64<W: ?Sized + Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        let size = value.abs();
+        if size > 0.0 && !(1e-6..1e21).contains(&size) {
+            let text = format!("{value:e}");
+            let signed = if text.contains("e-") { text } else { text.replace('e', "e+") };
+            return writer.write_all(signed.as_bytes());
+        }
+        write!(writer, "{value}")
     }
 }
 
@@ -150,6 +168,7 @@ impl Object for Dynamic {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::ConfigMap;
+    use serde::Serialize;
     use serde_json::json;
 
     use super::*;
@@ -159,6 +178,22 @@ mod tests {
         let config_map = ConfigMap { immutable: Some(true), ..ConfigMap::default() };
         let expected = r#"{"kind":"ConfigMap","apiVersion":"v1","immutable":true,"metadata":{}}"#;
         assert_eq!(String::from_utf8(config_map.to_json().unwrap()).unwrap(), expected);
+    }
+
+    #[test]
+    fn numbers_are_written_as_go_writes_them() {
+        let check = |number: f64, expected: &str| {
+            let mut out = Vec::new();
+            number.serialize(&mut Serializer::with_formatter(&mut out, GoNumbers)).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        };
+        for (number, expected) in
+            [(500.0, "500"), (0.0, "0"), (-2.5, "-2.5"), (1e20, "100000000000000000000"), (1e-6, "0.000001")]
+        {
+            check(number, expected);
+        }
+        check(1e21, "1e+21");
+        check(-1.5e-7, "-1.5e-7");
     }
 
     #[test]
