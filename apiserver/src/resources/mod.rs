@@ -21,6 +21,7 @@ mod csi_node;
 mod csi_storage_capacity;
 mod daemon_set;
 mod default_table;
+mod custom_resource_definition;
 mod deployment;
 mod device_class;
 mod device_taint_rule;
@@ -37,6 +38,7 @@ mod ingress_class;
 mod int_or_percent;
 mod ip_address;
 mod job;
+mod go_url;
 mod lease;
 mod limit_range;
 mod namespace;
@@ -76,6 +78,7 @@ mod storage_version_migration;
 mod template_meta;
 mod volume_attachment;
 mod volume_attributes_class;
+mod webhook_client;
 // tidy: end
 // tidy: sorted
 pub mod pod;
@@ -112,6 +115,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(csi_node::CsiNodes));
     registry.register(builtin(csi_storage_capacity::CsiStorageCapacities));
     registry.register(builtin(daemon_set::DaemonSets));
+    registry.register(builtin(custom_resource_definition::CustomResourceDefinitions));
     registry.register(builtin(deployment::Deployments));
     registry.register(builtin(device_class::DeviceClasses));
     registry.register(builtin(device_taint_rule::DeviceTaintRules));
