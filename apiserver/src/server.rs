@@ -204,6 +204,7 @@ async fn open_engine(
     let engine = Engine::new(store, registry, Arc::new(Machine));
     engine.bootstrap().await.map_err(RunError::Bootstrap)?;
     engine.bootstrap_born().await.map_err(RunError::Bootstrap)?;
+    engine.register_api_services().await.map_err(RunError::Bootstrap)?;
     let alone = matches!(choice, StoreChoice::Embedded);
     let orphans = if alone { Orphans::All } else { Orphans::SeenBefore(&[]) };
     let report = engine.repair_claims(orphans).await.map_err(RunError::Bootstrap)?;

@@ -98,7 +98,8 @@ fn entry<T>(list: &mut Vec<T>, is: impl Fn(&T) -> bool, make: impl FnOnce() -> T
     &mut list[at]
 }
 
-fn priority(group: &str) -> u32 {
+/// The priority of a group.
+pub(crate) fn priority(group: &str) -> u32 {
     PRIORITIES.iter().find(|(name, _)| *name == group).map_or(DYNAMIC, |(_, priority)| *priority)
 }
 

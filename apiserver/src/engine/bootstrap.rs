@@ -1,5 +1,6 @@
 //! What a server makes sure of before it serves: the namespaces that every cluster has, and the claims of Services.
 
+mod api_services;
 mod born;
 mod flow_control;
 mod kubernetes_service;

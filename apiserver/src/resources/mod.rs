@@ -13,6 +13,7 @@ mod born;
 mod certificate_signing_request;
 mod cluster_trust_bundle;
 mod conditions;
+mod api_service;
 mod config_map;
 mod controller_revision;
 mod cron_job;
@@ -108,6 +109,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     // tidy: sorted
     registry.register(builtin(certificate_signing_request::CertificateSigningRequests));
     registry.register(builtin(cluster_trust_bundle::ClusterTrustBundles));
+    registry.register(builtin(api_service::APIServices));
     registry.register(builtin(config_map::ConfigMaps));
     registry.register(builtin(controller_revision::ControllerRevisions));
     registry.register(builtin(cron_job::CronJobs));

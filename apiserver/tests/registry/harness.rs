@@ -209,6 +209,11 @@ impl Server {
         Server { engine }
     }
 
+    /// Makes the APIServices that a server makes at start.
+    pub(crate) async fn register_api_services(&self) {
+        self.engine.register_api_services().await.unwrap();
+    }
+
     /// With the example of `subject`, as the server answered to its creation.
     pub(crate) async fn with(subject: &Subject) -> (Server, Value) {
         let server = Server::start().await;

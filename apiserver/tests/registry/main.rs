@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod addresses;
+mod api_services;
 mod born;
 mod deletion;
 mod devices;

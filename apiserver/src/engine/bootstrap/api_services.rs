@@ -1,0 +1,130 @@
+//! APIServices of what this server serves itself: one for each version of a built-in group, made at start.
+//!
+//! Those that somebody else made, or took the label from, stay as they are. Those that a server made of a version which is
+//! no longer served are removed.
+
+use std::collections::BTreeSet;
+
+use api::status::Status;
+use http::HeaderMap;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
+use serde_json::{Value, json};
+use store::{At, Prefix};
+
+use super::super::{Body, Call, Engine, dispatch, read_failed};
+use crate::discovery::order;
+use crate::entry::ROOT;
+use crate::request::{Query, Target, Verb};
+
+const GROUP: &str = "apiregistration.k8s.io";
+const MANAGED: &str = "kube-aggregator.kubernetes.io/automanaged";
+const ON_START: &str = "onstart";
+
+/// Priorities of versions within their group (`VersionPriority`), where they differ from [`VERSION_PRIORITY`].
+const VERSION_PRIORITIES: [(&str, &str, i32); 3] =
+    [("", "v1", 1), ("autoscaling", "v2", 30), ("flowcontrol.apiserver.k8s.io", "v1", 21)];
+const VERSION_PRIORITY: i32 = 15;
+
+impl Engine {
+    /// Makes the APIServices that are missing, corrects those that were made before, and removes what is not served.
+    ///
+    /// # Errors
+    /// What the store answered.
+    pub async fn register_api_services(&self) -> Result<(), Status> {
+        let resources = self.registry.resources();
+        if resources.find(GROUP, "v1", "apiservices").is_none() {
+            return Ok(());
+        }
+        let existing = self.managed_api_services().await?;
+        let mut served = BTreeSet::new();
+        for group in order::groups(&resources) {
+            // Upstream's aggregator does not list itself.
+            if group.name == GROUP {
+                continue;
+            }
+            for version in &group.versions {
+                let name = format!("{}.{}", version.name, group.name);
+                let wanted = api_service(&name, group.name, version.name);
+                let found = existing.iter().find(|service| service.metadata.name.as_ref() == Some(&name));
+                self.settle_api_service(&name, wanted, found).await?;
+                served.insert(name);
+            }
+        }
+        for name in existing.iter().filter_map(|service| service.metadata.name.as_ref()) {
+            if !served.contains(name) {
+                self.ask_api_services(Verb::Delete, name, String::new()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes an APIService, or corrects the one that a server made before.
+    async fn settle_api_service(&self, name: &str, wanted: Value, found: Option<&APIService>) -> Result<(), Status> {
+        let Some(found) = found else {
+            return match self.ask_api_services(Verb::Create, "", wanted.to_string()).await {
+                // Somebody else made it.
+                Err(status) if status.code == 409 => Ok(()),
+                answer => answer,
+            };
+        };
+        let mut changed = serde_json::to_value(found).map_err(Status::internal_error)?;
+        if changed["spec"] == wanted["spec"] {
+            return Ok(());
+        }
+        changed["spec"] = wanted["spec"].clone();
+        match self.ask_api_services(Verb::Update, name, changed.to_string()).await {
+            // Another server was quicker.
+            Err(status) if status.code == 409 => Ok(()),
+            answer => answer,
+        }
+    }
+
+    async fn managed_api_services(&self) -> Result<Vec<APIService>, Status> {
+        let prefix = Prefix::new(&format!("{ROOT}{GROUP}/apiservices/")).map_err(Status::internal_error)?;
+        let snapshot = self.store.snapshot(&prefix, At::Latest).await.map_err(read_failed)?;
+        let services = snapshot.range(&prefix, None);
+        let services =
+            services.filter_map(|(_, stored)| serde_json::from_slice::<APIService>(stored.entry.bytes()).ok());
+        let is_managed = |service: &APIService| {
+            let labels = service.metadata.labels.as_ref();
+            labels.and_then(|labels| labels.get(MANAGED)).is_some_and(|value| value == ON_START)
+        };
+        Ok(services.filter(is_managed).collect())
+    }
+
+    async fn ask_api_services(&self, verb: Verb, name: &str, body: String) -> Result<(), Status> {
+        let target = Target {
+            verb,
+            group: GROUP.to_owned(),
+            version: "v1".to_owned(),
+            namespace: String::new(),
+            resource: "apiservices".to_owned(),
+            name: name.to_owned(),
+            subresource: String::new(),
+        };
+        let resources = self.registry.resources();
+        let Some(resource) = resources.find(GROUP, "v1", "apiservices") else { return Ok(()) };
+        let (query, headers) = (Query::default(), HeaderMap::new());
+        let call = Call::new(self, &target, resource, &query, &headers);
+        dispatch(&call, &Body::new(&headers, body.into())).await.map(drop)
+    }
+}
+
+fn api_service(name: &str, group: &str, version: &str) -> Value {
+    let is = |(of, named, _): &&(&str, &str, i32)| (*of, *named) == (group, version);
+    let version_priority = VERSION_PRIORITIES.iter().find(is).map_or(VERSION_PRIORITY, |(_, _, priority)| *priority);
+    let mut spec = json!({
+        "version": version,
+        "groupPriorityMinimum": order::priority(group),
+        "versionPriority": version_priority,
+    });
+    if !group.is_empty() {
+        spec["group"] = group.into();
+    }
+    json!({
+        "apiVersion": format!("{GROUP}/v1"),
+        "kind": "APIService",
+        "metadata": {"name": name, "labels": {MANAGED: ON_START}},
+        "spec": spec,
+    })
+}
