@@ -13,6 +13,7 @@ mod born;
 mod certificate_signing_request;
 mod cluster_trust_bundle;
 mod conditions;
+mod admission;
 mod api_service;
 mod config_map;
 mod controller_revision;
@@ -109,6 +110,12 @@ pub fn register_all(registry: &Registry, config: Config) {
     // tidy: sorted
     registry.register(builtin(certificate_signing_request::CertificateSigningRequests));
     registry.register(builtin(cluster_trust_bundle::ClusterTrustBundles));
+    registry.register(builtin(admission::MutatingAdmissionPolicies));
+    registry.register(builtin(admission::MutatingAdmissionPolicyBindings));
+    registry.register(builtin(admission::MutatingWebhookConfigurations));
+    registry.register(builtin(admission::ValidatingAdmissionPolicies));
+    registry.register(builtin(admission::ValidatingAdmissionPolicyBindings));
+    registry.register(builtin(admission::ValidatingWebhookConfigurations));
     registry.register(builtin(api_service::APIServices));
     registry.register(builtin(config_map::ConfigMaps));
     registry.register(builtin(controller_revision::ControllerRevisions));
