@@ -6,17 +6,18 @@
 use std::collections::BTreeSet;
 
 use api::status::Status;
-use http::HeaderMap;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use serde_json::{Value, json};
 use store::{At, Prefix};
 
-use super::super::{Body, Call, Engine, dispatch, read_failed};
+use super::ask::{Place, unless_conflict};
 use crate::discovery::order;
+use crate::engine::{Engine, read_failed};
 use crate::entry::ROOT;
-use crate::request::{Query, Target, Verb};
+use crate::request::Verb;
 
 const GROUP: &str = "apiregistration.k8s.io";
+const SERVICES: Place = Place::of(GROUP, "v1", "apiservices");
 const MANAGED: &str = "kube-aggregator.kubernetes.io/automanaged";
 const ON_START: &str = "onstart";
 
@@ -52,7 +53,7 @@ impl Engine {
         }
         for name in existing.iter().filter_map(|service| service.metadata.name.as_ref()) {
             if !served.contains(name) {
-                self.ask_api_services(Verb::Delete, name, String::new()).await?;
+                self.ask(SERVICES, Verb::Delete, name, None).await?;
             }
         }
         Ok(())
@@ -60,23 +61,16 @@ impl Engine {
 
     /// Makes an APIService, or corrects the one that a server made before.
     async fn settle_api_service(&self, name: &str, wanted: Value, found: Option<&APIService>) -> Result<(), Status> {
+        // Somebody else may make it at the same time.
         let Some(found) = found else {
-            return match self.ask_api_services(Verb::Create, "", wanted.to_string()).await {
-                // Somebody else made it.
-                Err(status) if status.code == 409 => Ok(()),
-                answer => answer,
-            };
+            return unless_conflict(self.ask(SERVICES, Verb::Create, "", Some(&wanted)).await);
         };
         let mut changed = serde_json::to_value(found).map_err(Status::internal_error)?;
         if changed["spec"] == wanted["spec"] {
             return Ok(());
         }
         changed["spec"] = wanted["spec"].clone();
-        match self.ask_api_services(Verb::Update, name, changed.to_string()).await {
-            // Another server was quicker.
-            Err(status) if status.code == 409 => Ok(()),
-            answer => answer,
-        }
+        unless_conflict(self.ask(SERVICES, Verb::Update, name, Some(&changed)).await)
     }
 
     async fn managed_api_services(&self) -> Result<Vec<APIService>, Status> {
@@ -90,23 +84,6 @@ impl Engine {
             labels.and_then(|labels| labels.get(MANAGED)).is_some_and(|value| value == ON_START)
         };
         Ok(services.filter(is_managed).collect())
-    }
-
-    async fn ask_api_services(&self, verb: Verb, name: &str, body: String) -> Result<(), Status> {
-        let target = Target {
-            verb,
-            group: GROUP.to_owned(),
-            version: "v1".to_owned(),
-            namespace: String::new(),
-            resource: "apiservices".to_owned(),
-            name: name.to_owned(),
-            subresource: String::new(),
-        };
-        let resources = self.registry.resources();
-        let Some(resource) = resources.find(GROUP, "v1", "apiservices") else { return Ok(()) };
-        let (query, headers) = (Query::default(), HeaderMap::new());
-        let call = Call::new(self, &target, resource, &query, &headers);
-        dispatch(&call, &Body::new(&headers, body.into())).await.map(drop)
     }
 }
 

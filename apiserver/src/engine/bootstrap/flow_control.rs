@@ -6,14 +6,14 @@
 use api::status::Status;
 use serde_json::{Value, json};
 
-use super::super::Engine;
-use super::born::{ResourceName, name, unless_conflict};
+use super::ask::{Place, name, unless_conflict};
+use crate::engine::Engine;
 use crate::request::Verb;
 use crate::resources::{born_flow_schemas, born_priority_levels, mandatory_flow_control};
 
 const AUTO_UPDATE: &str = "apf.kubernetes.io/autoupdate-spec";
-const SCHEMAS: ResourceName = ["flowcontrol.apiserver.k8s.io", "v1", "flowschemas"];
-const LEVELS: ResourceName = ["flowcontrol.apiserver.k8s.io", "v1", "prioritylevelconfigurations"];
+const SCHEMAS: Place = Place::of("flowcontrol.apiserver.k8s.io", "v1", "flowschemas");
+const LEVELS: Place = Place::of("flowcontrol.apiserver.k8s.io", "v1", "prioritylevelconfigurations");
 
 impl Engine {
     /// Makes the levels and schemas that are missing, and brings up to date those that nobody has changed.
@@ -30,22 +30,22 @@ impl Engine {
     }
 
     /// Makes `wanted`, or changes what is there to what [`revise`] says.
-    async fn ensure(&self, resource: ResourceName, wanted: &Value) -> Result<(), Status> {
+    async fn ensure(&self, place: Place, wanted: &Value) -> Result<(), Status> {
         let name = name(wanted);
-        let outcome = match self.ask(resource, Verb::Get, name, None).await {
+        let outcome = match self.ask(place, Verb::Get, name, None).await {
             Ok(current) => match revise(&current, wanted) {
-                Some(revised) => self.ask(resource, Verb::Update, name, Some(&revised)).await,
+                Some(revised) => self.ask(place, Verb::Update, name, Some(&revised)).await,
                 None => return Ok(()),
             },
-            Err(status) if status.code == 404 => self.ask(resource, Verb::Create, "", Some(wanted)).await,
+            Err(status) if status.code == 404 => self.ask(place, Verb::Create, "", Some(wanted)).await,
             Err(status) => Err(status),
         };
         unless_conflict(outcome)
     }
 
     /// Removes what earlier versions thought best and this one does not, unless somebody keeps it.
-    async fn remove_dangling(&self, resource: ResourceName, wanted: &[Value]) -> Result<(), Status> {
-        let list = self.ask(resource, Verb::List, "", None).await?;
+    async fn remove_dangling(&self, place: Place, wanted: &[Value]) -> Result<(), Status> {
+        let list = self.ask(place, Verb::List, "", None).await?;
         for object in list["items"].as_array().into_iter().flatten() {
             let is_wanted = wanted.iter().any(|wanted| name(wanted) == name(object));
             if is_wanted || auto_update(object) != Some(true) {
@@ -53,7 +53,7 @@ impl Engine {
             }
             let (uid, version) = (&object["metadata"]["uid"], &object["metadata"]["resourceVersion"]);
             let options = json!({"preconditions": {"uid": uid, "resourceVersion": version}});
-            match self.ask(resource, Verb::Delete, name(object), Some(&options)).await {
+            match self.ask(place, Verb::Delete, name(object), Some(&options)).await {
                 Err(status) if status.code == 404 => {}
                 outcome => unless_conflict(outcome)?,
             }

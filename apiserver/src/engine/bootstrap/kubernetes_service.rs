@@ -7,11 +7,11 @@
 //! that has no address that others could use has the Service without endpoints. What somebody deletes comes back.
 
 use api::status::Status;
-use http::HeaderMap;
 use serde_json::{Value, json};
 
-use crate::engine::{Body, Call, Engine, Payload, dispatch};
-use crate::request::{Query, Target, Verb};
+use super::ask::Place;
+use crate::engine::Engine;
+use crate::request::Verb;
 use crate::resources::service::Config;
 
 /// The name of all of these objects.
@@ -21,11 +21,10 @@ const SERVICE_PORT: u16 = 443;
 const PORT_NAME: &str = "https";
 
 // Where they are.
-const RANGES: Place = Place { group: "networking.k8s.io", version: "v1", namespace: "", resource: "servicecidrs" };
-const SERVICES: Place = Place { group: "", version: "v1", namespace: "default", resource: "services" };
-const ENDPOINTS: Place = Place { group: "", version: "v1", namespace: "default", resource: "endpoints" };
-const SLICES: Place =
-    Place { group: "discovery.k8s.io", version: "v1", namespace: "default", resource: "endpointslices" };
+const RANGES: Place = Place::of("networking.k8s.io", "v1", "servicecidrs");
+const SERVICES: Place = Place::of("", "v1", "services").within("default");
+const ENDPOINTS: Place = Place::of("", "v1", "endpoints").within("default");
+const SLICES: Place = Place::of("discovery.k8s.io", "v1", "endpointslices").within("default");
 
 /// Where a server is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +88,7 @@ impl Engine {
                     "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
                     "metadata": {"name": NAME}, "spec": {"cidrs": wanted},
                 });
-                self.ask(RANGES, Verb::Create, "", &object).await?
+                self.ask(RANGES, Verb::Create, "", Some(&object)).await?
             }
         };
         let present = object["spec"]["cidrs"].clone();
@@ -98,7 +97,7 @@ impl Engine {
             && present[0] == wanted[0]
         {
             object["spec"]["cidrs"] = wanted.clone();
-            object = self.ask(RANGES, Verb::Update, "", &object).await?;
+            object = self.ask(RANGES, Verb::Update, NAME, Some(&object)).await?;
         }
         if object["spec"]["cidrs"] != wanted {
             tracing::warn!(%present, %wanted, "the ServiceCIDR {NAME} says other ranges than the server is configured with");
@@ -121,7 +120,7 @@ impl Engine {
             "lastTransitionTime": self.now().to_string(),
         }));
         object["status"] = json!({"conditions": conditions});
-        self.ask(RANGES, Verb::Update, "status", &object).await.map(drop)
+        self.ask(RANGES.part("status"), Verb::Update, NAME, Some(&object)).await.map(drop)
     }
 
     async fn bootstrap_service(&self, config: &Config, port: u16) -> Result<(), Status> {
@@ -137,7 +136,7 @@ impl Engine {
                 "ports": [{"name": PORT_NAME, "port": SERVICE_PORT, "protocol": "TCP", "targetPort": port}],
             },
         });
-        self.ask(SERVICES, Verb::Create, "", &service).await.map(drop)
+        self.ask(SERVICES, Verb::Create, "", Some(&service)).await.map(drop)
     }
 
     async fn bootstrap_endpoints(&self, ip: &str, port: u16) -> Result<(), Status> {
@@ -153,7 +152,7 @@ impl Engine {
         let family = if ip.is_ipv4() { "IPv4" } else { "IPv6" };
         // What addresses are of cannot be changed.
         if self.find(SLICES).await?.is_some_and(|present| present["addressType"] != family) {
-            self.ask(SLICES, Verb::Delete, "", &Value::Null).await?;
+            self.ask(SLICES, Verb::Delete, NAME, None).await?;
         }
         let object = json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": family,
@@ -166,41 +165,17 @@ impl Engine {
     /// Makes an object, or makes the one that there is say what `object` says and have no labels but `labels`.
     async fn make_true(&self, place: Place, mut object: Value, labels: Value) -> Result<(), Status> {
         let present = self.find(place).await?;
-        let verb = if present.is_some() { Verb::Update } else { Verb::Create };
+        let (verb, name) = if present.is_some() { (Verb::Update, NAME) } else { (Verb::Create, "") };
         object["metadata"] = present.map_or_else(|| json!({"name": NAME}), |present| present["metadata"].clone());
         object["metadata"]["labels"] = labels;
-        self.ask(place, verb, "", &object).await.map(drop)
+        self.ask(place, verb, name, Some(&object)).await.map(drop)
     }
 
     async fn find(&self, place: Place) -> Result<Option<Value>, Status> {
-        match self.ask(place, Verb::Get, "", &Value::Null).await {
+        match self.ask(place, Verb::Get, NAME, None).await {
             Ok(object) => Ok(Some(object)),
             Err(status) if status.code == 404 => Ok(None),
             Err(status) => Err(status),
-        }
-    }
-
-    /// Asks this server as a client would, for the object of our name.
-    async fn ask(&self, place: Place, verb: Verb, subresource: &str, body: &Value) -> Result<Value, Status> {
-        let resources = self.registry.resources();
-        let Place { group, version, namespace, resource } = place;
-        let served = resources.find(group, version, resource);
-        let served = served.ok_or_else(|| Status::internal_error(format!("{resource} are not served")))?;
-        let target = Target {
-            verb,
-            group: group.to_owned(),
-            version: version.to_owned(),
-            namespace: namespace.to_owned(),
-            resource: resource.to_owned(),
-            name: if verb == Verb::Create { String::new() } else { NAME.to_owned() },
-            subresource: subresource.to_owned(),
-        };
-        let (query, headers) = (Query::default(), HeaderMap::new());
-        let call = Call::new(self, &target, served, &query, &headers);
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        match dispatch(&call, &Body::new(&headers, body.into())).await?.payload {
-            Payload::Whole(bytes) => serde_json::from_slice(&bytes).map_err(Status::internal_error),
-            Payload::Pieces(_) | Payload::Stream(_) => Err(Status::internal_error("one object was asked for")),
         }
     }
 }
@@ -214,13 +189,4 @@ fn keep_going(kind: &str, outcome: Result<(), Status>) -> Result<(), Status> {
         }
         outcome => outcome,
     }
-}
-
-/// Where the object of our name is.
-#[derive(Clone, Copy)]
-struct Place {
-    group: &'static str,
-    version: &'static str,
-    namespace: &'static str,
-    resource: &'static str,
 }

@@ -128,7 +128,7 @@ fn names() {
 
 #[test]
 fn defaults_and_what_is_prepared() {
-    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "" };
+    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "", identity: None };
     let mut remote = service("v1.example.com", spec(|spec| spec["service"]["port"] = Value::Null));
     APIServices.default(&mut remote);
     assert_eq!(remote.spec.as_ref().unwrap().service.as_ref().unwrap().port, Some(443));
@@ -151,7 +151,7 @@ fn defaults_and_what_is_prepared() {
 #[test]
 fn the_status_is_written_alone() {
     let [update] = &APIServices.updates()[..] else { panic!("one subresource") };
-    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "" };
+    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "", identity: None };
     let old = service("v1.example.com", spec(|_| {}));
     let mut new = service("v1.example.com", spec(|spec| spec["versionPriority"] = json!(1)));
     new.metadata.labels = Some([("a".to_owned(), "b".to_owned())].into());

@@ -535,7 +535,7 @@ fn what_updates_may_change() {
     ];
     assert_eq!(shown(&CRDS.validate_update(&changed, &established(old.clone()))), [&names[..], &always].concat());
 
-    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "" };
+    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "", identity: None };
     let mut renamed = definition(|object| object["spec"]["versions"][0]["name"] = json!("v2"));
     CRDS.prepare_update(&mut renamed, &old, context);
     assert_eq!(renamed.status.as_ref().unwrap().stored_versions.as_deref().unwrap(), ["v1", "v2"]);

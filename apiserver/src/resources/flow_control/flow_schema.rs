@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn status_is_a_part_of_its_own() {
-        let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "" };
+        let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "", identity: None };
         let old = schema("a", json!({"matchingPrecedence": 5}));
         let mut new = schema("a", json!({"matchingPrecedence": 6}));
         new.metadata.labels = Some([("a".to_owned(), "b".to_owned())].into());

@@ -141,7 +141,7 @@ fn scopes_stay() {
 
 #[test]
 fn status_is_a_part_of_its_own() {
-    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "" };
+    let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "", identity: None };
     let used = json!({"metadata": {"name": "q"}, "status": {"hard": {"pods": "2"}, "used": {"pods": "1m", "x": "-1"}}});
     let used: ResourceQuota = serde_json::from_value(used).unwrap();
     let mut created = used.clone();
