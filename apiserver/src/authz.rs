@@ -6,9 +6,10 @@ use std::sync::Arc;
 use api::field::go_quote;
 use api::status::{GroupResource, Status};
 use http::request::Parts;
+use k8s_openapi::api::authorization::v1::{NonResourceRule, ResourceRule};
 use percent_encoding::percent_decode_str;
 
-use crate::authn::{Identity, MASTERS, TokenFile};
+use crate::authn::{AUTHENTICATED, CONFIGURATION_PATH, Identity, KEYS_PATH, MASTERS, TokenFile};
 use crate::request::{Query, Target};
 
 /// What somebody wants to do, as rules of authorization see it.
@@ -78,10 +79,33 @@ pub enum Decision {
     NoOpinion(String),
 }
 
+/// What somebody may do, as far as an authorizer can list it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rules {
+    /// With resources.
+    pub resources: Vec<ResourceRule>,
+    /// With paths that are no resources.
+    pub paths: Vec<NonResourceRule>,
+}
+
+impl Rules {
+    /// Everything.
+    fn everything() -> Rules {
+        let all = || vec!["*".to_owned()];
+        let resource =
+            ResourceRule { api_groups: Some(all()), resources: Some(all()), verbs: all(), resource_names: None };
+        let path = NonResourceRule { non_resource_urls: Some(all()), verbs: all() };
+        Rules { resources: vec![resource], paths: vec![path] }
+    }
+}
+
 /// Decides whether somebody may do something.
 pub trait Authorizer: Send + Sync + 'static {
     /// Whether `identity` may do what `attributes` says.
     fn authorize(&self, identity: &Identity, attributes: &Attributes) -> Decision;
+
+    /// What `identity` may do in `namespace`.
+    fn rules(&self, identity: &Identity, namespace: &str) -> Rules;
 }
 
 /// Everything is allowed to the group `system:masters`, and nothing to anybody.
@@ -92,6 +116,10 @@ impl Authorizer for Masters {
     fn authorize(&self, identity: &Identity, _: &Attributes) -> Decision {
         if identity.is_in(MASTERS) { Decision::Allow } else { Decision::NoOpinion(String::new()) }
     }
+
+    fn rules(&self, identity: &Identity, _: &str) -> Rules {
+        if identity.is_in(MASTERS) { Rules::everything() } else { Rules::default() }
+    }
 }
 
 /// Health and version are for everybody, as upstream's role `system:public-info-viewer` has it.
@@ -100,13 +128,77 @@ pub struct PublicInformation;
 
 impl Authorizer for PublicInformation {
     fn authorize(&self, _: &Identity, attributes: &Attributes) -> Decision {
-        let public = matches!(attributes.path.as_str(), "/healthz" | "/livez" | "/readyz" | "/version" | "/version/");
+        let public = PUBLIC.contains(&attributes.path.as_str());
         if public && !attributes.is_resource() && attributes.verb == "get" {
             Decision::Allow
         } else {
             Decision::NoOpinion(String::new())
         }
     }
+
+    fn rules(&self, _: &Identity, _: &str) -> Rules {
+        Rules { resources: Vec::new(), paths: vec![path_rule(&PUBLIC)] }
+    }
+}
+
+const PUBLIC: [&str; 5] = ["/healthz", "/livez", "/readyz", "/version", "/version/"];
+
+/// What everybody who is known may ask of the server: what it serves, who they are, and what they may do, as upstream's
+/// roles `system:discovery` and `system:basic-user` have it; and ServiceAccounts, how their tokens can be checked, as
+/// `system:service-account-issuer-discovery` has it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BasicUsers;
+
+const DISCOVERY: [&str; 6] = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"];
+const ISSUER: [&str; 2] = [KEYS_PATH, CONFIGURATION_PATH];
+const SELF_REVIEWS: [(&str, &str); 3] = [
+    ("authentication.k8s.io", "selfsubjectreviews"),
+    ("authorization.k8s.io", "selfsubjectaccessreviews"),
+    ("authorization.k8s.io", "selfsubjectrulesreviews"),
+];
+const SERVICE_ACCOUNTS: &str = "system:serviceaccounts";
+
+impl Authorizer for BasicUsers {
+    fn authorize(&self, identity: &Identity, attributes: &Attributes) -> Decision {
+        let Attributes { verb, group, resource, subresource, path, .. } = attributes;
+        let within = |paths: &[&str]| {
+            paths.iter().any(|known| match known.strip_suffix('*') {
+                Some(prefix) => path.starts_with(prefix),
+                None => path == known,
+            })
+        };
+        let allowed = if attributes.is_resource() {
+            let asked = (group.as_str(), resource.as_str());
+            identity.is_in(AUTHENTICATED) && verb == "create" && subresource.is_empty() && SELF_REVIEWS.contains(&asked)
+        } else {
+            verb == "get"
+                && (identity.is_in(AUTHENTICATED) && within(&DISCOVERY)
+                    || identity.is_in(SERVICE_ACCOUNTS) && within(&ISSUER))
+        };
+        if allowed { Decision::Allow } else { Decision::NoOpinion(String::new()) }
+    }
+
+    fn rules(&self, identity: &Identity, _: &str) -> Rules {
+        let mut rules = Rules::default();
+        if identity.is_in(AUTHENTICATED) {
+            rules.resources.extend(SELF_REVIEWS.map(|(group, resource)| ResourceRule {
+                api_groups: Some(vec![group.to_owned()]),
+                resources: Some(vec![resource.to_owned()]),
+                verbs: vec!["create".to_owned()],
+                resource_names: None,
+            }));
+            rules.paths.push(path_rule(&DISCOVERY));
+        }
+        if identity.is_in(SERVICE_ACCOUNTS) {
+            rules.paths.push(path_rule(&ISSUER));
+        }
+        rules
+    }
+}
+
+fn path_rule(paths: &[&str]) -> NonResourceRule {
+    let non_resource_urls = Some(paths.iter().map(|path| (*path).to_owned()).collect());
+    NonResourceRule { non_resource_urls, verbs: vec!["get".to_owned()] }
 }
 
 /// Allows everything to whoever has a token in the token file: an operator who lists one means it to be used.
@@ -125,15 +217,21 @@ impl TokenHolders {
     }
 }
 
+impl TokenHolders {
+    /// By the whole identity and not the name alone, because a certificate may have the same name.
+    fn has(&self, identity: &Identity) -> bool {
+        let holders = self.0.get(&identity.user);
+        holders.is_some_and(|holders| holders.iter().any(|holder| **holder == *identity))
+    }
+}
+
 impl Authorizer for TokenHolders {
     fn authorize(&self, identity: &Identity, _: &Attributes) -> Decision {
-        // The whole identity and not the name alone, because a certificate may have the same name.
-        let holders = self.0.get(&identity.user);
-        if holders.is_some_and(|holders| holders.iter().any(|holder| **holder == *identity)) {
-            Decision::Allow
-        } else {
-            Decision::NoOpinion(String::new())
-        }
+        if self.has(identity) { Decision::Allow } else { Decision::NoOpinion(String::new()) }
+    }
+
+    fn rules(&self, identity: &Identity, _: &str) -> Rules {
+        if self.has(identity) { Rules::everything() } else { Rules::default() }
     }
 }
 
@@ -148,10 +246,16 @@ impl Chain {
         Chain(authorizers)
     }
 
-    /// What holds until there is RBAC: masters and holders of tokens may do everything, others see health and version.
+    /// What holds until there is RBAC: masters and holders of tokens may do everything, others see health and version, and
+    /// ask about themselves if they are known.
     #[must_use]
     pub fn until_rbac(tokens: Option<&TokenFile>) -> Chain {
-        Chain::new(vec![Box::new(Masters), Box::new(PublicInformation), Box::new(TokenHolders::of(tokens))])
+        Chain::new(vec![
+            Box::new(Masters),
+            Box::new(PublicInformation),
+            Box::new(BasicUsers),
+            Box::new(TokenHolders::of(tokens)),
+        ])
     }
 }
 
@@ -166,6 +270,15 @@ impl Authorizer for Chain {
             }
         }
         Decision::NoOpinion(reasons.join("\n"))
+    }
+
+    fn rules(&self, identity: &Identity, namespace: &str) -> Rules {
+        let mut all = Rules::default();
+        for Rules { resources, paths } in self.0.iter().map(|authorizer| authorizer.rules(identity, namespace)) {
+            all.resources.extend(resources);
+            all.paths.extend(paths);
+        }
+        all
     }
 }
 
@@ -284,6 +397,10 @@ mod tests {
         impl Authorizer for Says {
             fn authorize(&self, _: &Identity, _: &Attributes) -> Decision {
                 self.0.clone()
+            }
+
+            fn rules(&self, _: &Identity, _: &str) -> Rules {
+                Rules::default()
             }
         }
         let check = |decisions: &[Decision], expected: Decision| {

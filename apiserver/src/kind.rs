@@ -11,10 +11,12 @@ use futures::future::BoxFuture;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
+use crate::engine::Call;
 use crate::object::Object;
+use crate::request::WriteOptions;
 use crate::reservation::{Ledger, Reservation};
 use crate::strategy::{
-    Column, Companion, Context, Grace, Names, ScaleSubresource, SelectableField, Strategy, UpdateSubresource,
+    Column, Companion, Context, Grace, Names, ScaleSubresource, SelectableField, Source, Strategy, UpdateSubresource,
 };
 
 /// What the engine asks of a kind. The methods are those of [`Strategy`], over any object; objects of another kind than
@@ -22,6 +24,27 @@ use crate::strategy::{
 pub trait Kind: Send + Sync + 'static {
     /// What it is called.
     fn names(&self) -> &Names;
+    /// Whether its objects are stored; see [`Strategy::source`].
+    fn is_stored(&self) -> bool {
+        true
+    }
+    /// Answers a created object, if it is a kind whose objects are answered and not stored.
+    fn answer<'a>(
+        &'a self,
+        _object: Box<dyn Object>,
+        _call: &'a Call<'a>,
+        _options: &'a WriteOptions,
+    ) -> Option<BoxFuture<'a, Result<Vec<u8>, Status>>> {
+        None
+    }
+    /// Computes the objects, or the one with a name, if it is a kind whose objects are computed.
+    fn compute<'a>(
+        &'a self,
+        _call: &'a Call<'a>,
+        _name: Option<&'a str>,
+    ) -> Option<BoxFuture<'a, Result<Vec<Box<dyn Object>>, Status>>> {
+        None
+    }
     /// Makes an object of JSON whose `apiVersion` and `kind` have been checked. The error is what serde says.
     fn decode(&self, value: Value) -> Result<Box<dyn Object>, serde_json::Error>;
     /// The same, straight from stored JSON.
@@ -105,13 +128,15 @@ pub struct Builtin<S: Strategy> {
     names: Names,
     updates: Vec<UpdateSubresource<S::Object>>,
     scale: Option<ScaleSubresource<S::Object>>,
+    source: Source<S::Object>,
 }
 
 impl<S: Strategy> Builtin<S> {
     /// Wraps `strategy`.
     pub fn new(strategy: S) -> Self {
         let (names, updates, scale) = (strategy.names(), strategy.updates(), strategy.scale());
-        Builtin { strategy, names, updates, scale }
+        let source = strategy.source();
+        Builtin { strategy, names, updates, scale, source }
     }
 
     fn update(&self, subresource: &str) -> Option<&UpdateSubresource<S::Object>> {
@@ -130,6 +155,32 @@ fn typed_mut<T: Any>(object: &mut dyn Object) -> &mut T {
 impl<S: Strategy> Kind for Builtin<S> {
     fn names(&self) -> &Names {
         &self.names
+    }
+
+    fn is_stored(&self) -> bool {
+        matches!(self.source, Source::Stored)
+    }
+
+    fn answer<'a>(
+        &'a self,
+        object: Box<dyn Object>,
+        call: &'a Call<'a>,
+        options: &'a WriteOptions,
+    ) -> Option<BoxFuture<'a, Result<Vec<u8>, Status>>> {
+        let Source::Answered(answer) = self.source else { return None };
+        Some(answer(typed::<S::Object>(&*object).clone(), call, options))
+    }
+
+    fn compute<'a>(
+        &'a self,
+        call: &'a Call<'a>,
+        name: Option<&'a str>,
+    ) -> Option<BoxFuture<'a, Result<Vec<Box<dyn Object>>, Status>>> {
+        let Source::Computed(compute) = self.source else { return None };
+        let computed = compute(call, name);
+        let erased =
+            async move { Ok(computed.await?.into_iter().map(|object| Box::new(object) as Box<dyn Object>).collect()) };
+        Some(Box::pin(erased))
     }
 
     fn decode(&self, value: Value) -> Result<Box<dyn Object>, serde_json::Error> {

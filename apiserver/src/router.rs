@@ -12,13 +12,15 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, VARY, WARNING};
+use http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, VARY, WARNING,
+};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 
-use crate::authn::Identity;
+use crate::authn::{CONFIGURATION_PATH, Identity, KEYS_PATH};
 use crate::discovery::{self, Addresses};
 use crate::engine::{Answer, Body, Call, Engine, Payload, dispatch, not_served};
 use crate::metrics::RequestLabels;
@@ -29,6 +31,8 @@ use crate::serve::{BoxError, Handler, RequestBody, ResponseBody, full_body, read
 
 /// Answers smaller than this are not compressed: it would take longer than it saves (upstream's limit).
 const GZIP_FROM: usize = 128 * 1024;
+
+const JSON: &str = "application/json";
 
 /// The handler of an API server.
 pub struct Router {
@@ -82,13 +86,28 @@ impl Router {
         // A document of OpenAPI may take a tenth of a second to compute, which others need not wait for.
         let found = tokio::task::spawn_blocking(move || {
             let (resources, path) = (self.engine.registry.resources(), parts.uri.path());
-            discovery::respond(&resources, &self.addresses, path, &parts.headers)
+            self.issuer_document(path)
+                .or_else(|| discovery::respond(&resources, &self.addresses, path, &parts.headers))
                 .or_else(|| self.openapi.respond(&resources, path, &query, &parts.headers, self.engine.now()))
         });
         match found.await {
             Ok(found) => found.map_or_else(not_found, |response| response.map(full_body)),
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
+    }
+
+    /// How whoever gets a ServiceAccount's token can check it: OpenID Connect discovery, and the keys.
+    fn issuer_document(&self, path: &str) -> Option<Response<Bytes>> {
+        let issuer = self.engine.access().service_accounts.as_ref()?.issuer();
+        let (content_type, json) = match path {
+            CONFIGURATION_PATH => (JSON, issuer.configuration(&self.addresses.server_address)),
+            KEYS_PATH => ("application/jwk-set+json", issuer.keys()),
+            _ => return None,
+        };
+        let mut response = Response::new(Bytes::from(json));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+        Some(response)
     }
 }
 
@@ -102,7 +121,7 @@ fn work(
     body: Body,
 ) -> BoxFuture<'static, Response<ResponseBody>> {
     async move {
-        let identity = parts.extensions.get::<Arc<Identity>>().map(|identity| &**identity);
+        let identity = parts.extensions.get::<Arc<Identity>>().map(Arc::as_ref);
         let call = Call::new(&engine, &target, &resource, &query, &parts.headers).by(identity);
         let answer = dispatch(&call, &body).await;
         let answer = answer.unwrap_or_else(|status| Answer::status(&parts.headers, &status));

@@ -14,10 +14,13 @@ use store::{
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::authn::{Authenticators, CertificateError, ClientCertificates, TokenFile, TokenFileError};
+use crate::authn::{
+    Authenticators, CertificateError, ClientCertificates, DEFAULT_ISSUER, Issuer, KeyError, ServiceAccountTokens,
+    TokenFile, TokenFileError,
+};
 use crate::authz::Chain;
 use crate::discovery::Addresses;
-use crate::engine::{Engine, Location, Surroundings};
+use crate::engine::{Access, Engine, Location, Surroundings};
 use crate::entry::Objects;
 use crate::health::{Endpoint, Health};
 use crate::metrics::Metrics;
@@ -94,6 +97,9 @@ pub enum RunError {
     /// Its certificates cannot be used.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// The tokens of ServiceAccounts cannot be signed.
+    #[error(transparent)]
+    TokenKey(#[from] KeyError),
     /// Its authority cannot judge clients.
     #[error("client certificates cannot be checked: {0}")]
     Certificates(#[from] CertificateError),
@@ -138,14 +144,21 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let config = Config { seed: rand::random(), ..Config::default() };
     let ip = advertised_address(address.ip(), config.services.prefers_ipv4());
     let location = Location { ip, port: address.port() };
-    let engine = Arc::new(open_engine(&data_dir, &options.store, &config, location).await?);
+    let engine = open_engine(&data_dir, &options.store, &config, location).await?;
+    let issuer = Issuer::new(DEFAULT_ISSUER, &authority.token_key()?)?;
+    let service_accounts = ServiceAccountTokens::new(Arc::new(issuer), engine.store().clone());
+    let authorizer = Arc::new(Chain::until_rbac(tokens.as_ref()));
+    let authenticators = Authenticators::new(tokens).with_service_accounts(service_accounts.clone());
+    let engine = Arc::new(engine.with_access(Access {
+        authenticators: authenticators.clone(),
+        authorizer: authorizer.clone(),
+        service_accounts: Some(service_accounts),
+    }));
     let (health, metrics) = (Health::new(), Metrics::new());
     let (store, observed) = (engine.store().clone(), engine.store().clone());
     metrics.observe_store(move || observed.stats());
     let addresses = Addresses { client_cidr: "0.0.0.0/0".to_owned(), server_address: address.to_string() };
     let router = Router::new(Arc::clone(&engine), addresses, limits.body_bytes);
-    let authorizer = Arc::new(Chain::until_rbac(tokens.as_ref()));
-    let authenticators = Authenticators::new(tokens);
     let pipeline =
         Pipeline::new(Arc::new(router), authenticators, authorizer, health.clone(), metrics, limits, (clock, random));
     let running = listener.start(tls, clients, Arc::new(pipeline));

@@ -19,6 +19,8 @@ use serde_json::Value;
 use api::status::{GroupKind, GroupResource, Status};
 
 use crate::authn::Identity;
+use crate::engine::Call;
+use crate::request::WriteOptions;
 use crate::reservation::{Ledger, Reservation};
 
 /// A built-in object: one of the generated structs.
@@ -234,6 +236,23 @@ pub enum Grace {
     Seconds(i64),
 }
 
+/// Where objects come from when they are read, and where they go when they are created.
+pub enum Source<T> {
+    /// They are stored.
+    Stored,
+    /// They are created, answered, and not kept: questions to the server, and things that it is to do at once.
+    Answered(Answering<T>),
+    /// They can only be read, and are computed then.
+    Computed(Computing<T>),
+}
+
+/// Answers a created object with the JSON of an object, mostly the same one with its status.
+pub type Answering<T> =
+    for<'a> fn(object: T, call: &'a Call<'a>, options: &'a WriteOptions) -> BoxFuture<'a, Result<Vec<u8>, Status>>;
+
+/// Computes every object there is, or the one with a name.
+pub type Computing<T> = for<'a> fn(call: &'a Call<'a>, name: Option<&'a str>) -> BoxFuture<'a, Result<Vec<T>, Status>>;
+
 /// Says whether `new` asks for something else than `old` did.
 pub type SpecChanged<T> = fn(new: &T, old: &T) -> bool;
 
@@ -244,6 +263,12 @@ pub trait Strategy: Send + Sync + 'static {
 
     /// What it is called. Asked once.
     fn names(&self) -> Names;
+
+    /// Where its objects come from. Of a kind that is not stored, only its names, defaults and rows count beside this; its
+    /// verbs are those that discovery states.
+    fn source(&self) -> Source<Self::Object> {
+        Source::Stored
+    }
 
     /// Fills in what the client left out, as the API documentation states. Applying it twice changes nothing.
     fn default(&self, _object: &mut Self::Object) {}

@@ -1,10 +1,14 @@
-//! Who is asking: client certificates, then bearer tokens, then, for a few paths, nobody in particular.
+//! Who is asking: client certificates, then bearer tokens (those of a file and those of ServiceAccounts), then, for a few
+//! paths, nobody in particular.
 //!
 //! What always holds: whoever presents something that does not prove who they are is refused, even where no proof is
-//! needed; and no identity is ever made of anything but a certificate of the cluster's authority or a known token.
+//! needed; and no identity is ever made of anything but a certificate of the cluster's authority, a known token, or one
+//! that this cluster signed.
 
 mod bearer;
 mod certificate;
+mod issuer;
+mod service_account;
 mod token_file;
 
 use std::collections::BTreeMap;
@@ -15,6 +19,9 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 
 pub use certificate::{CertificateError, ClientCertificates, PeerCertificate};
+pub use issuer::{CONFIGURATION_PATH, DEFAULT_ISSUER, Issuer, KEYS_PATH, KeyError};
+pub(crate) use service_account::{Binding, Reference};
+pub use service_account::{ServiceAccountTokens, TokenOwner};
 pub use token_file::{TokenFile, TokenFileError};
 
 /// The group of everybody who is known.
@@ -78,12 +85,18 @@ pub enum Refused {
     /// A token that nobody has.
     #[error("invalid bearer token")]
     Token,
+    /// A ServiceAccount's token that is not good, or not good any more.
+    #[error("[invalid bearer token, {0}]")]
+    ServiceAccountToken(String),
 }
 
 /// The means of authentication, in their order.
 #[derive(Clone)]
 pub struct Authenticators {
     tokens: Option<Arc<TokenFile>>,
+    service_accounts: Option<ServiceAccountTokens>,
+    /// For whom tokens are that are for this server.
+    audiences: Arc<[String]>,
     anonymous: Arc<Identity>,
 }
 
@@ -91,19 +104,28 @@ impl Authenticators {
     /// Client certificates, which come with the connection, and the tokens of a file.
     #[must_use]
     pub fn new(tokens: Option<TokenFile>) -> Self {
-        Authenticators { tokens: tokens.map(Arc::new), anonymous: Arc::new(Identity::anonymous()) }
+        let audiences = Arc::new([DEFAULT_ISSUER.to_owned()]);
+        let anonymous = Arc::new(Identity::anonymous());
+        Authenticators { tokens: tokens.map(Arc::new), service_accounts: None, audiences, anonymous }
+    }
+
+    /// With the tokens of ServiceAccounts. Tokens for their issuer are for this server.
+    #[must_use]
+    pub fn with_service_accounts(self, tokens: ServiceAccountTokens) -> Self {
+        let audiences = Arc::new([tokens.issuer().url().to_owned()]);
+        Authenticators { service_accounts: Some(tokens), audiences, ..self }
     }
 
     /// Says who sends a request over a connection with `peer`, and takes the proof out of the request, so that nothing
     /// behind can leak it.
-    pub fn authenticate(
+    pub async fn authenticate(
         &self,
         parts: &mut Parts,
         peer: &PeerCertificate,
         now: SystemTime,
     ) -> Result<Arc<Identity>, Refused> {
         let token = bearer::token(&parts.headers);
-        let found = self.find(token.as_deref(), peer, now);
+        let found = self.find(token.as_deref(), peer, now).await;
         parts.headers.remove(AUTHORIZATION);
         match found {
             Err(Refused::NoCredentials) if PUBLIC_PATHS.contains(&parts.uri.path()) => Ok(Arc::clone(&self.anonymous)),
@@ -111,17 +133,40 @@ impl Authenticators {
         }
     }
 
-    fn find(&self, token: Option<&str>, peer: &PeerCertificate, now: SystemTime) -> Result<Arc<Identity>, Refused> {
+    /// Whose `token` is, if it is for one of `audiences`, or for this server if there are none.
+    pub async fn owner(&self, token: &str, audiences: &[String], now: SystemTime) -> Result<TokenOwner, Refused> {
+        let audiences = if audiences.is_empty() { &self.audiences } else { audiences };
+        if let Some(identity) = self.tokens.as_ref().and_then(|tokens| tokens.identity(token)) {
+            // The tokens of the file are for this server.
+            let shared: Vec<String> = self.audiences.iter().filter(|own| audiences.contains(own)).cloned().collect();
+            return if shared.is_empty() {
+                Err(Refused::Token)
+            } else {
+                Ok(TokenOwner { identity, audiences: shared })
+            };
+        }
+        match &self.service_accounts {
+            Some(known) => match known.owner(token, audiences, now).await {
+                Ok(owner) => owner.ok_or(Refused::Token),
+                Err(why) => Err(Refused::ServiceAccountToken(why)),
+            },
+            None => Err(Refused::Token),
+        }
+    }
+
+    async fn find(
+        &self,
+        token: Option<&str>,
+        peer: &PeerCertificate,
+        now: SystemTime,
+    ) -> Result<Arc<Identity>, Refused> {
         let certificate = peer.identity(now);
         if let Ok(Some(identity)) = certificate {
             return Ok(identity);
         }
         match token {
             // A bad certificate does not spoil a good token.
-            Some(token) => {
-                let known = self.tokens.as_ref().and_then(|tokens| tokens.identity(token));
-                known.ok_or(Refused::Token)
-            }
+            Some(token) => Ok(self.owner(token, &[], now).await?.identity),
             None => match certificate {
                 Err(why) => Err(Refused::Certificate(why.to_string())),
                 Ok(_) => Err(Refused::NoCredentials),

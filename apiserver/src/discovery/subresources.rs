@@ -67,10 +67,15 @@ const VERBS: [(&str, &str, &[Verb]); 10] = [
 ];
 
 /// Group, plural and a subresource that no strategy declares, or whose verbs are not those of `status`.
-const SUBRESOURCES: [(&str, &str, Subresource); 3] = [
+const SUBRESOURCES: [(&str, &str, Subresource); 4] = [
     ("", "namespaces", Subresource { name: "finalize", kind: None, verbs: &[Verb::Update] }),
     ("", "pods", Subresource { name: "binding", kind: Some(("", "v1", "Binding")), verbs: CREATE }),
     ("", "pods", Subresource { name: "eviction", kind: Some(("policy", "v1", "Eviction")), verbs: CREATE }),
+    (
+        "",
+        "serviceaccounts",
+        Subresource { name: "token", kind: Some(("authentication.k8s.io", "v1", "TokenRequest")), verbs: CREATE },
+    ),
 ];
 
 const SCALE: Subresource = Subresource { name: "scale", kind: Some(("autoscaling", "v1", "Scale")), verbs: PART_VERBS };

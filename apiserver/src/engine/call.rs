@@ -39,7 +39,7 @@ pub struct Call<'a> {
 const MAX_WARNINGS: usize = 50;
 
 impl<'a> Call<'a> {
-    /// Puts a request together.
+    /// Puts a request of the server itself together.
     pub fn new(
         engine: &'a Engine,
         target: &'a Target,

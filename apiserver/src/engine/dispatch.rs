@@ -5,7 +5,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::body::Body;
-use super::{Answer, Call, create, delete, eviction, list, patch, pods, read, scale, update, watch};
+use super::{Answer, Call, create, delete, eviction, list, patch, pods, read, scale, tokens, unstored, update, watch};
 use crate::request::{ListOptions, Verb};
 
 /// Answers a request for a resource that is served.
@@ -20,6 +20,9 @@ async fn choose(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
     let subresource = call.target.subresource.as_str();
     if !call.names().namespaced && !call.target.namespace.is_empty() && call.target.resource != "namespaces" {
         return Err(not_served());
+    }
+    if !kind.is_stored() {
+        return unstored::dispatch(call, body).await;
     }
     if subresource.is_empty() {
         return on_object(call, body).await;
@@ -44,6 +47,7 @@ async fn choose(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
     match (call.names().group.as_ref(), call.names().plural.as_ref(), subresource) {
         ("", "pods", "binding") if call.target.verb == Verb::Create => pods::bind(call, body).await,
         ("", "pods", "eviction") if call.target.verb == Verb::Create => eviction::evict(call, body).await,
+        ("", "serviceaccounts", "token") if call.target.verb == Verb::Create => tokens::issue(call, body).await,
         _ if stated.is_some() => Err(not_allowed()),
         _ => Err(not_served()),
     }

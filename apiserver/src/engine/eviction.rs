@@ -15,7 +15,7 @@ use store::At;
 use super::body::Body;
 use super::pods::{change_pod, decode, success};
 use super::update::{self, Change, Changed, Current};
-use super::{Answer, Call, delete, read, read_failed};
+use super::{Answer, Call, answer, delete, read, read_failed};
 use crate::object::Object;
 use crate::request::{DeleteOptions, FieldValidation, Preconditions, Propagation, Query, Target, Verb, WriteOptions};
 use crate::resources::disruption::{Verdict, being_processed, disrupt, judge, protects};
@@ -36,7 +36,7 @@ pub(crate) async fn evict(call: &Call<'_>, body: &Body) -> Result<Answer, Status
         None => {}
         Some(pod) => evict_guarded(call, &pod, &wanted).await?,
     }
-    success(call)
+    answer::other(call, StatusCode::CREATED, success()?)
 }
 
 /// Evicts a pod that no budget is to be asked about; returns any other.

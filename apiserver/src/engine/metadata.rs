@@ -32,6 +32,19 @@ pub(crate) fn fill(call: &Call<'_>, object: &mut dyn Object) -> Result<(), Statu
     Ok(())
 }
 
+/// Clears what a client may not state of an object that is answered and not stored. Its UID stays where it says which
+/// object is meant.
+pub(crate) fn clear(call: &Call<'_>, object: &mut dyn Object) -> Result<(), Status> {
+    check_namespace(call, object)?;
+    let meta = object.meta_mut();
+    meta.creation_timestamp = None;
+    meta.deletion_timestamp = None;
+    meta.deletion_grace_period_seconds = None;
+    meta.self_link = None;
+    drop_unsupported(meta);
+    Ok(())
+}
+
 /// Puts the object into the namespace of the request, unless it says another one.
 fn check_namespace(call: &Call<'_>, object: &mut dyn Object) -> Result<(), Status> {
     let namespaced = call.names().namespaced;

@@ -20,6 +20,8 @@ mod pods;
 mod read;
 mod scale;
 mod selection;
+mod tokens;
+mod unstored;
 mod update;
 mod watch;
 
@@ -29,6 +31,8 @@ use api::status::Status;
 use k8s_openapi::jiff::Timestamp;
 use store::{ReadError, Store, WatchError, WriteError};
 
+use crate::authn::{Authenticators, ServiceAccountTokens};
+use crate::authz::{Authorizer, Masters};
 use crate::entry::Objects;
 use crate::registry::Registry;
 use crate::reservation::Ledger;
@@ -39,6 +43,7 @@ pub use bootstrap::Location;
 pub use call::Call;
 pub use dispatch::dispatch;
 pub(crate) use dispatch::not_served;
+pub(crate) use pods::bind_named;
 
 /// Where the engine gets the time and random bits from.
 pub trait Surroundings: Send + Sync + 'static {
@@ -56,6 +61,25 @@ pub struct Engine {
     pub registry: Arc<Registry>,
     pub(crate) ledger: Ledger,
     surroundings: Arc<dyn Surroundings>,
+    access: Access,
+}
+
+/// By what the server itself answers who somebody is and what they may do: the same that its requests pass.
+#[derive(Clone)]
+pub struct Access {
+    /// The means of authentication.
+    pub authenticators: Authenticators,
+    /// Who may do what.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// The tokens of ServiceAccounts; without, none are issued.
+    pub service_accounts: Option<ServiceAccountTokens>,
+}
+
+impl Default for Access {
+    /// Nobody is known, and nobody but masters may do anything.
+    fn default() -> Self {
+        Access { authenticators: Authenticators::new(None), authorizer: Arc::new(Masters), service_accounts: None }
+    }
 }
 
 impl Engine {
@@ -64,7 +88,19 @@ impl Engine {
     pub fn new(store: Store<Objects>, registry: Arc<Registry>, surroundings: Arc<dyn Surroundings>) -> Self {
         let clock = Arc::clone(&surroundings);
         let ledger = Ledger::new(store.clone(), Arc::new(move || to_the_second(clock.now())));
-        Engine { store, registry, ledger, surroundings }
+        Engine { store, registry, ledger, surroundings, access: Access::default() }
+    }
+
+    /// The same engine, which answers by `access` who somebody is and what they may do.
+    #[must_use]
+    pub fn with_access(self, access: Access) -> Self {
+        Engine { access, ..self }
+    }
+
+    /// By what it answers who somebody is and what they may do.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        &self.access
     }
 
     /// What it keeps objects in.

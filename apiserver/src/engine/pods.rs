@@ -2,6 +2,8 @@
 
 use api::schema::{self, Schema};
 use api::status::{GroupKind, Status};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::StatusCode;
 use k8s_openapi::api::core::v1::{Binding, Pod};
 use serde::de::DeserializeOwned;
@@ -10,13 +12,19 @@ use super::body::Body;
 use super::update::{self, Change, Current};
 use super::{Answer, Call, answer};
 use crate::object::Object;
-use crate::request::WriteOptions;
+use crate::request::{Target, WriteOptions};
 use crate::resources::pod::binding;
 
 /// Assigns the pod to a node.
 pub(crate) async fn bind(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
     let options = WriteOptions::parse(call.query, "CreateOptions")?;
     let binding: Binding = decode(body, ("", "v1", "Binding"))?;
+    assign(call, binding, &options).await?;
+    answer::other(call, StatusCode::CREATED, success()?)
+}
+
+/// Assigns the pod that `call` is about as `binding` says.
+async fn assign(call: &Call<'_>, binding: Binding, options: &WriteOptions) -> Result<(), Status> {
     let name = &call.target.name;
     if binding.metadata.name.as_deref().unwrap_or_default() != name {
         return Err(Status::bad_request("name in URL does not match name in Binding object"));
@@ -25,8 +33,31 @@ pub(crate) async fn bind(call: &Call<'_>, body: &Body) -> Result<Answer, Status>
     if !errors.is_empty() {
         return Err(Status::invalid(&GroupKind::new("", "Binding"), name, &errors));
     }
-    update::change(call, &Bind(binding), Some("binding"), &options).await?;
-    success(call)
+    update::change(call, &Bind(binding), Some("binding"), options).await?;
+    Ok(())
+}
+
+/// Answers a Binding that was created beside the pod that it names, as it was before pods had the subresource.
+pub(crate) fn bind_named<'a>(
+    binding: Binding,
+    call: &'a Call<'a>,
+    options: &'a WriteOptions,
+) -> BoxFuture<'a, Result<Vec<u8>, Status>> {
+    async move {
+        let resources = call.engine.registry.resources();
+        let pods = resources.find("", "v1", "pods").ok_or_else(super::not_served)?;
+        let target = Target {
+            resource: "pods".to_owned(),
+            name: binding.metadata.name.clone().unwrap_or_default(),
+            subresource: "binding".to_owned(),
+            ..call.target.clone()
+        };
+        let inner = Call::new(call.engine, &target, pods, call.query, call.headers).by(call.identity);
+        assign(&inner, binding, options).await?;
+        inner.take_warnings().into_iter().for_each(|warning| call.warn(warning));
+        success()
+    }
+    .boxed()
 }
 
 struct Bind(Binding);
@@ -51,7 +82,7 @@ pub(super) fn change_pod(
 }
 
 /// The body as what it should be.
-pub(super) fn decode<T: DeserializeOwned>(body: &Body, of: (&str, &str, &str)) -> Result<T, Status> {
+pub(crate) fn decode<T: DeserializeOwned>(body: &Body, of: (&str, &str, &str)) -> Result<T, Status> {
     let (group, version, kind) = of;
     let failed = |error: &dyn std::fmt::Display| {
         Status::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {error}"))
@@ -65,8 +96,8 @@ pub(super) fn decode<T: DeserializeOwned>(body: &Body, of: (&str, &str, &str)) -
 }
 
 /// What upstream answers when it has done what was asked.
-pub(super) fn success(call: &Call<'_>) -> Result<Answer, Status> {
+pub(super) fn success() -> Result<Vec<u8>, Status> {
     let mut status = Status::success(None);
     status.code = StatusCode::CREATED.as_u16();
-    answer::other(call, StatusCode::CREATED, serde_json::to_vec(&status).map_err(Status::internal_error)?)
+    serde_json::to_vec(&status).map_err(Status::internal_error)
 }

@@ -8,12 +8,15 @@ use crate::strategy::Strategy;
 
 // tidy: sorted
 mod access_modes;
+mod access_review;
 mod addresses;
 mod admission;
 mod api_service;
+mod binding;
 mod born;
 mod certificate_signing_request;
 mod cluster_trust_bundle;
+mod component_status;
 mod conditions;
 mod config_map;
 mod controller_revision;
@@ -43,6 +46,7 @@ mod ip_address;
 mod job;
 mod lease;
 mod limit_range;
+mod local_subject_access_review;
 mod namespace;
 mod network_policy;
 mod node;
@@ -69,6 +73,9 @@ mod resource_quota;
 mod resource_slice;
 mod runtime_class;
 mod secret;
+mod self_subject_access_review;
+mod self_subject_review;
+mod self_subject_rules_review;
 mod semantic;
 mod service_account;
 mod service_cidr;
@@ -77,7 +84,9 @@ mod stateful_set;
 mod status_meta;
 mod storage_class;
 mod storage_version_migration;
+mod subject_access_review;
 mod template_meta;
+mod token_review;
 mod volume_attachment;
 mod volume_attributes_class;
 mod webhook_client;
@@ -86,6 +95,7 @@ mod webhook_client;
 pub mod pod;
 pub mod service;
 // tidy: end
+pub(crate) mod token_request;
 
 pub(crate) use flow_control::{
     born_levels as born_priority_levels, born_schemas as born_flow_schemas, is_mandatory as mandatory_flow_control,
@@ -115,8 +125,10 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(admission::ValidatingAdmissionPolicyBindings));
     registry.register(builtin(admission::ValidatingWebhookConfigurations));
     registry.register(builtin(api_service::APIServices));
+    registry.register(builtin(binding::Bindings));
     registry.register(builtin(certificate_signing_request::CertificateSigningRequests));
     registry.register(builtin(cluster_trust_bundle::ClusterTrustBundles));
+    registry.register(builtin(component_status::ComponentStatuses));
     registry.register(builtin(config_map::ConfigMaps));
     registry.register(builtin(controller_revision::ControllerRevisions));
     registry.register(builtin(cron_job::CronJobs));
@@ -140,6 +152,7 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(job::Jobs));
     registry.register(builtin(lease::Leases));
     registry.register(builtin(limit_range::LimitRanges));
+    registry.register(builtin(local_subject_access_review::LocalSubjectAccessReviews));
     registry.register(builtin(namespace::Namespaces));
     registry.register(builtin(network_policy::NetworkPolicies));
     registry.register(builtin(node::Nodes));
@@ -162,12 +175,17 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(resource_slice::ResourceSlices));
     registry.register(builtin(runtime_class::RuntimeClasses));
     registry.register(builtin(secret::Secrets));
+    registry.register(builtin(self_subject_access_review::SelfSubjectAccessReviews));
+    registry.register(builtin(self_subject_review::SelfSubjectReviews));
+    registry.register(builtin(self_subject_rules_review::SelfSubjectRulesReviews));
     registry.register(builtin(service::Services::new(config.services, config.seed)));
     registry.register(builtin(service_account::ServiceAccounts));
     registry.register(builtin(service_cidr::ServiceCIDRs));
     registry.register(builtin(stateful_set::StatefulSets));
     registry.register(builtin(storage_class::StorageClasses));
     registry.register(builtin(storage_version_migration::StorageVersionMigrations));
+    registry.register(builtin(subject_access_review::SubjectAccessReviews));
+    registry.register(builtin(token_review::TokenReviews));
     registry.register(builtin(volume_attachment::VolumeAttachments));
     registry.register(builtin(volume_attributes_class::VolumeAttributesClasses));
     // tidy: end

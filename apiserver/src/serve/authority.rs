@@ -79,6 +79,8 @@ pub enum AuthorityError {
 
 /// The authority, with what it issued for this server.
 pub struct Authority {
+    /// Where its files are.
+    directory: PathBuf,
     certificate: String,
     issuer: Issuer<'static, KeyPair>,
     /// By which the certificates that it issued name it.
@@ -110,7 +112,9 @@ impl Authority {
             .map_err(|error| AuthorityError::Broken { path, why: format!("cannot be read: {error}") })?;
         let nothing = PemPair { certificate: String::new(), key: String::new() };
         let (serving, admin) = (nothing.clone(), nothing);
-        let mut authority = Authority { certificate, issuer, key_id: facts.key_id, serving, admin, clock, random };
+        let key_id = facts.key_id;
+        let (directory, at) = (directory.clone(), directory);
+        let mut authority = Authority { directory: at, certificate, issuer, key_id, serving, admin, clock, random };
         authority.serving = authority.leaf(
             &directory,
             "apiserver",
@@ -140,6 +144,20 @@ impl Authority {
     #[must_use]
     pub fn certificate(&self) -> &str {
         &self.certificate
+    }
+
+    /// The key that signs the tokens of ServiceAccounts (PKCS #8, DER), from `sa.key` beside the authority's, or new.
+    pub fn token_key(&self) -> Result<Vec<u8>, AuthorityError> {
+        let path = self.directory.join("sa.key");
+        let key = match files::read(&path)? {
+            Some(pem) => certificates::read_key(&path, &pem)?,
+            None => {
+                let key = certificates::new_key()?;
+                files::write(&path, &key.serialize_pem())?;
+                key
+            }
+        };
+        Ok(key.serialize_der())
     }
 
     /// What the server shows.

@@ -151,7 +151,7 @@ impl Pipeline {
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = request.into_parts();
-        let (identity, attributes) = match self.admit(&mut parts, peer) {
+        let (identity, attributes) = match self.admit(&mut parts, peer).await {
             Ok(admitted) => admitted,
             Err(status) => return (*status).into(),
         };
@@ -192,7 +192,7 @@ impl Pipeline {
     }
 
     /// Finds out who asks, and whether they may.
-    fn admit(
+    async fn admit(
         &self,
         parts: &mut Parts,
         peer: &PeerCertificate,
@@ -205,7 +205,7 @@ impl Pipeline {
             status.code = StatusCode::URI_TOO_LONG.as_u16();
             return Err(Box::new(status));
         }
-        let identity = self.authenticators.authenticate(parts, peer, (self.clock)()).map_err(|why| {
+        let identity = self.authenticators.authenticate(parts, peer, (self.clock)()).await.map_err(|why| {
             tracing::debug!(method = %parts.method, path = parts.uri.path(), %why, "not authenticated");
             Box::new(Status::unauthorized("Unauthorized"))
         })?;

@@ -5,12 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::status::Status;
-use apiserver::engine::{Body, Call, Engine, Location, Payload, Surroundings, dispatch};
+use apiserver::authn::{Authenticators, DEFAULT_ISSUER, Identity, Issuer, ServiceAccountTokens};
+use apiserver::authz::Masters;
+use apiserver::discovery::verbs;
+use apiserver::engine::{Access, Body, Call, Engine, Location, Payload, Surroundings, dispatch};
 use apiserver::entry::{Entry, Objects, ROOT};
 use apiserver::registry::{Registry, Resource};
-use apiserver::request::{Query, Target};
+use apiserver::request::{Query, Target, Verb};
 use apiserver::resources::{Config, register_all, service};
 use apiserver::strategy::Names;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -20,7 +25,7 @@ use serde_json::Value;
 use store::{At, Key, MemoryBackend, Revision, Store, StoreOptions, Stored};
 
 /// 2026-03-01T12:00:00Z.
-const NOW: i64 = 1_772_366_400;
+pub(crate) const NOW: i64 = 1_772_366_400;
 
 /// What examples are asked for as, and sent as, unless a test says otherwise.
 pub(crate) const JSON: &str = "application/json";
@@ -72,8 +77,20 @@ pub(crate) struct Subject {
 
 impl Subject {
     /// Every registered resource. Fails if one has no example.
-    pub(crate) fn all() -> Vec<Subject> {
+    pub(crate) fn every() -> Vec<Subject> {
         registry().resources().iter().cloned().map(Subject::read).collect()
+    }
+
+    /// Those that are stored.
+    pub(crate) fn all() -> Vec<Subject> {
+        Subject::every().into_iter().filter(|subject| subject.resource.kind.is_stored()).collect()
+    }
+
+    /// Those that are not, and have `verb`.
+    pub(crate) fn unstored(verb: Verb) -> Vec<Subject> {
+        let unstored = Subject::every().into_iter().filter(|subject| !subject.resource.kind.is_stored());
+        let has = |subject: &Subject| verbs(&subject.names().group, &subject.names().plural).contains(&verb);
+        unstored.filter(has).collect()
     }
 
     /// The file of a resource's example: by its singular, and for a further version of a resource by its group, too, and by
@@ -106,7 +123,9 @@ impl Subject {
         let namespace = namespace.unwrap_or_default();
         assert_eq!(names.namespaced, !namespace.is_empty(), "{}: metadata.namespace", path.display());
         let collection = format!("{root}/{}{namespace}/{}", names.version, names.plural);
-        let name = example["metadata"]["name"].as_str().expect("an example has a name").to_owned();
+        let name = example["metadata"]["name"].as_str();
+        assert!(name.is_some() || !resource.kind.is_stored(), "{}: metadata.name", path.display());
+        let name = name.unwrap_or_default().to_owned();
         Subject { resource, example, collection, name }
     }
 
@@ -214,6 +233,22 @@ impl Server {
         self.engine.register_api_services().await.unwrap();
     }
 
+    /// One that issues tokens to ServiceAccounts.
+    pub(crate) async fn with_tokens() -> Server {
+        let Server { engine } = Server::start().await;
+        let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
+        let issuer = Arc::new(Issuer::new(DEFAULT_ISSUER, key.as_ref()).unwrap());
+        let tokens = ServiceAccountTokens::new(issuer, engine.store().clone());
+        let authenticators = Authenticators::new(None).with_service_accounts(tokens.clone());
+        let authorizer = Arc::new(Masters);
+        Server { engine: engine.with_access(Access { authenticators, authorizer, service_accounts: Some(tokens) }) }
+    }
+
+    /// The means by which it knows tokens.
+    pub(crate) fn authenticators(&self) -> &Authenticators {
+        &self.engine.access().authenticators
+    }
+
     /// With the example of `subject`, as the server answered to its creation.
     pub(crate) async fn with(subject: &Subject) -> (Server, Value) {
         let server = Server::start().await;
@@ -255,7 +290,13 @@ impl Server {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(ask.accept));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(ask.media_type));
-        let call = Call::new(&self.engine, &target, resource, &query, &headers);
+        let identity = Identity {
+            user: "jane".to_owned(),
+            uid: "u-1".to_owned(),
+            groups: vec!["system:masters".to_owned(), "system:authenticated".to_owned()],
+            extra: [("example.com/team".to_owned(), vec!["web".to_owned()])].into(),
+        };
+        let call = Call::new(&self.engine, &target, resource, &query, &headers).by(Some(&identity));
         let answer = dispatch(&call, &Body::new(&headers, ask.body.into())).await;
         (answer.map(|answer| (answer.code.as_u16(), answer.payload)), call.take_warnings())
     }

@@ -37,6 +37,16 @@ pub fn validate_api(selector: Option<&LabelSelector>, allow_invalid_values: bool
     errors
 }
 
+/// What is wrong with one expression at `path`, of a client that may know more operators.
+pub fn validate_expression(expression: &LabelSelectorRequirement, path: &Path) -> ErrorList {
+    let unknown = !matches!(expression.operator.as_str(), "In" | "NotIn" | "Exists" | "DoesNotExist");
+    let operator = path.child("operator").to_string();
+    let found = validate_requirement(expression, false, path);
+    let mut errors = ErrorList::new();
+    errors.extend(found.iter().filter(|error| !unknown || error.field != operator).cloned());
+    errors
+}
+
 /// What is wrong with the labels at `path`.
 pub fn validate_labels(labels: Option<&BTreeMap<String, String>>, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();

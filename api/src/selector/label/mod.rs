@@ -9,7 +9,7 @@ mod parse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-pub use api::{from_api, validate_api, validate_label_name, validate_labels};
+pub use api::{from_api, validate_api, validate_expression, validate_label_name, validate_labels};
 pub use parse::ParseError;
 
 use crate::field::{BadValue, Error, ErrorList, Path};
