@@ -38,11 +38,7 @@ pub trait Kind: Send + Sync + 'static {
         None
     }
     /// Computes the objects, or the one with a name, if it is a kind whose objects are computed.
-    fn compute<'a>(
-        &'a self,
-        _call: &'a Call<'a>,
-        _name: Option<&'a str>,
-    ) -> Option<BoxFuture<'a, Result<Vec<Box<dyn Object>>, Status>>> {
+    fn compute<'a>(&'a self, _call: &'a Call<'a>, _name: Option<&'a str>) -> Option<BoxFuture<'a, Computed>> {
         None
     }
     /// Makes an object of JSON whose `apiVersion` and `kind` have been checked. The error is what serde says.
@@ -111,6 +107,9 @@ pub trait Kind: Send + Sync + 'static {
     fn companions(&self) -> &'static [Companion];
 }
 
+/// The objects that were computed.
+pub type Computed = Result<Vec<Box<dyn Object>>, Status>;
+
 /// What `autoscaling/v1` `Scale` says of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scale {
@@ -171,11 +170,7 @@ impl<S: Strategy> Kind for Builtin<S> {
         Some(answer(typed::<S::Object>(&*object).clone(), call, options))
     }
 
-    fn compute<'a>(
-        &'a self,
-        call: &'a Call<'a>,
-        name: Option<&'a str>,
-    ) -> Option<BoxFuture<'a, Result<Vec<Box<dyn Object>>, Status>>> {
+    fn compute<'a>(&'a self, call: &'a Call<'a>, name: Option<&'a str>) -> Option<BoxFuture<'a, Computed>> {
         let Source::Computed(compute) = self.source else { return None };
         let computed = compute(call, name);
         let erased =
