@@ -33,6 +33,7 @@ pub(crate) enum Deleted {
 
 /// Answers a delete.
 pub(crate) async fn delete(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
+    lifecycle::admit_delete_by_name(call)?;
     let options = options(call, body)?;
     warn_of_orphans(call, &options);
     let cascades = options.orphan_dependents == Some(false);

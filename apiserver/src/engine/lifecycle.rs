@@ -1,4 +1,5 @@
-//! The life of namespaces, as it bears on everything in them (upstream's NamespaceLifecycle admission).
+//! The life of namespaces, as it bears on everything in them (upstream's NamespaceLifecycle admission), and of what the
+//! system itself needs.
 
 use api::status::{GroupResource, Status, StatusCause};
 use k8s_openapi::api::core::v1::Namespace;
@@ -9,6 +10,7 @@ use store::{At, Key};
 use super::{Call, read_failed};
 use crate::entry::ROOT;
 use crate::object::Object;
+use crate::resources::system_priority_classes;
 
 /// Namespaces that a cluster cannot be without.
 const PROTECTED: [&str; 3] = ["default", "kube-system", "kube-public"];
@@ -45,6 +47,18 @@ pub(crate) async fn admit_create(call: &Call<'_>, meta: &ObjectMeta) -> Result<(
 pub(crate) fn admit_delete(call: &Call<'_>, name: &str) -> Result<(), Status> {
     if &*call.resource.storage.path == "core/namespaces" && PROTECTED.contains(&name) {
         return Err(Status::forbidden(&call.group_resource(), name, "this namespace may not be deleted"));
+    }
+    Ok(())
+}
+
+/// Refuses to delete, by its name, a priority class that the system needs. As upstream, the deletion of a whole collection
+/// takes them along; the next start makes them again.
+pub(crate) fn admit_delete_by_name(call: &Call<'_>) -> Result<(), Status> {
+    let name = call.target.name.as_str();
+    let is_class = &*call.resource.storage.path == "scheduling.k8s.io/priorityclasses";
+    if is_class && system_priority_classes().iter().any(|class| class.metadata.name.as_deref() == Some(name)) {
+        let why = "this is a system priority class and cannot be deleted";
+        return Err(Status::forbidden(&call.group_resource(), name, why));
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ impl Strategy for CsiDrivers {
     type Object = CSIDriver;
 
     fn names(&self) -> Names {
-        Names::of::<CSIDriver>("csidriver", false).short(&["csid"])
+        Names::of::<CSIDriver>("csidriver", false)
     }
 
     fn default(&self, object: &mut CSIDriver) {

@@ -117,6 +117,43 @@ pub struct Config {
 
 /// Registers every built-in kind.
 pub fn register_all(registry: &Registry, config: Config) {
+    register_workloads(registry);
+    register_cluster(registry, config);
+    register_unstored(registry);
+    // Further versions of what is registered above.
+    // tidy: sorted
+    registry.register_version(builtin(autoscalers::AutoscalersV1), autoscalers::STORED, autoscalers::CONVERSION);
+    registry.register_version(builtin(event::EventsV1), event::STORED, event::CONVERSION);
+    // tidy: end
+}
+
+/// What runs in a namespace, and within which bounds.
+fn register_workloads(registry: &Registry) {
+    // tidy: sorted
+    registry.register(builtin(config_map::ConfigMaps));
+    registry.register(builtin(controller_revision::ControllerRevisions));
+    registry.register(builtin(cron_job::CronJobs));
+    registry.register(builtin(daemon_set::DaemonSets));
+    registry.register(builtin(deployment::Deployments));
+    registry.register(builtin(horizontal_pod_autoscaler::HorizontalPodAutoscalers));
+    registry.register(builtin(job::Jobs));
+    registry.register(builtin(limit_range::LimitRanges));
+    registry.register(builtin(pod::Pods));
+    registry.register(builtin(pod_disruption_budget::PodDisruptionBudgets));
+    registry.register(builtin(pod_template::PodTemplates));
+    registry.register(builtin(priority_class::PriorityClasses));
+    registry.register(builtin(replica_set::ReplicaSets));
+    registry.register(builtin(replication_controller::ReplicationControllers));
+    registry.register(builtin(resource_quota::ResourceQuotas));
+    registry.register(builtin(runtime_class::RuntimeClasses));
+    registry.register(builtin(secret::Secrets));
+    registry.register(builtin(service_account::ServiceAccounts));
+    registry.register(builtin(stateful_set::StatefulSets));
+    // tidy: end
+}
+
+/// What workloads run on and reach each other by, and what governs that.
+fn register_cluster(registry: &Registry, config: Config) {
     // tidy: sorted
     registry.register(builtin(admission::MutatingAdmissionPolicies));
     registry.register(builtin(admission::MutatingAdmissionPolicyBindings));
@@ -125,19 +162,12 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(admission::ValidatingAdmissionPolicyBindings));
     registry.register(builtin(admission::ValidatingWebhookConfigurations));
     registry.register(builtin(api_service::APIServices));
-    registry.register(builtin(binding::Bindings));
     registry.register(builtin(certificate_signing_request::CertificateSigningRequests));
     registry.register(builtin(cluster_trust_bundle::ClusterTrustBundles));
-    registry.register(builtin(component_status::ComponentStatuses));
-    registry.register(builtin(config_map::ConfigMaps));
-    registry.register(builtin(controller_revision::ControllerRevisions));
-    registry.register(builtin(cron_job::CronJobs));
     registry.register(builtin(csi_driver::CsiDrivers));
     registry.register(builtin(csi_node::CsiNodes));
     registry.register(builtin(csi_storage_capacity::CsiStorageCapacities));
     registry.register(builtin(custom_resource_definition::CustomResourceDefinitions));
-    registry.register(builtin(daemon_set::DaemonSets));
-    registry.register(builtin(deployment::Deployments));
     registry.register(builtin(device_class::DeviceClasses));
     registry.register(builtin(device_taint_rule::DeviceTaintRules));
     registry.register(builtin(endpoint_slice::EndpointSlices));
@@ -145,55 +175,43 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register(builtin(event::Events));
     registry.register(builtin(flow_control::FlowSchemas));
     registry.register(builtin(flow_control::PriorityLevels));
-    registry.register(builtin(horizontal_pod_autoscaler::HorizontalPodAutoscalers));
     registry.register(builtin(ingress::Ingresses));
     registry.register(builtin(ingress_class::IngressClasses));
     registry.register(builtin(ip_address::IPAddresses));
-    registry.register(builtin(job::Jobs));
     registry.register(builtin(lease::Leases));
-    registry.register(builtin(limit_range::LimitRanges));
-    registry.register(builtin(local_subject_access_review::LocalSubjectAccessReviews));
     registry.register(builtin(namespace::Namespaces));
     registry.register(builtin(network_policy::NetworkPolicies));
     registry.register(builtin(node::Nodes));
     registry.register(builtin(persistent_volume::PersistentVolumes));
     registry.register(builtin(persistent_volume_claim::PersistentVolumeClaims));
-    registry.register(builtin(pod::Pods));
     registry.register(builtin(pod_certificate_request::PodCertificateRequests));
-    registry.register(builtin(pod_disruption_budget::PodDisruptionBudgets));
-    registry.register(builtin(pod_template::PodTemplates));
-    registry.register(builtin(priority_class::PriorityClasses));
     registry.register(builtin(rbac::ClusterRoleBindings));
     registry.register(builtin(rbac::ClusterRoles));
     registry.register(builtin(rbac::RoleBindings));
     registry.register(builtin(rbac::Roles));
-    registry.register(builtin(replica_set::ReplicaSets));
-    registry.register(builtin(replication_controller::ReplicationControllers));
     registry.register(builtin(resource_claim::ResourceClaims));
     registry.register(builtin(resource_claim_template::ResourceClaimTemplates));
-    registry.register(builtin(resource_quota::ResourceQuotas));
     registry.register(builtin(resource_slice::ResourceSlices));
-    registry.register(builtin(runtime_class::RuntimeClasses));
-    registry.register(builtin(secret::Secrets));
-    registry.register(builtin(self_subject_access_review::SelfSubjectAccessReviews));
-    registry.register(builtin(self_subject_review::SelfSubjectReviews));
-    registry.register(builtin(self_subject_rules_review::SelfSubjectRulesReviews));
     registry.register(builtin(service::Services::new(config.services, config.seed)));
-    registry.register(builtin(service_account::ServiceAccounts));
     registry.register(builtin(service_cidr::ServiceCIDRs));
-    registry.register(builtin(stateful_set::StatefulSets));
     registry.register(builtin(storage_class::StorageClasses));
     registry.register(builtin(storage_version_migration::StorageVersionMigrations));
-    registry.register(builtin(subject_access_review::SubjectAccessReviews));
-    registry.register(builtin(token_review::TokenReviews));
     registry.register(builtin(volume_attachment::VolumeAttachments));
     registry.register(builtin(volume_attributes_class::VolumeAttributesClasses));
     // tidy: end
+}
 
-    // Further versions of what is registered above.
+/// What is answered and not stored.
+fn register_unstored(registry: &Registry) {
     // tidy: sorted
-    registry.register_version(builtin(autoscalers::AutoscalersV1), autoscalers::STORED, autoscalers::CONVERSION);
-    registry.register_version(builtin(event::EventsV1), event::STORED, event::CONVERSION);
+    registry.register(builtin(binding::Bindings));
+    registry.register(builtin(component_status::ComponentStatuses));
+    registry.register(builtin(local_subject_access_review::LocalSubjectAccessReviews));
+    registry.register(builtin(self_subject_access_review::SelfSubjectAccessReviews));
+    registry.register(builtin(self_subject_review::SelfSubjectReviews));
+    registry.register(builtin(self_subject_rules_review::SelfSubjectRulesReviews));
+    registry.register(builtin(subject_access_review::SubjectAccessReviews));
+    registry.register(builtin(token_review::TokenReviews));
     // tidy: end
 }
 

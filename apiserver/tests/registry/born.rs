@@ -73,8 +73,14 @@ async fn what_users_change_stays() {
 async fn what_is_gone_is_made_again_and_what_is_no_more_goes() {
     let server = Server::start().await;
     server.bear().await;
-    for gone in [format!("{CLASSES}/system-node-critical"), format!("{SCHEMAS}/exempt"), format!("{LEVELS}/system")] {
-        server.json(Ask::delete(&gone)).await;
+    // By their collection the system's classes go, too.
+    for (delete, gone) in [
+        (CLASSES.to_owned(), format!("{CLASSES}/system-node-critical")),
+        (format!("{SCHEMAS}/exempt"), format!("{SCHEMAS}/exempt")),
+        (format!("{LEVELS}/system"), format!("{LEVELS}/system")),
+    ] {
+        server.json(Ask::delete(&delete)).await;
+        server.refusal(Ask::get(&gone)).await;
         server.bear().await;
         server.json(Ask::get(&gone)).await;
     }
@@ -88,4 +94,15 @@ async fn what_is_gone_is_made_again_and_what_is_no_more_goes() {
     let left = names(&server, SCHEMAS).await;
     assert!(left.contains(&"ours".to_owned()) && left.contains(&"plain".to_owned()), "{left:?}");
     assert!(!left.contains(&"theirs".to_owned()), "{left:?}");
+}
+
+#[tokio::test]
+async fn the_systems_classes_are_not_deleted_by_name() {
+    let server = Server::start().await;
+    server.bear().await;
+    let refusal = server.refusal(Ask::delete(&format!("{CLASSES}/system-node-critical"))).await;
+    let message = "priorityclasses.scheduling.k8s.io \"system-node-critical\" is forbidden: this is a system priority class \
+                   and cannot be deleted";
+    assert_eq!((refusal.code, refusal.message.as_str()), (403, message));
+    assert_eq!(names(&server, CLASSES).await.len(), 2);
 }

@@ -111,7 +111,6 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder of `component`, such as `replicaset-controller`, in the process that `instance` names, and the task that
     /// writes for it. The task ends when every clone of the recorder has gone and everything is written.
-    #[must_use]
     pub fn new(
         api: impl EventApi,
         component: &str,

@@ -5,10 +5,13 @@
 
 mod changes;
 mod deletion;
+mod discovery;
 mod errors;
+mod identity;
 mod lists;
 mod services;
 mod sessions;
+mod tokens;
 mod watches;
 
 /// Makes two tests of each function: over the embedded store, and over etcd.

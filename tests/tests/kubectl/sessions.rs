@@ -167,7 +167,6 @@ fn pods_are_run_bound_and_evicted(kubectl: &Kubectl) {
         run two --image=nginx --restart=Never --labels=a=b
         get pod two -o jsonpath='{.spec.restartPolicy} {.metadata.labels}'
         delete pod two
-        logs two
-        create token default"
+        logs two"
     );
 }
