@@ -91,8 +91,6 @@ pub trait Kind: Send + Sync + 'static {
     fn orphans_by_default(&self) -> Option<&'static str>;
     /// See [`Strategy::grace`].
     fn grace(&self, object: &dyn Object, requested: Option<i64>) -> Grace;
-    /// See [`Strategy::hold_back`].
-    fn hold_back(&self, object: &mut dyn Object, now: Timestamp) -> bool;
     /// See [`Strategy::reserve`].
     fn reserve<'a>(
         &'a self,
@@ -289,10 +287,6 @@ impl<S: Strategy> Kind for Builtin<S> {
 
     fn grace(&self, object: &dyn Object, requested: Option<i64>) -> Grace {
         self.strategy.grace(typed(object), requested)
-    }
-
-    fn hold_back(&self, object: &mut dyn Object, now: Timestamp) -> bool {
-        self.strategy.hold_back(typed_mut(object), now)
     }
 
     fn reserve<'a>(

@@ -358,12 +358,6 @@ pub trait Strategy: Send + Sync + 'static {
         Grace::Immediate
     }
 
-    /// Marks an object whose deletion begins and that must stay for now, whatever the client asks for, because of what it
-    /// stands for: with a time of deletion and a finalizer. `false` says that it ends as others do.
-    fn hold_back(&self, _object: &mut Self::Object, _now: Timestamp) -> bool {
-        false
-    }
-
     /// Acquires what only one object in the cluster may have, such as an address, and writes it into the object; `old` is
     /// `None` on creation. The engine commits the reservation after the write, and rolls it back if there was none.
     /// Runs after defaults and [`prepare_create`](Strategy::prepare_create), before validation.

@@ -153,9 +153,6 @@ async fn attempt(
     if lifecycle::is_namespace(&*object) {
         return delete_namespace(call, options, key, stored, object).await;
     }
-    if object.meta().deletion_timestamp.is_none() && call.kind().hold_back(&mut *object, call.now) {
-        return pend(call, &mut *object, key, stored, options.dry_run).await;
-    }
     let grace = match grace(call, &mut *object, options) {
         Ending::Pending => return Ok(Some(Deleted::Pending(stored.entry.bytes().clone()))),
         Ending::Now => None,

@@ -59,7 +59,6 @@ mod pod_disruption_budget;
 mod pod_spec;
 mod pod_template;
 mod priority_class;
-mod protection;
 mod provisioning;
 mod rbac;
 mod replica_set;

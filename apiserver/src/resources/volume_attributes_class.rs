@@ -5,11 +5,8 @@ use k8s_openapi::api::storage::v1::VolumeAttributesClass;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
-use super::protection;
 use super::provisioning::{validate_driver, validate_parameters, validate_same_parameters};
-use crate::strategy::{AGE_COLUMN, Column, Context, NAME_COLUMN, Names, Strategy};
-
-const FINALIZER: &str = "kubernetes.io/vac-protection";
+use crate::strategy::{AGE_COLUMN, Column, NAME_COLUMN, Names, Strategy};
 
 pub(crate) struct VolumeAttributesClasses;
 
@@ -18,10 +15,6 @@ impl Strategy for VolumeAttributesClasses {
 
     fn names(&self) -> Names {
         Names::of::<VolumeAttributesClass>("volumeattributesclass", false).short(&["vac"])
-    }
-
-    fn prepare_create(&self, object: &mut VolumeAttributesClass, _: Context<'_>) {
-        protection::protect(&mut object.metadata, FINALIZER);
     }
 
     fn validate(&self, object: &VolumeAttributesClass) -> ErrorList {
@@ -124,21 +117,6 @@ mod tests {
         check(class("d", json!({"iops": "5000"})), &[parameters]);
         let none = "parameters: Required value: must contain at least one key/value pair";
         check(class("", json!({})), &[driver, parameters, "driverName: Required value", none]);
-    }
-
-    #[test]
-    fn new_classes_are_protected() {
-        let context = Context { now: Timestamp::UNIX_EPOCH, namespace: "", identity: None };
-        let check = |stated: Option<&[&str]>, expected: &[&str]| {
-            let mut object = class("d", json!({"iops": "4000"}));
-            object.metadata.finalizers = stated.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
-            VolumeAttributesClasses.prepare_create(&mut object, context);
-            assert_eq!(object.metadata.finalizers.unwrap(), expected);
-        };
-        check(None, &["kubernetes.io/vac-protection"]);
-        check(Some(&["example.com/a"]), &["example.com/a", "kubernetes.io/vac-protection"]);
-        let already = &["kubernetes.io/vac-protection", "example.com/a"];
-        check(Some(already), already);
     }
 
     #[test]

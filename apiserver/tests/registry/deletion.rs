@@ -19,9 +19,6 @@ async fn delete_removes_the_object() {
         if holds_content(&created) {
             end_namespace(&server, &path).await;
         }
-        if created["metadata"]["finalizers"].is_array() {
-            server.json(Ask::patch(&path, &json!({"metadata": {"finalizers": null}}))).await;
-        }
         let before = server.revision();
         let from = format!("resourceVersion={before}");
         let mut frames = server.watch(&subject.collection, &from).await;
@@ -29,13 +26,7 @@ async fn delete_removes_the_object() {
         let reply = reply.unwrap_or_else(|status| panic!("{title}: {}", status.message));
         assert_eq!(reply.code, 200, "{title}");
         let answer = reply.json();
-        if is_held(&answer) {
-            // Whoever does what it waits for lets it go in the end.
-            assert_eq!(server.json(Ask::get(&path)).await, answer, "{title}");
-            let event: Value = serde_json::from_slice(&frames.next().await.unwrap()).unwrap();
-            assert_eq!(event, json!({"type": "MODIFIED", "object": answer}), "{title}");
-            server.json(Ask::patch(&path, &json!({"metadata": {"finalizers": null}}))).await;
-        } else if subject.resource.kind.returns_deleted_object() {
+        if subject.resource.kind.returns_deleted_object() {
             assert_eq!(answer["kind"], *subject.names().kind, "{title}");
             assert_eq!(answer["metadata"]["uid"], created["metadata"]["uid"], "{title}");
         } else {
@@ -52,11 +43,6 @@ async fn delete_removes_the_object() {
         assert_eq!(server.refusal(Ask::delete(&path).query(AT_ONCE)).await.code, 404, "{title}");
         assert_eq!(server.json(Ask::post(&subject.collection, &subject.example)).await["kind"], created["kind"]);
     }
-}
-
-/// Whether it stays for now, marked and with finalizers that it did not have.
-fn is_held(object: &Value) -> bool {
-    object["metadata"]["deletionTimestamp"].is_string() && object["metadata"]["finalizers"].is_array()
 }
 
 /// Whether its specification has finalizers, as that of a namespace has.

@@ -176,10 +176,6 @@ impl Kind for Widgets {
         None
     }
 
-    fn hold_back(&self, _: &mut dyn Object, _: Timestamp) -> bool {
-        false
-    }
-
     fn grace(&self, _: &dyn Object, _: Option<i64>) -> Grace {
         Grace::Immediate
     }

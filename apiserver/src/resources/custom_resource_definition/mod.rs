@@ -8,10 +8,8 @@ use api::field::{Error, ErrorList, Path};
 use api::names::object_dns_subdomain;
 use api::validate::meta::immutable;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceConversion, CustomResourceDefinition, CustomResourceDefinitionCondition,
-    CustomResourceDefinitionNames, CustomResourceDefinitionStatus,
+    CustomResourceConversion, CustomResourceDefinition, CustomResourceDefinitionNames, CustomResourceDefinitionStatus,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
@@ -36,9 +34,6 @@ mod view;
 mod walk;
 
 use options::Options;
-
-/// Held by a definition until no object of its kind is left.
-const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 pub(crate) struct CustomResourceDefinitions;
 
@@ -149,17 +144,6 @@ impl Strategy for CustomResourceDefinitions {
     fn allow_unconditional_update(&self) -> bool {
         false
     }
-
-    fn hold_back(&self, object: &mut CustomResourceDefinition, now: Timestamp) -> bool {
-        let second = Time(Timestamp::from_second(now.as_second()).unwrap_or(now));
-        object.metadata.deletion_timestamp.get_or_insert_with(|| second.clone());
-        let finalizers = object.metadata.finalizers.get_or_insert_default();
-        if !finalizers.iter().any(|finalizer| finalizer == CLEANUP) {
-            finalizers.push(CLEANUP.to_owned());
-        }
-        mark_terminating(object.status.get_or_insert_default(), second);
-        true
-    }
 }
 
 fn seconds(time: Timestamp) -> String {
@@ -168,24 +152,6 @@ fn seconds(time: Timestamp) -> String {
 
 fn storage_version(object: &CustomResourceDefinition) -> Option<String> {
     object.spec.versions.iter().find(|version| version.storage).map(|version| version.name.clone())
-}
-
-/// Says that objects of the kind are about to go.
-fn mark_terminating(status: &mut CustomResourceDefinitionStatus, now: Time) {
-    let conditions = status.conditions.get_or_insert_default();
-    let at = conditions.iter().position(|condition| condition.type_ == "Terminating").unwrap_or_else(|| {
-        let condition = CustomResourceDefinitionCondition { type_: "Terminating".to_owned(), ..Default::default() };
-        conditions.push(condition);
-        conditions.len() - 1
-    });
-    let condition = &mut conditions[at];
-    if condition.status != "True" {
-        "True".clone_into(&mut condition.status);
-        condition.last_transition_time = Some(now);
-    }
-    condition.reason = Some("InstanceDeletionPending".to_owned());
-    let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
-    condition.message = Some(message.to_owned());
 }
 
 /// A definition is called by what it defines.

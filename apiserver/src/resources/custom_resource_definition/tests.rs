@@ -592,22 +592,3 @@ fn defaults_rows_and_warnings() {
     let grows = CRDS.generation().unwrap();
     assert!(grows(&object, &definition(|_| {})) && !grows(&object, &object.clone()));
 }
-
-#[test]
-fn a_deletion_is_held_back_until_the_objects_are_gone() {
-    let mut object = definition(|_| {});
-    object.metadata.finalizers = Some(vec!["example.com/other".to_owned()]);
-    let now = Timestamp::from_millisecond(1500).unwrap();
-    assert!(CRDS.hold_back(&mut object, now));
-    let finalizers = object.metadata.finalizers.clone().unwrap();
-    assert_eq!(finalizers, ["example.com/other", CLEANUP]);
-    let condition = json!({
-        "type": "Terminating", "status": "True", "reason": "InstanceDeletionPending",
-        "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
-        "lastTransitionTime": "1970-01-01T00:00:01Z",
-    });
-    assert_eq!(serde_json::to_value(object.status.as_ref().unwrap()).unwrap()["conditions"], json!([condition]));
-    let once = object.clone();
-    assert!(CRDS.hold_back(&mut object, Timestamp::from_second(9).unwrap()));
-    assert_eq!(object, once);
-}

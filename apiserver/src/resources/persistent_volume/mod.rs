@@ -14,7 +14,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use super::pod_spec::absent::text;
-use super::{access_modes, pod_spec, protection, storage_class};
+use super::{access_modes, pod_spec, storage_class};
 pub(super) use sources::set_source_defaults;
 pub(super) use spec::validate_inline;
 
@@ -22,7 +22,6 @@ use crate::strategy::{AGE_COLUMN, Column, Context, NAME_COLUMN, Names, Strategy,
 
 const STORAGE: &str = "storage";
 const PENDING: &str = "Pending";
-const FINALIZER: &str = "kubernetes.io/pv-protection";
 /// The annotation that `mountOptions` has succeeded.
 const MOUNT_OPTIONS: &str = "volume.beta.kubernetes.io/mount-options";
 
@@ -95,7 +94,6 @@ impl Strategy for PersistentVolumes {
             last_phase_transition_time: Some(Time(context.now)),
             ..Default::default()
         });
-        protection::protect(&mut object.metadata, FINALIZER);
     }
 
     fn prepare_update(&self, new: &mut PersistentVolume, old: &PersistentVolume, _: Context<'_>) {

@@ -89,12 +89,11 @@ fn defaults() {
 }
 
 #[test]
-fn a_new_volume_is_pending_and_protected() {
+fn a_new_volume_is_pending() {
     let mut object = volume(|object| object["status"] = json!({"phase": "Bound", "reason": "Mine"}));
     PersistentVolumes.prepare_create(&mut object, context());
     let value = serde_json::to_value(object).unwrap();
     assert_eq!(value["status"], json!({"phase": "Pending", "lastPhaseTransitionTime": "2026-01-01T00:00:00Z"}));
-    assert_eq!(value["metadata"]["finalizers"], json!(["kubernetes.io/pv-protection"]));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use super::pod_spec::warnings::fraction;
-use super::{access_modes, pod_spec, protection, storage_class};
+use super::{access_modes, pod_spec, storage_class};
 pub(super) use spec::VOLUME_MODES;
 pub(crate) use spec::{Options, set_spec_defaults, validate_spec};
 
@@ -22,7 +22,6 @@ use crate::strategy::{AGE_COLUMN, Column, Context, NAME_COLUMN, Names, Strategy,
 
 const STORAGE: &str = "storage";
 const PENDING: &str = "Pending";
-const FINALIZER: &str = "kubernetes.io/pvc-protection";
 
 const COLUMNS: &[Column] = &[
     NAME_COLUMN,
@@ -65,7 +64,6 @@ impl Strategy for PersistentVolumeClaims {
     fn prepare_create(&self, object: &mut PersistentVolumeClaim, _: Context<'_>) {
         object.status = Some(PersistentVolumeClaimStatus { phase: Some(PENDING.to_owned()), ..Default::default() });
         data_source::prepare(object.spec.get_or_insert_default(), None);
-        protection::protect(&mut object.metadata, FINALIZER);
     }
 
     fn prepare_update(&self, new: &mut PersistentVolumeClaim, old: &PersistentVolumeClaim, _: Context<'_>) {

@@ -54,12 +54,11 @@ fn defaults() {
 }
 
 #[test]
-fn a_new_claim_is_pending_and_protected() {
+fn a_new_claim_is_pending() {
     let mut object = bound(|_| {});
     PersistentVolumeClaims.prepare_create(&mut object, context());
     let value = serde_json::to_value(object).unwrap();
     assert_eq!(value["status"], json!({"phase": "Pending"}));
-    assert_eq!(value["metadata"]["finalizers"], json!(["kubernetes.io/pvc-protection"]));
 }
 
 #[test]
