@@ -5,6 +5,7 @@ use api::schema::{self, DecodeError, Schema, StrictError, Type};
 use api::status::{GroupKind, Status};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::Call;
@@ -122,20 +123,44 @@ fn finish(
 ) -> Result<Box<dyn Object>, Status> {
     let names = call.names();
     check_type(names, &mut value)?;
-    if !faults.is_empty() {
-        match validation {
-            FieldValidation::Ignore => {}
-            FieldValidation::Warn => faults.iter().for_each(|fault| call.warn(fault.as_str())),
-            FieldValidation::Strict => {
-                return Err(failed(&format!("strict decoding error: {}", faults.join(", "))));
-            }
-        }
-    }
+    judge(call, faults, validation, failed)?;
     if let Some(of) = schema_of(names) {
         schema::normalize(&mut value, of);
         schema::state_times(&mut value, of);
     }
     call.kind().decode(value).map_err(|error| failed(&error))
+}
+
+/// Says what is wrong by the rules of strict reading, as loudly as the client wants it.
+fn judge(
+    call: &Call<'_>,
+    faults: &[String],
+    validation: FieldValidation,
+    failed: &dyn Fn(&dyn std::fmt::Display) -> Status,
+) -> Result<(), Status> {
+    match validation {
+        _ if faults.is_empty() => {}
+        FieldValidation::Ignore => {}
+        FieldValidation::Warn => faults.iter().for_each(|fault| call.warn(fault.as_str())),
+        FieldValidation::Strict => return Err(failed(&format!("strict decoding error: {}", faults.join(", ")))),
+    }
+    Ok(())
+}
+
+/// Reads `body` as an object of another kind than the resource's, such as the Binding of a Pod.
+pub(crate) fn decode_other<T: DeserializeOwned>(
+    call: &Call<'_>,
+    body: &Body,
+    (group, version, kind): (&str, &str, &str),
+    validation: FieldValidation,
+) -> Result<T, Status> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Status::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {error}"))
+    };
+    let (value, faults) = read(&body.json()?, Schema::of(group, version, kind)).map_err(|error| failed(&error))?;
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    judge(call, &faults, validation, &failed)?;
+    serde_json::from_value(value).map_err(|error| failed(&error))
 }
 
 /// Checks the object's type against the resource's, and states it where the client left it out.

@@ -12,8 +12,8 @@ use k8s_openapi::api::policy::v1::{Eviction, PodDisruptionBudget};
 use serde_json::Value;
 use store::At;
 
-use super::body::Body;
-use super::pods::{change_pod, decode, success};
+use super::body::{self, Body};
+use super::pods::{change_pod, success};
 use super::update::{self, Change, Changed, Current};
 use super::{Answer, Call, answer, delete, read, read_failed};
 use crate::object::Object;
@@ -29,7 +29,7 @@ const BUDGETS: (&str, &str, &str) = ("policy", "v1", "poddisruptionbudgets");
 /// Answers the creation of an eviction.
 pub(crate) async fn evict(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
     let options = WriteOptions::parse(call.query, "CreateOptions")?;
-    let eviction: Eviction = decode(body, ("policy", "v1", "Eviction"))?;
+    let eviction: Eviction = body::decode_other(call, body, ("policy", "v1", "Eviction"), options.field_validation)?;
     let dry_run = eviction::check(&eviction, &call.target.name, options.dry_run)?;
     let wanted = deletion(eviction, dry_run)?;
     match evict_idle(call, &wanted).await? {

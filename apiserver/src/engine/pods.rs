@@ -1,14 +1,12 @@
 //! `binding`, and what it has in common with `eviction`: subresources of pods that are not a part of the pod.
 
-use api::schema::{self, Schema};
 use api::status::{GroupKind, Status};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::StatusCode;
 use k8s_openapi::api::core::v1::{Binding, Pod};
-use serde::de::DeserializeOwned;
 
-use super::body::Body;
+use super::body::{self, Body};
 use super::update::{self, Change, Current};
 use super::{Answer, Call, answer};
 use crate::object::Object;
@@ -18,7 +16,7 @@ use crate::resources::pod::binding;
 /// Assigns the pod to a node.
 pub(crate) async fn bind(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
     let options = WriteOptions::parse(call.query, "CreateOptions")?;
-    let binding: Binding = decode(body, ("", "v1", "Binding"))?;
+    let binding: Binding = body::decode_other(call, body, ("", "v1", "Binding"), options.field_validation)?;
     assign(call, binding, &options).await?;
     answer::other(call, StatusCode::CREATED, success()?)
 }
@@ -79,20 +77,6 @@ pub(super) fn change_pod(
     let pod = object.as_any_mut().downcast_mut::<Pod>().ok_or_else(|| Status::internal_error("not a pod"))?;
     change(pod)?;
     Ok(object)
-}
-
-/// The body as what it should be.
-pub(crate) fn decode<T: DeserializeOwned>(body: &Body, of: (&str, &str, &str)) -> Result<T, Status> {
-    let (group, version, kind) = of;
-    let failed = |error: &dyn std::fmt::Display| {
-        Status::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {error}"))
-    };
-    let json = body.json()?;
-    let value = match Schema::of(group, version, kind) {
-        Some(of) => schema::decode(&json, of).map_err(|error| failed(&error))?.0,
-        None => serde_json::from_slice(&json).map_err(|error| failed(&error))?,
-    };
-    serde_json::from_value(value).map_err(|error| failed(&error))
 }
 
 /// What upstream answers when it has done what was asked.

@@ -12,8 +12,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use store::{At, Key};
 
-use super::body::Body;
-use super::pods::decode;
+use super::body::{self, Body};
 use super::{Answer, Call, answer, metadata, not_served, read, read_failed};
 use crate::authn::{Binding, Reference};
 use crate::entry::ROOT;
@@ -26,8 +25,9 @@ const KIND: GroupKind =
 
 /// Answers a request for a token.
 pub(crate) async fn issue(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
-    WriteOptions::parse(call.query, "CreateOptions")?;
-    let mut request: TokenRequest = decode(body, ("authentication.k8s.io", "v1", "TokenRequest"))?;
+    let options = WriteOptions::parse(call.query, "CreateOptions")?;
+    let of = ("authentication.k8s.io", "v1", "TokenRequest");
+    let mut request: TokenRequest = body::decode_other(call, body, of, options.field_validation)?;
     let tokens = call.engine.access().service_accounts.as_ref().ok_or_else(not_served)?;
     metadata::clear(call, &mut request)?;
     let name = call.target.name.as_str();

@@ -193,3 +193,20 @@ async fn requests_that_are_refused() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn unknown_fields_are_refused_warned_of_or_ignored() {
+    let server = server().await;
+    let body = json!({"spec": {"audience": "vault"}});
+    let unknown = "unknown field \"spec.audience\"";
+    let refusal = server.refusal(Ask::post(TOKEN, &body).query("fieldValidation=Strict")).await;
+    let handled = "TokenRequest in version \"v1\" cannot be handled as a TokenRequest";
+    assert_eq!((refusal.code, refusal.message), (400, format!("{handled}: strict decoding error: {unknown}")));
+    let warnings = async |query| server.with_warnings(Ask::post(TOKEN, &body).query(query)).await.1;
+    assert_eq!(warnings("").await, [unknown]);
+    assert_eq!(warnings("fieldValidation=Ignore").await, [] as [&str; 0]);
+    let binding = json!({"metadata": {"name": "bench"}, "target": {"name": "dock", "knd": "Node"}});
+    let path = format!("{POD}/binding");
+    let refusal = server.refusal(Ask::post(&path, &binding).query("fieldValidation=Strict")).await;
+    assert!(refusal.message.ends_with("strict decoding error: unknown field \"target.knd\""), "{}", refusal.message);
+}
