@@ -17,7 +17,6 @@ mod born;
 mod certificate_signing_request;
 mod cluster_trust_bundle;
 mod component_status;
-mod conditions;
 mod config_map;
 mod controller_revision;
 mod cron_job;

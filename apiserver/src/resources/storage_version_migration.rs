@@ -3,6 +3,7 @@
 
 use api::field::{BadValue, Error, ErrorList, Path};
 use api::names::{dns1035_label, dns1123_subdomain};
+use api::validate::conditions::validate_conditions;
 use api::validate::meta::FIELD_IMMUTABLE;
 use k8s_openapi::api::storagemigration::v1::{
     StorageVersionMigration, StorageVersionMigrationSpec, StorageVersionMigrationStatus,
@@ -13,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::pod_spec::absent::{list, text};
-use super::{conditions, status_meta};
+use super::status_meta;
 use crate::strategy::{Column, Context, NAME_COLUMN, Names, Strategy, UpdateSubresource};
 
 const SUCCEEDED: &str = "Succeeded";
@@ -119,7 +120,7 @@ fn validate_status(new: &StorageVersionMigrationStatus, old: &StorageVersionMigr
         errors.push(Error::invalid(&version_path, version, detail));
     }
     let (conditions, conditions_path) = (list(&new.conditions), path.child("conditions"));
-    errors.extend(conditions::validate(conditions, &conditions_path));
+    errors.extend(validate_conditions(conditions, &conditions_path));
     let old_version = text(&old.resource_version);
     if !old_version.is_empty() && old_version != version {
         errors.push(Error::invalid(&version_path, version, FIELD_IMMUTABLE));
