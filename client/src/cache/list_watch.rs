@@ -1,0 +1,188 @@
+//! Keeps one resource of a cache as the API server has it: a list, and then a watch from where the list ended.
+//!
+//! A watch that ends goes on where it was. If the server no longer knows that revision, everything is listed again, and
+//! the cache's listeners learn of the differences. While the server is away, what was known stays.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use kube::Client;
+use kube::api::{ListParams, Request, VersionMatch, WatchEvent, WatchParams};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::time::{Duration, Instant, sleep};
+
+use super::Cache;
+use crate::queue::Backoff;
+use crate::resource::{Kind, MetadataOnly, Object, Resource};
+
+/// How long a server may keep a watch open, in seconds (the most that `kube` allows).
+const WATCH_SECONDS: u32 = 290;
+/// The waits after failures (upstream's bounds).
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(30) };
+/// A watch that ends sooner, with nothing said, counts as a failure.
+const SHORT: Duration = Duration::from_secs(1);
+
+/// What keeps one resource of a cache.
+pub struct ListWatch {
+    client: Client,
+    cache: Cache,
+    resource: Resource,
+}
+
+impl Object for MetadataOnly {
+    fn meta(&self) -> &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+        &self.metadata
+    }
+}
+
+/// A list of objects of any kind.
+#[derive(Deserialize)]
+struct Listed<D> {
+    metadata: ListedAt,
+    #[serde(default = "Vec::new")]
+    items: Vec<D>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListedAt {
+    #[serde(default)]
+    resource_version: String,
+}
+
+/// How a watch ended.
+enum End {
+    /// It may go on where it was.
+    Interrupted,
+    /// The server no longer knows what came after the revision.
+    Expired,
+}
+
+impl ListWatch {
+    /// Keeps `resource` in `cache`.
+    #[must_use]
+    pub fn new(client: Client, cache: Cache, resource: Resource) -> ListWatch {
+        ListWatch { client, cache, resource }
+    }
+
+    /// Keeps whole objects, of the built-in kind that the resource is of. Runs until it is dropped.
+    pub async fn run<K: Kind>(self) {
+        self.keep::<K>(false).await;
+    }
+
+    /// Keeps the objects' metadata only. Runs until it is dropped.
+    pub async fn run_metadata(self) {
+        self.keep::<MetadataOnly>(true).await;
+    }
+
+    async fn keep<D: Object + Clone + DeserializeOwned>(self, metadata_only: bool) {
+        let (mut failures, mut known) = (0_u32, None);
+        loop {
+            match self.list::<D>(known.as_deref(), metadata_only).await {
+                Ok(version) => {
+                    failures = 0;
+                    known = Some(self.watch_from::<D>(version, metadata_only).await);
+                }
+                Err(error) => {
+                    tracing::debug!(resource = %self.resource, %error, "a list failed");
+                    // The server may not have come to the version that another had.
+                    known = None;
+                    failures += 1;
+                    sleep(BACKOFF.after(failures)).await;
+                }
+            }
+        }
+    }
+
+    /// Lists everything into the cache, and returns the version of the list. A state that is not older than `known` is
+    /// good enough, since the watch goes on from it.
+    async fn list<D: Object + DeserializeOwned>(
+        &self,
+        known: Option<&str>,
+        metadata_only: bool,
+    ) -> Result<String, kube::Error> {
+        let params = match known {
+            Some(known) => ListParams::default().at(known).matching(VersionMatch::NotOlderThan),
+            None => ListParams::default(),
+        };
+        let request = Request::new(self.resource.path(None));
+        let request = if metadata_only { request.list_metadata(&params) } else { request.list(&params) };
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        let listed: Listed<D> = self.client.request(request).await?;
+        let version = listed.metadata.resource_version;
+        let objects = listed.items.into_iter().map(|object| Arc::new(object) as _).collect();
+        self.cache.table(&self.resource).replace(objects, version.parse().unwrap_or(0));
+        Ok(version)
+    }
+
+    /// Watches until everything has to be listed again, and returns the version that was reached.
+    async fn watch_from<D: Object + Clone + DeserializeOwned>(
+        &self,
+        mut version: String,
+        metadata_only: bool,
+    ) -> String {
+        let mut failures = 0_u32;
+        loop {
+            let (began, before) = (Instant::now(), version.clone());
+            match self.watch::<D>(&mut version, metadata_only).await {
+                Ok(End::Expired) => return version,
+                Ok(End::Interrupted) if began.elapsed() >= SHORT || version != before => failures = 0,
+                Ok(End::Interrupted) => failures += 1,
+                Err(error) if is_expired(&error) => return version,
+                Err(error) => {
+                    tracing::debug!(resource = %self.resource, %error, "a watch failed");
+                    failures += 1;
+                }
+            }
+            if failures > 0 {
+                sleep(BACKOFF.after(failures)).await;
+            }
+        }
+    }
+
+    async fn watch<D: Object + Clone + DeserializeOwned>(
+        &self,
+        version: &mut String,
+        metadata_only: bool,
+    ) -> Result<End, kube::Error> {
+        let params = WatchParams { timeout: Some(WATCH_SECONDS), ..WatchParams::default() };
+        let request = Request::new(self.resource.path(None));
+        let request =
+            if metadata_only { request.watch_metadata(&params, version) } else { request.watch(&params, version) };
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        let events = self.client.request_events::<D>(request).await?;
+        let mut events: BoxStream<'_, Result<WatchEvent<D>, kube::Error>> = StreamExt::boxed(events);
+        let table = self.cache.table(&self.resource);
+        while let Some(event) = events.next().await {
+            match event? {
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                    note(version, object.meta().resource_version.as_deref());
+                    table.put(Arc::new(object));
+                }
+                WatchEvent::Deleted(object) => {
+                    note(version, object.meta().resource_version.as_deref());
+                    table.remove(object.meta());
+                }
+                WatchEvent::Bookmark(bookmark) => {
+                    note(version, Some(&bookmark.metadata.resource_version));
+                    table.advance(bookmark.metadata.resource_version.parse().unwrap_or(0));
+                }
+                WatchEvent::Error(status) if status.code == 410 => return Ok(End::Expired),
+                WatchEvent::Error(status) => return Err(kube::Error::Api(status)),
+            }
+        }
+        Ok(End::Interrupted)
+    }
+}
+
+fn note(version: &mut String, new: Option<&str>) {
+    if let Some(new) = new {
+        new.clone_into(version);
+    }
+}
+
+fn is_expired(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 410)
+}

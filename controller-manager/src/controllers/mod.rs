@@ -1,0 +1,5 @@
+//! The controllers, one file or directory each.
+
+// tidy: sorted
+pub mod cluster_role_aggregation;
+// tidy: end
