@@ -201,6 +201,36 @@ fn path_rule(paths: &[&str]) -> NonResourceRule {
     NonResourceRule { non_resource_urls, verbs: vec!["get".to_owned()] }
 }
 
+/// Allows everything to the cluster's own parts: the controllers, the scheduler and the nodes, by the names that upstream
+/// gives them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Components;
+
+impl Components {
+    fn has(identity: &Identity) -> bool {
+        COMPONENTS.contains(&identity.user.as_str())
+            || identity.is_in(NODES) && identity.user.starts_with("system:node:")
+    }
+}
+
+/// The controllers' user, as their certificate names it.
+pub const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
+/// The scheduler's.
+pub const SCHEDULER: &str = "system:kube-scheduler";
+/// The group of all nodes.
+pub const NODES: &str = "system:nodes";
+const COMPONENTS: [&str; 2] = [CONTROLLER_MANAGER, SCHEDULER];
+
+impl Authorizer for Components {
+    fn authorize(&self, identity: &Identity, _: &Attributes) -> Decision {
+        if Components::has(identity) { Decision::Allow } else { Decision::NoOpinion(String::new()) }
+    }
+
+    fn rules(&self, identity: &Identity, _: &str) -> Rules {
+        if Components::has(identity) { Rules::everything() } else { Rules::default() }
+    }
+}
+
 /// Allows everything to whoever has a token in the token file: an operator who lists one means it to be used.
 #[derive(Clone, Debug, Default)]
 pub struct TokenHolders(HashMap<String, Vec<Arc<Identity>>>);
@@ -246,14 +276,15 @@ impl Chain {
         Chain(authorizers)
     }
 
-    /// What holds until there is RBAC: masters and holders of tokens may do everything, others see health and version, and
-    /// ask about themselves if they are known.
+    /// What holds until there is RBAC: masters, holders of tokens and the cluster's own parts may do everything, others see
+    /// health and version, and ask about themselves if they are known.
     #[must_use]
     pub fn until_rbac(tokens: Option<&TokenFile>) -> Chain {
         Chain::new(vec![
             Box::new(Masters),
             Box::new(PublicInformation),
             Box::new(BasicUsers),
+            Box::new(Components),
             Box::new(TokenHolders::of(tokens)),
         ])
     }

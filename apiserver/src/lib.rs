@@ -2,6 +2,7 @@
 
 pub mod authn;
 pub mod authz;
+pub mod core;
 pub mod discovery;
 pub mod engine;
 pub mod entry;
@@ -20,4 +21,4 @@ pub mod server;
 pub mod strategy;
 pub mod version;
 
-pub use server::{Etcd, Options, Ready, RunError, StoreChoice, run};
+pub use server::{Etcd, Options, Ready, RunError, Server, StoreChoice, run};

@@ -53,16 +53,25 @@ enum Peer {
         valid_from: SystemTime,
         valid_until: SystemTime,
     },
+    /// No certificate, and none needed.
+    OfThisProcess(Arc<Identity>),
     /// Verified, but without a name, which is as good as none.
     Nameless,
     Refused(CertificateError),
 }
 
 impl PeerCertificate {
+    /// What stands for a certificate where the client is a part of this process.
+    #[must_use]
+    pub(crate) fn of_this_process(identity: Identity) -> PeerCertificate {
+        PeerCertificate(Peer::OfThisProcess(Arc::new(identity)))
+    }
+
     /// Who the client is at this time, or `None` if it showed no certificate.
     pub fn identity(&self, now: SystemTime) -> Result<Option<Arc<Identity>>, CertificateError> {
         match &self.0 {
             Peer::None | Peer::Nameless => Ok(None),
+            Peer::OfThisProcess(identity) => Ok(Some(Arc::clone(identity))),
             Peer::Known { identity, valid_from, valid_until } if (*valid_from..=*valid_until).contains(&now) => {
                 Ok(Some(Arc::clone(identity)))
             }

@@ -26,6 +26,9 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const AUTHORITY_TIME: Duration = DAY.saturating_mul(3650);
 const LEAF_TIME: Duration = DAY.saturating_mul(365);
 
+/// The administrator's name.
+const ADMIN: &str = "kubernetes-admin";
+
 /// The address at which pods reach the API server: the first of the cluster's range for services.
 const SERVICE_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1));
 
@@ -130,7 +133,7 @@ impl Authority {
             &directory,
             "admin",
             &Leaf {
-                user: "kubernetes-admin",
+                user: ADMIN,
                 group: Some(crate::authn::MASTERS),
                 names: &[],
                 purpose: ExtendedKeyUsagePurpose::ClientAuth,
@@ -192,7 +195,25 @@ impl Authority {
 
     /// Writes the administrator's kubeconfig for the server at `url` to `path`, unless that is what is there.
     pub fn write_kubeconfig(&self, path: &Path, url: &str) -> Result<(), AuthorityError> {
-        let text = kubeconfig::kubeconfig(url, &self.certificate, &self.admin);
+        self.write_config(path, url, ADMIN, &self.admin)
+    }
+
+    /// Writes the kubeconfig of a part of the cluster, which the API knows as `user`, to `path`, with a certificate that is
+    /// kept as `name`.
+    pub fn write_component_kubeconfig(
+        &self,
+        path: &Path,
+        url: &str,
+        name: &str,
+        user: &str,
+    ) -> Result<(), AuthorityError> {
+        let purpose = ExtendedKeyUsagePurpose::ClientAuth;
+        let leaf = Leaf { user, group: None, names: &[], purpose, time: LEAF_TIME };
+        self.write_config(path, url, user, &self.leaf(&self.directory, name, &leaf)?)
+    }
+
+    fn write_config(&self, path: &Path, url: &str, name: &str, user: &PemPair) -> Result<(), AuthorityError> {
+        let text = kubeconfig::kubeconfig(url, &self.certificate, name, user);
         match files::read(path)? {
             Some(there) if there == text => Ok(()),
             _ => files::write(path, &text),

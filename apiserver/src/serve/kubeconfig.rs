@@ -18,11 +18,11 @@ pub fn server_url(listen: SocketAddr) -> String {
     format!("https://{}", SocketAddr::new(ip, listen.port()))
 }
 
-/// The administrator's kubeconfig. Everything that is put in is base64 or a URL of ours, which YAML takes as they are.
-pub(super) fn kubeconfig(url: &str, authority: &str, admin: &PemPair) -> String {
+/// A user's kubeconfig. Everything that is put in is base64, or a URL or a name of ours, which YAML takes as they are.
+pub(super) fn kubeconfig(url: &str, authority: &str, name: &str, user: &PemPair) -> String {
     let authority = STANDARD.encode(authority);
-    let certificate = STANDARD.encode(&admin.certificate);
-    let key = STANDARD.encode(&admin.key);
+    let certificate = STANDARD.encode(&user.certificate);
+    let key = STANDARD.encode(&user.key);
     format!(
         "apiVersion: v1
 kind: Config
@@ -35,11 +35,11 @@ contexts:
 - name: gantry
   context:
     cluster: gantry
-    user: kubernetes-admin
+    user: {name}
 current-context: gantry
 preferences: {{}}
 users:
-- name: kubernetes-admin
+- name: {name}
   user:
     client-certificate-data: {certificate}
     client-key-data: {key}

@@ -46,15 +46,21 @@ impl Listener {
         self.address
     }
 
-    /// Begins to serve.
+    /// Begins to serve, until [`Running::shutdown`], which cancels `stopping` first.
     #[must_use]
-    pub fn start(self, tls: Arc<ServerConfig>, clients: ClientCertificates, pipeline: Arc<Pipeline>) -> Running {
+    pub fn start(
+        self,
+        tls: Arc<ServerConfig>,
+        clients: ClientCertificates,
+        pipeline: Arc<Pipeline>,
+        stopping: CancellationToken,
+    ) -> Running {
         let shared = Arc::new(Shared {
             acceptor: TlsAcceptor::from(tls),
             clients,
             pipeline,
             tasks: TaskTracker::new(),
-            stopping: CancellationToken::new(),
+            stopping,
             killed: CancellationToken::new(),
         });
         shared.tasks.spawn(accept(self.socket, Arc::clone(&shared)));

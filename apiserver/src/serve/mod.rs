@@ -20,6 +20,7 @@ mod in_flight;
 mod kubeconfig;
 mod limits;
 mod listener;
+mod local;
 mod pipeline;
 mod tls;
 
@@ -36,6 +37,7 @@ pub use body::{full_body, read_body};
 pub use kubeconfig::server_url;
 pub use limits::Limits;
 pub use listener::{Listener, Running};
+pub use local::Local;
 pub use pipeline::Pipeline;
 pub use tls::{TlsError, server_config};
 

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::authn::{Authenticators, ClientCertificates, Identity, TokenFile};
@@ -110,7 +111,7 @@ async fn start(limits: Limits) -> Server {
         limits,
         (system_clock(), system_random()),
     );
-    let running = listener.start(tls, clients, Arc::new(pipeline));
+    let running = listener.start(tls, clients, Arc::new(pipeline), CancellationToken::new());
     Server { running, authority, probe, events, metrics, _directory: directory }
 }
 
