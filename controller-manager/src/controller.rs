@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use client::cache::{Cache, Change, ListWatch};
-use client::resource::{AnyObject, Key, Kind, MetadataOnly, Resource, as_kind};
+#[cfg(test)]
+use client::resource::MetadataOnly;
+use client::resource::{AnyObject, Key, Kind, Resource, as_kind};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -19,6 +21,8 @@ use crate::plan::{Failure, Plan};
 pub trait Controller: Send + Sync + 'static {
     /// The name, by which operators switch it on and off and Events say who they are from: as upstream's.
     const NAME: &'static str;
+    /// Who its Events say they are from.
+    const COMPONENT: &'static str = Self::NAME;
     /// How many keys are worked on at a time.
     const WORKERS: usize = 5;
     /// Everything that the decision needs.
@@ -59,7 +63,8 @@ impl<K> Pair<K> {
     }
 }
 
-type Map = Arc<dyn Fn(&Cache, &Change) -> Vec<Key> + Send + Sync>;
+/// What says which keys a change is a reason to look at.
+pub(crate) type Map = Arc<dyn Fn(&Cache, &Change) -> Vec<Key> + Send + Sync>;
 
 /// How a resource is kept in the cache.
 #[derive(Clone, Copy)]
@@ -80,6 +85,7 @@ impl Keep {
     }
 
     /// Only the metadata.
+    #[cfg(test)]
     pub(crate) fn metadata() -> Keep {
         Keep {
             run: |list_watch| list_watch.run_metadata().boxed(),

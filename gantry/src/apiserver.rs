@@ -17,6 +17,13 @@ pub(crate) struct Arguments {
     /// Where the server keeps its files. The first start makes a certificate authority there, and `admin.kubeconfig`.
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
+    #[command(flatten)]
+    serving: Serving,
+}
+
+/// How the API is served, wherever its files are.
+#[derive(Debug, Args)]
+pub(crate) struct Serving {
     /// The address to serve at; port 0 is any that is free.
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:6443")]
     listen: SocketAddr,
@@ -68,7 +75,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
                 tracing::error!(%error, "signals cannot be received");
             }
         };
-        apiserver::run(arguments.options(Some(ready)), shutdown).await
+        apiserver::run(arguments.serving.options(arguments.data_dir, Some(ready)), shutdown).await
     })?;
     Ok(())
 }
@@ -78,8 +85,14 @@ fn announce(ready: &Ready) {
     process::announce(&format!("gantry apiserver is ready at {url}; KUBECONFIG={}", kubeconfig.display()));
 }
 
-impl Arguments {
-    fn options(self, ready: Option<oneshot::Sender<Ready>>) -> Options {
+impl Serving {
+    /// Whether several servers may share the store.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.store == Store::Etcd
+    }
+
+    /// The server's options, with its files in `data_dir`.
+    pub(crate) fn options(self, data_dir: PathBuf, ready: Option<oneshot::Sender<Ready>>) -> Options {
         let store = match self.store {
             Store::Embedded => StoreChoice::Embedded,
             Store::Etcd => StoreChoice::Etcd(Etcd {
@@ -94,14 +107,7 @@ impl Arguments {
             mutating_in_flight: self.max_mutating_requests_inflight,
             ..Limits::default()
         };
-        Options {
-            data_dir: self.data_dir,
-            listen: self.listen,
-            store,
-            token_auth_file: self.token_auth_file,
-            limits,
-            ready,
-        }
+        Options { data_dir, listen: self.listen, store, token_auth_file: self.token_auth_file, limits, ready }
     }
 }
 
@@ -119,7 +125,7 @@ mod tests {
 
     fn parse(line: &str) -> Result<Options, String> {
         let line = Line::try_parse_from(line.split(' ')).map_err(|error| error.to_string())?;
-        Ok(line.arguments.options(None))
+        Ok(line.arguments.serving.options(line.arguments.data_dir, None))
     }
 
     #[test]

@@ -3,9 +3,11 @@
 //! Exit codes: 0 after an orderly end, 1 if what was asked for failed, 2 if the command line makes no sense.
 
 mod apiserver;
+mod controller_manager;
 mod log;
 mod process;
 mod store;
+mod up;
 
 use std::process::ExitCode;
 
@@ -29,8 +31,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Start a whole cluster in this process.
+    Up(up::Arguments),
     /// Serve the Kubernetes API.
     Apiserver(apiserver::Arguments),
+    /// Run the controllers, against the API server that a kubeconfig names.
+    ControllerManager(controller_manager::Arguments),
     /// Verify, back up or restore an embedded store that is not in use.
     #[command(subcommand)]
     Store(store::Command),
@@ -40,7 +46,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log::start(&arguments.log_level);
     let result = match arguments.command {
+        Command::Up(arguments) => up::run(arguments),
         Command::Apiserver(arguments) => apiserver::run(arguments),
+        Command::ControllerManager(arguments) => controller_manager::run(arguments),
         Command::Store(command) => store::run(command),
     };
     match result {

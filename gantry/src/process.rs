@@ -1,6 +1,7 @@
 //! What a process has to do with its surroundings: signals, limits, and its two or three lines of output.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
@@ -42,4 +43,19 @@ pub(crate) fn raise_file_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::debug!(%error, "the limit of open files stays as it is");
     }
+}
+
+/// What this machine calls itself.
+pub(crate) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Where a cluster keeps its files if nobody says where.
+pub(crate) fn data_directory() -> Result<PathBuf, String> {
+    if rustix::process::geteuid().is_root() {
+        return Ok("/var/lib/gantry".into());
+    }
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
+    let home = home.ok_or("there is no home directory to keep files in: say where with --data-dir")?;
+    Ok(PathBuf::from(home).join(".local/share/gantry"))
 }

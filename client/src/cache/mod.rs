@@ -9,6 +9,7 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::selector::label::Selector;
 use k8s_openapi::api::core::v1::Pod;
@@ -143,11 +144,17 @@ impl Served {
 }
 
 /// What a process knows of the cluster. Cloning gives another handle to the same.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Cache {
     tables: Arc<RwLock<BTreeMap<Arc<str>, Arc<Table>>>>,
-    served: Arc<RwLock<Arc<[Served]>>>,
-    next_listener: Arc<std::sync::atomic::AtomicU64>,
+    served: watch::Sender<Arc<[Served]>>,
+    next_listener: Arc<AtomicU64>,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Cache { tables: Arc::default(), served: watch::Sender::new(Arc::new([])), next_listener: Arc::default() }
+    }
 }
 
 /// Ends a subscription when it is dropped.
@@ -193,13 +200,19 @@ impl Cache {
     /// What the server serves, by its discovery; empty while that is not known.
     #[must_use]
     pub fn served(&self) -> Arc<[Served]> {
-        Arc::clone(&self.served.read())
+        Arc::clone(&self.served.borrow())
     }
 
     /// Takes in what the server serves.
     pub fn set_served(&self, mut served: Vec<Served>) {
         served.sort_by(|a, b| a.resource.cmp(&b.resource));
-        *self.served.write() = served.into();
+        self.served.send_replace(served.into());
+    }
+
+    /// Waits until it is known what the server serves.
+    pub async fn discovered(&self) {
+        // The sender is ours.
+        let _ = self.served.subscribe().wait_for(|served| !served.is_empty()).await;
     }
 
     /// The resources that are in the cache, by name.
@@ -314,7 +327,7 @@ impl Cache {
     /// Tells `listener` of every object of a resource, now and from now on. It must not subscribe or change the cache.
     pub fn subscribe(&self, resource: &Resource, listener: impl Fn(&Change) + Send + Sync + 'static) -> Subscription {
         let table = self.table(resource);
-        let id = self.next_listener.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let id = self.next_listener.fetch_add(1, Ordering::Relaxed);
         let mut listeners = table.listeners.lock();
         let present: Vec<AnyObject> = table.objects.read().list(None).cloned().collect();
         for object in present {

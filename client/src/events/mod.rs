@@ -111,12 +111,12 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder of `component`, such as `replicaset-controller`, in the process that `instance` names, and the task that
     /// writes for it. The task ends when every clone of the recorder has gone and everything is written.
-    pub fn new(
-        api: impl EventApi,
+    pub fn new<A: EventApi>(
+        api: A,
         component: &str,
         instance: &str,
         clock: Clock,
-    ) -> (Recorder, impl Future<Output = ()>) {
+    ) -> (Recorder, impl Future<Output = ()> + use<A>) {
         let (queue, queued) = mpsc::channel(QUEUED);
         let dropped = Arc::new(AtomicU64::new(0));
         let recorder = Recorder {

@@ -3,3 +3,26 @@
 // tidy: sorted
 pub mod cluster_role_aggregation;
 // tidy: end
+
+use cluster_role_aggregation::ClusterRoleAggregation;
+
+use crate::controller::Controller;
+use crate::driver::Manager;
+
+/// The names of all controllers.
+pub const NAMES: &[&str] = &[
+    // tidy: sorted
+    ClusterRoleAggregation::NAME,
+    // tidy: end
+];
+
+/// What controllers have to be told about the cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Config {}
+
+/// Adds every controller that the manager takes.
+pub fn add_all(manager: &mut Manager, _: &Config) {
+    // tidy: sorted
+    manager.add(ClusterRoleAggregation);
+    // tidy: end
+}

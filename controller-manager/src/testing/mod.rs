@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::controller::{Controller, Keep, Moment};
+use crate::controller::{Controller, Keep, Map, Moment};
 use crate::plan::{Effect, Failure, MOST_ACTIONS, Plan, to_json};
 use server::Server;
 
@@ -83,11 +83,7 @@ impl<C: Controller> World<C> {
         }
     }
 
-    fn subscribe(
-        &mut self,
-        resource: &Resource,
-        map: Arc<dyn Fn(&Cache, &client::cache::Change) -> Vec<Key> + Send + Sync>,
-    ) {
+    fn subscribe(&mut self, resource: &Resource, map: Map) {
         let (cache, queue) = (self.cache.clone(), Arc::clone(&self.queue));
         let subscription = self.cache.subscribe(resource, move |change| queue.lock().extend(map(&cache, change)));
         self.subscriptions.push(subscription);

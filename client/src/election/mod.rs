@@ -6,6 +6,10 @@
 //! time is over before it finds anything else, and what it had begun has ended before another may lead
 //! ([`Leadership::remaining`] bounds its requests).
 
+mod guard;
+#[cfg(test)]
+mod tests;
+
 use std::future::Future;
 use std::sync::Arc;
 
@@ -17,6 +21,8 @@ use parking_lot::Mutex;
 use tokio::time::{Duration, Instant, sleep, sleep_until, timeout_at};
 
 use crate::clock::{Clock, whole_seconds};
+
+pub use guard::{NotLeading, guarded};
 
 /// How long everything takes. Each is to be longer than the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +110,10 @@ pub struct Leadership {
 }
 
 impl Leadership {
+    fn until(until: Instant) -> Leadership {
+        Leadership { until: Arc::new(Mutex::new(until)) }
+    }
+
     /// How long this process may still act without a further renewal; zero when it leads no longer. What it begins now has to
     /// end within this time.
     #[must_use]
@@ -146,7 +156,7 @@ impl<L: LeaseApi> Candidate<L> {
             sleep(self.timing.retry).await;
         };
         tracing::info!(identity = self.identity, "leading");
-        let leadership = Leadership { until: Arc::new(Mutex::new(until)) };
+        let leadership = Leadership::until(until);
         let work = work(leadership.clone());
         tokio::select! {
             // The work is not looked at again when the time is over.
@@ -270,6 +280,3 @@ impl<L: LeaseApi> Candidate<L> {
 fn holds(lease: &Lease, identity: &str) -> bool {
     lease.spec.as_ref().is_some_and(|spec| spec.holder_identity.as_deref() == Some(identity))
 }
-
-#[cfg(test)]
-mod tests;

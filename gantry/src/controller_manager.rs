@@ -1,0 +1,153 @@
+//! `gantry controller-manager`: run the controllers, against the API server that a kubeconfig names.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use client::cache::Cache;
+use client::clock::Clock;
+use client::election::{Candidate, NamedLease, Timing, guarded};
+use controller_manager::controllers::{self, Config};
+use controller_manager::driver::{Environment, Manager, Selection};
+use kube::{Api, Client};
+
+use crate::process;
+
+/// The Lease that the leading process holds, and the namespace that it is in: as upstream's.
+const LEASE: &str = "kube-controller-manager";
+const LEASE_NAMESPACE: &str = "kube-system";
+
+/// The options of `gantry controller-manager`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The kubeconfig that says where the API server is and who this is.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: PathBuf,
+    /// Work only while holding the Lease `kube-controller-manager` in `kube-system`, so that several processes can stand by.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    leader_elect: bool,
+    /// How long the others wait before they take the Lease of a leader that is gone.
+    #[arg(long, value_name = "SECONDS", default_value_t = Timing::default().lease.as_secs(), value_parser = clap::value_parser!(u64).range(3..=3600))]
+    leader_elect_lease_duration: u64,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What the controllers are told, wherever they run.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Options {
+    /// Which controllers run: names, names with `-` in front for those that do not, and `*` for all that are not named.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "*", allow_hyphen_values = true)]
+    controllers: Vec<String>,
+}
+
+impl Options {
+    /// Which controllers run.
+    pub(crate) fn selection(&self) -> Result<Selection, String> {
+        let names = self.controllers.iter().map(String::as_str);
+        Selection::of(names, controllers::NAMES).map_err(|error| format!("--controllers: {error}"))
+    }
+}
+
+/// Runs until the process is asked to end.
+pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let selection = arguments.options.selection()?;
+    process::raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let client = connect(&arguments.kubeconfig).await?;
+        let work = async {
+            if !arguments.leader_elect {
+                let manager = manager(client, selection, &Config::default());
+                return announced(manager).await;
+            }
+            let lease = Duration::from_secs(arguments.leader_elect_lease_duration);
+            lead(client, timing(lease), |client| manager(client, selection.clone(), &Config::default())).await;
+        };
+        tokio::select! {
+            () = work => {}
+            asked = process::asked_to_end() => asked?,
+        }
+        Ok(())
+    })
+}
+
+async fn announced(manager: Manager) {
+    let synced = manager.synced();
+    tokio::join!(manager.run(), async {
+        synced.await;
+        process::announce("gantry controller-manager is ready");
+    });
+}
+
+/// A client by a kubeconfig.
+pub(crate) async fn connect(kubeconfig: &Path) -> Result<Client, Box<dyn Error>> {
+    let problem = |error: &dyn Error| format!("--kubeconfig {}: {error}", kubeconfig.display());
+    let config = kube::config::Kubeconfig::read_from(kubeconfig).map_err(|error| problem(&error))?;
+    let options = kube::config::KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(config, &options).await.map_err(|error| problem(&error))?;
+    Ok(Client::try_from(config).map_err(|error| problem(&error))?)
+}
+
+/// The timing of a lease that lasts so long, in upstream's proportions.
+fn timing(lease: Duration) -> Timing {
+    Timing { lease, renew: lease * 2 / 3, retry: lease * 2 / 15 }
+}
+
+/// A manager of the controllers that are selected.
+pub(crate) fn manager(client: Client, selection: Selection, config: &Config) -> Manager {
+    let environment = Environment {
+        client,
+        cache: Cache::new(),
+        clock: Clock::Machine,
+        instance: process::host_name(),
+        authority: None,
+    };
+    let mut manager = Manager::new(environment, selection);
+    controllers::add_all(&mut manager, config);
+    manager
+}
+
+/// Runs what `make` makes whenever this process leads, with a client that can change things only while it does. Runs until it
+/// is dropped.
+pub(crate) async fn lead(client: Client, timing: Timing, make: impl Fn(Client) -> Manager) {
+    let identity = format!("{}_{}", process::host_name(), std::process::id());
+    let lease = NamedLease::new(Api::namespaced(client.clone(), LEASE_NAMESPACE), LEASE);
+    let mut candidate = Candidate::new(lease, identity, timing, Clock::Machine);
+    loop {
+        let led = candidate.lead(|leadership| announced(make(guarded(&client, leadership)))).await;
+        if led.is_none() {
+            tracing::warn!("another process leads now");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn options_are_read() {
+        let parse = |line: &str| Line::try_parse_from(line.split(' ')).map(|line| line.arguments);
+        let arguments = parse("c --kubeconfig f --leader-elect=false --controllers *,-namespace-controller").unwrap();
+        assert!(!arguments.leader_elect);
+        assert_eq!(arguments.options.controllers, ["*", "-namespace-controller"]);
+        assert!(parse("c").unwrap_err().to_string().contains("--kubeconfig"));
+        let options = Options { controllers: vec!["nonsense".to_owned()] };
+        assert!(options.selection().unwrap_err().starts_with("--controllers: \"nonsense\" is no controller"));
+    }
+
+    #[test]
+    fn every_controller_is_registered_under_its_name() {
+        assert!(controllers::NAMES.is_sorted());
+    }
+}
