@@ -112,7 +112,7 @@ impl Core {
     }
 
     /// Ends streams, and closes the store.
-    pub async fn close(self) {
+    pub async fn close(&self) {
         self.stopping.cancel();
         self.engine.store().close().await;
     }

@@ -4,3 +4,4 @@ pub mod etcd;
 pub mod kubectl;
 pub mod objects;
 pub mod server;
+pub mod sim;

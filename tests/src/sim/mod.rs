@@ -1,0 +1,46 @@
+//! A whole cluster in one thread on simulated time, with faults that follow from a seed.
+//!
+//! The API server, its engine and the mirror of the store, the controllers and the hollow nodes are what runs elsewhere, too.
+//! Simulated are the disk ([`disk`]), the network ([`network`]), the clock (tokio's, paused: it jumps to the next thing that
+//! anybody waits for), and who uses the cluster ([`workload`]). Everything random follows from the seed, so that a run can be
+//! had again exactly; the digest of all that was committed shows that it was.
+
+pub mod cluster;
+pub mod disk;
+pub mod faults;
+pub mod invariants;
+pub mod network;
+pub mod scheduler;
+pub mod workload;
+
+use cluster::Cluster;
+use workload::Workload;
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// A digest of every change that was committed, in order.
+    pub digest: u64,
+    /// How many changes were committed.
+    pub changes: u64,
+    /// How many faults were injected.
+    pub faults: u64,
+}
+
+/// Runs what follows from `seed`.
+///
+/// # Panics
+/// If an invariant does not hold, with what happened.
+#[must_use]
+pub fn run(seed: u64) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime needs nothing of the system but memory");
+    runtime.block_on(async {
+        let cluster = Cluster::start(seed).await;
+        let mut workload = Workload::new(&cluster, seed);
+        workload.run(&cluster).await;
+        cluster.heal();
+        workload.settle(&cluster).await;
+        cluster.end().await
+    })
+}
