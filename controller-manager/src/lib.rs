@@ -8,5 +8,6 @@ pub mod controller;
 pub mod controllers;
 pub mod driver;
 pub mod plan;
+pub mod pods;
 #[cfg(test)]
 mod testing;
