@@ -2,6 +2,7 @@
 
 // tidy: sorted
 pub mod cluster_role_aggregation;
+pub mod replicas;
 // tidy: end
 
 use cluster_role_aggregation::ClusterRoleAggregation;
