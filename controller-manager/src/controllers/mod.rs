@@ -6,6 +6,7 @@ pub mod replicas;
 // tidy: end
 
 use cluster_role_aggregation::ClusterRoleAggregation;
+use replicas::{ReplicaSets, ReplicationControllers};
 
 use crate::controller::Controller;
 use crate::driver::Manager;
@@ -14,6 +15,8 @@ use crate::driver::Manager;
 pub const NAMES: &[&str] = &[
     // tidy: sorted
     ClusterRoleAggregation::NAME,
+    ReplicaSets::NAME,
+    ReplicationControllers::NAME,
     // tidy: end
 ];
 
@@ -25,5 +28,7 @@ pub struct Config {}
 pub fn add_all(manager: &mut Manager, _: &Config) {
     // tidy: sorted
     manager.add(ClusterRoleAggregation);
+    manager.add(ReplicaSets::new());
+    manager.add(ReplicationControllers::new());
     // tidy: end
 }

@@ -113,7 +113,12 @@ impl Executor {
             }
             Effect::Delete(deletion) => {
                 let body = delete_options(target, deletion);
-                self.send(target, Method::DELETE, &object(target, None, ""), JSON, &body).await
+                let outcome = self.send(target, Method::DELETE, &object(target, None, ""), JSON, &body).await;
+                match outcome {
+                    // Somebody else has done it.
+                    Err(failure) if failure.reason == "NotFound" => Ok(Answer::default()),
+                    outcome => outcome,
+                }
             }
             Effect::DeleteAll => {
                 let options = delete_options(target, &Deletion::default());

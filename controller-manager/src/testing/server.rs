@@ -74,6 +74,9 @@ impl Server {
         let target = key.to_string();
         if !matches!(action.effect, Effect::Create(_) | Effect::DeleteAll | Effect::Confirm(_)) {
             let Some(object) = self.objects.get(&key) else {
+                if matches!(action.effect, Effect::Delete(_)) {
+                    return Ok(action.target.name.clone());
+                }
                 return Err(failed(&target, "NotFound", "it is not there"));
             };
             if !uid.is_empty() && object["metadata"]["uid"] != json!(uid) {
