@@ -2,6 +2,8 @@
 //!
 //! A watch that ends goes on where it was. If the server no longer knows that revision, everything is listed again, and
 //! the cache's listeners learn of the differences. While the server is away, what was known stays.
+//!
+//! Whoever needs less than a cache of whole objects says where to put what is seen ([`Sink`]).
 
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Duration, Instant, sleep};
 
-use super::Cache;
+use super::{Cache, Table};
 use crate::queue::Backoff;
 use crate::resource::{Kind, MetadataOnly, Object, Resource};
 
@@ -24,11 +26,45 @@ const BACKOFF: Backoff = Backoff { first: Duration::from_millis(200), longest: D
 /// A watch that ends sooner, with nothing said, counts as a failure.
 const SHORT: Duration = Duration::from_secs(1);
 
+/// Where a list-watch puts what it sees.
+pub trait Sink<D>: Send + Sync {
+    /// Everything there is at a revision: what is not in it is gone.
+    fn replace(&self, listed: Vec<D>, revision: u64);
+    /// An object that is new or has changed.
+    fn put(&self, object: D);
+    /// An object that is gone, as it was last.
+    fn remove(&self, object: D);
+    /// Nothing has changed until this revision.
+    fn advance(&self, revision: u64);
+}
+
+/// A table of a cache, as a sink.
+struct InTable(Arc<Table>);
+
+impl<D: Object> Sink<D> for InTable {
+    fn replace(&self, listed: Vec<D>, revision: u64) {
+        self.0.replace(listed.into_iter().map(|object| Arc::new(object) as _).collect(), revision);
+    }
+
+    fn put(&self, object: D) {
+        self.0.put(Arc::new(object));
+    }
+
+    fn remove(&self, object: D) {
+        self.0.remove(object.meta());
+    }
+
+    fn advance(&self, revision: u64) {
+        self.0.advance(revision);
+    }
+}
+
 /// What keeps one resource of a cache.
-pub struct ListWatch {
+pub struct ListWatch<S = Cache> {
     client: Client,
-    cache: Cache,
+    sink: S,
     resource: Resource,
+    fields: Option<String>,
 }
 
 impl Object for MetadataOnly {
@@ -64,20 +100,50 @@ impl ListWatch {
     /// Keeps `resource` in `cache`.
     #[must_use]
     pub fn new(client: Client, cache: Cache, resource: Resource) -> ListWatch {
-        ListWatch { client, cache, resource }
+        ListWatch { client, sink: cache, resource, fields: None }
     }
 
     /// Keeps whole objects, of the built-in kind that the resource is of. Runs until it is dropped.
     pub async fn run<K: Kind>(self) {
-        self.keep::<K>(false).await;
+        self.into_table().keep::<K>(false).await;
     }
 
     /// Keeps the objects' metadata only. Runs until it is dropped.
     pub async fn run_metadata(self) {
-        self.keep::<MetadataOnly>(true).await;
+        self.into_table().keep::<MetadataOnly>(true).await;
     }
 
-    async fn keep<D: Object + Clone + DeserializeOwned>(self, metadata_only: bool) {
+    fn into_table(self) -> ListWatch<InTable> {
+        let sink = InTable(self.sink.table(&self.resource));
+        ListWatch { client: self.client, sink, resource: self.resource, fields: self.fields }
+    }
+}
+
+impl<S> ListWatch<S> {
+    /// Sees only the objects that a field selector such as `spec.nodeName=n1` selects.
+    #[must_use]
+    pub fn selecting(self, fields: impl Into<String>) -> ListWatch<S> {
+        ListWatch { fields: Some(fields.into()), ..self }
+    }
+
+    /// Tells `sink` of what there is of `resource`, for whoever needs less than a cache of it.
+    #[must_use]
+    pub fn telling(client: Client, sink: S, resource: Resource) -> ListWatch<S> {
+        ListWatch { client, sink, resource, fields: None }
+    }
+
+    /// Tells the sink of whole objects, of the built-in kind that the resource is of. Runs until it is dropped.
+    pub async fn tell<K: Kind>(self)
+    where
+        S: Sink<K>,
+    {
+        self.keep::<K>(false).await;
+    }
+
+    async fn keep<D: Object + Clone + DeserializeOwned>(self, metadata_only: bool)
+    where
+        S: Sink<D>,
+    {
         let (mut failures, mut known) = (0_u32, None);
         loop {
             match self.list::<D>(known.as_deref(), metadata_only).await {
@@ -102,27 +168,29 @@ impl ListWatch {
         &self,
         known: Option<&str>,
         metadata_only: bool,
-    ) -> Result<String, kube::Error> {
+    ) -> Result<String, kube::Error>
+    where
+        S: Sink<D>,
+    {
+        let params = ListParams { field_selector: self.fields.clone(), ..ListParams::default() };
         let params = match known {
-            Some(known) => ListParams::default().at(known).matching(VersionMatch::NotOlderThan),
-            None => ListParams::default(),
+            Some(known) => params.at(known).matching(VersionMatch::NotOlderThan),
+            None => params,
         };
         let request = Request::new(self.resource.path(None));
         let request = if metadata_only { request.list_metadata(&params) } else { request.list(&params) };
         let request = request.map_err(kube::Error::BuildRequest)?;
         let listed: Listed<D> = self.client.request(request).await?;
         let version = listed.metadata.resource_version;
-        let objects = listed.items.into_iter().map(|object| Arc::new(object) as _).collect();
-        self.cache.table(&self.resource).replace(objects, version.parse().unwrap_or(0));
+        self.sink.replace(listed.items, version.parse().unwrap_or(0));
         Ok(version)
     }
 
     /// Watches until everything has to be listed again, and returns the version that was reached.
-    async fn watch_from<D: Object + Clone + DeserializeOwned>(
-        &self,
-        mut version: String,
-        metadata_only: bool,
-    ) -> String {
+    async fn watch_from<D: Object + Clone + DeserializeOwned>(&self, mut version: String, metadata_only: bool) -> String
+    where
+        S: Sink<D>,
+    {
         let mut failures = 0_u32;
         loop {
             let (began, before) = (Instant::now(), version.clone());
@@ -146,28 +214,31 @@ impl ListWatch {
         &self,
         version: &mut String,
         metadata_only: bool,
-    ) -> Result<End, kube::Error> {
-        let params = WatchParams { timeout: Some(WATCH_SECONDS), ..WatchParams::default() };
+    ) -> Result<End, kube::Error>
+    where
+        S: Sink<D>,
+    {
+        let field_selector = self.fields.clone();
+        let params = WatchParams { timeout: Some(WATCH_SECONDS), field_selector, ..WatchParams::default() };
         let request = Request::new(self.resource.path(None));
         let request =
             if metadata_only { request.watch_metadata(&params, version) } else { request.watch(&params, version) };
         let request = request.map_err(kube::Error::BuildRequest)?;
         let events = self.client.request_events::<D>(request).await?;
         let mut events: BoxStream<'_, Result<WatchEvent<D>, kube::Error>> = StreamExt::boxed(events);
-        let table = self.cache.table(&self.resource);
         while let Some(event) = events.next().await {
             match event? {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                     note(version, object.meta().resource_version.as_deref());
-                    table.put(Arc::new(object));
+                    self.sink.put(object);
                 }
                 WatchEvent::Deleted(object) => {
                     note(version, object.meta().resource_version.as_deref());
-                    table.remove(object.meta());
+                    self.sink.remove(object);
                 }
                 WatchEvent::Bookmark(bookmark) => {
                     note(version, Some(&bookmark.metadata.resource_version));
-                    table.advance(bookmark.metadata.resource_version.parse().unwrap_or(0));
+                    self.sink.advance(bookmark.metadata.resource_version.parse().unwrap_or(0));
                 }
                 WatchEvent::Error(status) if status.code == 410 => return Ok(End::Expired),
                 WatchEvent::Error(status) => return Err(kube::Error::Api(status)),

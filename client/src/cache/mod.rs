@@ -17,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
-pub use list_watch::ListWatch;
+pub use list_watch::{ListWatch, Sink};
 use table::{Objects, places, revision_of};
 
 use crate::resource::{AnyObject, Key, Kind, Resource, as_kind};
