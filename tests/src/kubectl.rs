@@ -9,11 +9,19 @@ use tempfile::TempDir;
 
 use crate::server::{Backing, Server};
 
+/// Where kubectl finds a cluster.
+pub trait Reachable {
+    /// The address of the API server.
+    fn url(&self) -> &str;
+    /// The administrator's kubeconfig.
+    fn kubeconfig(&self) -> &Path;
+}
+
 /// A user with a kubectl, a home directory and a directory of files, all private.
-pub struct Kubectl {
+pub struct Kubectl<S = Server> {
     program: &'static str,
     /// The cluster that it talks to.
-    pub server: Server,
+    pub server: S,
     home: TempDir,
 }
 
@@ -37,9 +45,24 @@ impl Kubectl {
     }
 
     fn of(program: &'static str, backing: Backing) -> Kubectl {
+        Kubectl::with(program, Server::start(backing))
+    }
+}
+
+impl<S: Reachable> Kubectl<S> {
+    /// A user of a cluster.
+    ///
+    /// # Panics
+    /// If there is no kubectl.
+    #[must_use]
+    pub fn to(server: S) -> Kubectl<S> {
+        Kubectl::with("kubectl", server)
+    }
+
+    fn with(program: &'static str, server: S) -> Kubectl<S> {
         let found = Command::new(program).args(["version", "--client"]).stdout(Stdio::null()).status();
         assert!(found.is_ok_and(|status| status.success()), "there is no {program}: run `make deps`");
-        Kubectl { program, server: Server::start(backing), home: tempfile::tempdir().expect("a temporary directory") }
+        Kubectl { program, server, home: tempfile::tempdir().expect("a temporary directory") }
     }
 
     /// Writes a file into the directory that kubectl runs in.
@@ -67,7 +90,7 @@ impl Kubectl {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.home.path())
             .env("TMPDIR", self.home.path())
-            .env("KUBECONFIG", &self.server.kubeconfig)
+            .env("KUBECONFIG", self.server.kubeconfig())
             .stdin(Stdio::null());
         command
     }
@@ -129,7 +152,7 @@ impl Kubectl {
         let home = self.home.path().to_string_lossy();
         let text =
             text.lines().filter(|line| !tells_of_timing(line)).fold(String::new(), |text, line| text + line + "\n");
-        stable(&text.replace(&self.server.url, "https://SERVER").replace(&*home, "HOME"))
+        stable(&text.replace(self.server.url(), "https://SERVER").replace(&*home, "HOME"))
     }
 }
 

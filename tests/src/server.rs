@@ -1,7 +1,7 @@
 //! An API server to test against: in this process, over a store of its own in a temporary directory, and over real TLS.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use apiserver::serve::Limits;
@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use crate::etcd::Etcd;
+use crate::kubectl::Reachable;
 
 /// What a server keeps its objects in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +80,16 @@ impl Server {
     #[must_use]
     pub fn file(&self, path: &str) -> PathBuf {
         self.directory.path().join("data").join(path)
+    }
+}
+
+impl Reachable for Server {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
     }
 }
 

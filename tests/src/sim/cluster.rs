@@ -22,7 +22,7 @@ use super::disk::{Disk, SimulatedBackend};
 use super::faults::Faults;
 use super::invariants::Invariants;
 use super::network::Network;
-use super::scheduler;
+use crate::binder;
 
 /// How many nodes there are.
 const NODES: u32 = 3;
@@ -77,8 +77,8 @@ impl Cluster {
         tasks.spawn(crashing(faults.clone(), move || control(controllers.clone(), clock)));
         let nodes = network.clone();
         tasks.spawn(crashing(faults.clone(), move || hollow(nodes.clone(), seed, clock)));
-        let binder = network.clone();
-        tasks.spawn(crashing(faults.clone(), move || scheduler::run(binder.client("system:kube-scheduler", &[]))));
+        let pods = network.clone();
+        tasks.spawn(crashing(faults.clone(), move || binder::run(pods.client("system:kube-scheduler", &[]))));
         Cluster { faults, network, disk, clock, tasks }
     }
 

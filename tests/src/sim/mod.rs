@@ -10,7 +10,6 @@ pub mod disk;
 pub mod faults;
 pub mod invariants;
 pub mod network;
-pub mod scheduler;
 pub mod workload;
 
 use cluster::Cluster;
