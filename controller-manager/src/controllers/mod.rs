@@ -3,6 +3,8 @@
 // tidy: sorted
 pub mod cluster_role_aggregation;
 pub mod replicas;
+pub mod root_ca;
+pub mod service_account;
 // tidy: end
 
 use cluster_role_aggregation::ClusterRoleAggregation;
