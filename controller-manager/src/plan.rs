@@ -6,6 +6,7 @@ use api::patch::merge;
 use client::events::EventType;
 use client::resource::{Kind, Resource};
 use jiff::Timestamp;
+use k8s_openapi::api::authorization::v1::SubjectAccessReviewSpec;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde::Serialize;
@@ -93,6 +94,10 @@ pub enum Effect {
     DeleteAll,
     /// Demands that something is so at the server, which caches cannot tell; else the rest of the plan is not done.
     Confirm(Fact),
+    /// Demands that at least one of these accesses is allowed, each asked for by a SubjectAccessReview, in this order and
+    /// until one is. If none is, the rest of the plan is not done, and the failure's message is their [`refusal`]. The
+    /// target is the object for whose sake it is asked; nothing is done to it.
+    Review(Vec<SubjectAccessReviewSpec>),
     /// Says that something happened to the object.
     Event(Says),
     /// Signs what a CertificateSigningRequest asks for, and writes the certificate into its status.
@@ -312,6 +317,21 @@ impl Plan {
     ) {
         self.act(Target::of(object), Effect::Event(Says { event_type, reason, message: message.into() }));
     }
+}
+
+/// What the failure of an [`Effect::Review`] says, by which a controller can tell it from others.
+#[must_use]
+pub fn refusal(reviews: &[SubjectAccessReviewSpec]) -> String {
+    let say = |review: &SubjectAccessReviewSpec| {
+        let what = review.resource_attributes.clone().unwrap_or_default();
+        let path = review.non_resource_attributes.clone().unwrap_or_default();
+        let text = Option::unwrap_or_default;
+        let verb = what.verb.or(path.verb);
+        let parts = [what.group, what.resource, what.subresource, what.namespace, what.name, path.path];
+        let target: Vec<String> = parts.into_iter().map(text).filter(|part| !part.is_empty()).collect();
+        format!("{} may not {} {}", text(review.user.clone()), text(verb), target.join("/"))
+    };
+    reviews.iter().map(say).collect::<Vec<_>>().join(", ")
 }
 
 /// A reference to an object, as Events have it.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use client::cache::{Cache, Subscription};
 use client::resource::{Key, Kind, Resource};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::authorization::v1::SubjectAccessReviewSpec;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::Value;
@@ -245,6 +246,11 @@ impl<C: Controller> World<C> {
     /// Makes every creation of this resource fail from now on, for this reason and with this message; or no longer.
     pub(crate) fn refuse_creation<K: Kind>(&mut self, refusal: Option<(&str, &str)>) {
         self.server.refuse(Resource::of::<K>(), refusal);
+    }
+
+    /// Makes the server allow the accesses of which `allows` says so, and no others. At first it allows none.
+    pub(crate) fn allow(&mut self, allows: impl Fn(&SubjectAccessReviewSpec) -> bool + 'static) {
+        self.server.authorizer = Box::new(allows);
     }
 
     /// Everything there is, without what differs from run to run: uids, versions, generated names.

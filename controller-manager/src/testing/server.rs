@@ -8,10 +8,15 @@ use client::cache::Cache;
 use client::events::EventType;
 use client::resource::{Key, Resource};
 use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::authorization::v1::SubjectAccessReviewSpec;
 use serde_json::{Map, Value, json};
 
 use crate::controller::Keep;
-use crate::plan::{Action, Deletion, Effect, Fact, Failure, Propagation, Report, Target};
+use crate::plan::{Action, Deletion, Effect, Fact, Failure, Propagation, Report, Target, refusal};
+
+/// Whether an access is allowed.
+pub(super) type Authorizer = Box<dyn Fn(&SubjectAccessReviewSpec) -> bool>;
 
 /// Keeps objects as JSON, and a cache that shows them.
 pub(super) struct Server {
@@ -20,6 +25,7 @@ pub(super) struct Server {
     kinds: BTreeMap<Arc<str>, (Resource, Keep)>,
     objects: BTreeMap<Key, Value>,
     refused: BTreeMap<Arc<str>, (String, String)>,
+    pub(super) authorizer: Authorizer,
     revision: u64,
     made: u64,
 }
@@ -45,7 +51,8 @@ fn is_empty(value: Option<&Value>) -> bool {
 impl Server {
     pub(super) fn new(cache: Cache, now: Timestamp) -> Server {
         let (kinds, objects, refused) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Server { now, cache, kinds, objects, refused, revision: 100, made: 0 }
+        let authorizer: Authorizer = Box::new(|_| false);
+        Server { now, cache, kinds, objects, refused, authorizer, revision: 100, made: 0 }
     }
 
     pub(super) fn know(&mut self, resource: Resource, keep: Keep) {
@@ -95,8 +102,14 @@ impl Server {
             Effect::DeleteAll => self.all_in(&key).iter().for_each(|key| self.delete(key, &Deletion::default())),
             Effect::Confirm(fact) => self.confirm(&key, uid, *fact)?,
             Effect::Event(_) => {}
+            Effect::Review(reviews) => {
+                if !reviews.iter().any(|review| (self.authorizer)(review)) {
+                    return Err(failed(&target, "Forbidden", refusal(reviews)));
+                }
+            }
             Effect::Certify(certification) => {
-                let body = json!({"status": {"certificate": format!("certificate of {}", certification.request)}});
+                let certificate = ByteString(format!("certificate of {}", certification.request).into());
+                let body = json!({"status": {"certificate": certificate}});
                 self.patch(&key, Some("status"), &certification.version, &body)?;
             }
         }
