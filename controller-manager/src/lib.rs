@@ -4,6 +4,7 @@
 //! [`driver`] carries plans out, and owns what all controllers would repeat: queues, backoff, concurrency, preconditions,
 //! events, and the wait until the caches show what was written.
 
+pub mod certify;
 pub mod controller;
 pub mod controllers;
 pub mod driver;

@@ -1,6 +1,7 @@
 //! The controllers, one file or directory each.
 
 // tidy: sorted
+pub mod certificates;
 pub mod cluster_role_aggregation;
 pub mod replicas;
 pub mod root_ca;
