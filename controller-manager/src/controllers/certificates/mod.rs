@@ -1,10 +1,12 @@
 //! What becomes of CertificateSigningRequests: they are approved, signed and cleaned away, by a controller each.
 //!
 //! A request is only signed after somebody approved it and if it keeps the rules of the signer that it names, and its
-//! certificate says nothing that it did not ask for.
+//! certificate says nothing that it did not ask for. The requests that kubelets make for pods are only cleaned away here:
+//! others sign them.
 
 pub mod approve;
 pub mod clean;
+pub mod clean_pod_requests;
 pub(crate) mod request;
 mod rules;
 #[cfg(test)]

@@ -113,6 +113,7 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use rcgen::string::Ia5String;
     use rcgen::{CertificateParams, DnType, KeyPair, SanType};
 
@@ -162,6 +163,19 @@ mod tests {
         assert!(Request::from_der(&changed).is_some());
         assert!(is_forged(&changed));
         assert!(is_forged(&der[1..]));
+    }
+
+    proptest! {
+        /// Whatever is changed of a request, it is read or not; half of one never is.
+        #[test]
+        fn broken_requests_do_no_harm(at: proptest::sample::Index, bits in 1_u8.., cut: proptest::sample::Index) {
+            let asked = names(&["n1"], &["a@b.c"], &["10.0.0.1"], &[]);
+            let whole = decode(pem("ann", &["dev"], &asked).as_bytes()).unwrap();
+            let mut changed = whole.clone();
+            changed[at.index(whole.len())] ^= bits;
+            let _ = (Request::from_der(&changed), is_forged(&changed));
+            prop_assert_eq!(Request::from_der(&whole[..cut.index(whole.len())]), None);
+        }
     }
 
     #[test]
