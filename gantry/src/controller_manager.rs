@@ -2,12 +2,14 @@
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use client::cache::Cache;
 use client::clock::Clock;
 use client::election::{Candidate, NamedLease, Timing, guarded};
+use controller_manager::certify::Authority;
 use controller_manager::controllers::{self, Config};
 use controller_manager::driver::{Environment, Manager, Selection};
 use kube::{Api, Client};
@@ -31,7 +33,23 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value_t = Timing::default().lease.as_secs(), value_parser = clap::value_parser!(u64).range(3..=3600))]
     leader_elect_lease_duration: u64,
     #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
     options: Options,
+}
+
+/// The files of the cluster's authority.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Files {
+    /// The certificate, in PEM, that pods are to trust the API server by; it is published in every namespace.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root_ca_file: Option<PathBuf>,
+    /// The certificate of the authority that signs what CertificateSigningRequests ask for, in PEM.
+    #[arg(long, value_name = "FILE", requires = "cluster_signing_key_file")]
+    pub(crate) cluster_signing_cert_file: Option<PathBuf>,
+    /// The key of that authority, in PEM.
+    #[arg(long, value_name = "FILE", requires = "cluster_signing_cert_file")]
+    pub(crate) cluster_signing_key_file: Option<PathBuf>,
 }
 
 /// What the controllers are told, wherever they run.
@@ -42,28 +60,65 @@ pub(crate) struct Options {
     controllers: Vec<String>,
 }
 
-impl Options {
-    /// Which controllers run.
-    pub(crate) fn selection(&self) -> Result<Selection, String> {
-        let names = self.controllers.iter().map(String::as_str);
-        Selection::of(names, controllers::NAMES).map_err(|error| format!("--controllers: {error}"))
+/// What controllers are made of.
+#[derive(Clone)]
+pub(crate) struct Controllers {
+    selection: Selection,
+    config: Config,
+    authority: Option<Arc<Authority>>,
+}
+
+impl Controllers {
+    /// What the options say.
+    pub(crate) fn new(options: &Options, files: &Files) -> Result<Controllers, String> {
+        let names = options.controllers.iter().map(String::as_str);
+        let selection = Selection::of(names, controllers::NAMES).map_err(|error| format!("--controllers: {error}"))?;
+        let root_ca = files.root_ca_file.as_deref().map(|path| read("--root-ca-file", path)).transpose()?;
+        let authority = match (&files.cluster_signing_cert_file, &files.cluster_signing_key_file) {
+            (Some(certificate), Some(key)) => {
+                let (certificate, key) =
+                    (read("--cluster-signing-cert-file", certificate)?, read("--cluster-signing-key-file", key)?);
+                let authority = Authority::from_pem(&certificate, &key);
+                let named = |error| format!("--cluster-signing-cert-file, --cluster-signing-key-file: {error}");
+                Some(Arc::new(authority.map_err(named)?))
+            }
+            _ => None,
+        };
+        Ok(Controllers { selection, config: Config { root_ca, ..Config::default() }, authority })
     }
+
+    /// A manager of the controllers that are selected.
+    pub(crate) fn manager(&self, client: Client) -> Manager {
+        let environment = Environment {
+            client,
+            cache: Cache::new(),
+            clock: Clock::Machine,
+            instance: process::host_name(),
+            authority: self.authority.clone(),
+        };
+        let mut manager = Manager::new(environment, self.selection.clone());
+        controllers::add_all(&mut manager, &self.config);
+        manager
+    }
+}
+
+fn read(option: &str, path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{option} {}: {error}", path.display()))
 }
 
 /// Runs until the process is asked to end.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let selection = arguments.options.selection()?;
+    let controllers = Controllers::new(&arguments.options, &arguments.files)?;
     process::raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let client = connect(&arguments.kubeconfig).await?;
         let work = async {
             if !arguments.leader_elect {
-                let manager = manager(client, selection, &Config::default());
-                return announced(manager).await;
+                return announced(controllers.manager(client)).await;
             }
             let lease = Duration::from_secs(arguments.leader_elect_lease_duration);
-            lead(client, timing(lease), |client| manager(client, selection.clone(), &Config::default())).await;
+            lead(client, timing(lease), |client| controllers.manager(client)).await;
         };
         tokio::select! {
             () = work => {}
@@ -93,20 +148,6 @@ pub(crate) async fn connect(kubeconfig: &Path) -> Result<Client, Box<dyn Error>>
 /// The timing of a lease that lasts so long, in upstream's proportions.
 fn timing(lease: Duration) -> Timing {
     Timing { lease, renew: lease * 2 / 3, retry: lease * 2 / 15 }
-}
-
-/// A manager of the controllers that are selected.
-pub(crate) fn manager(client: Client, selection: Selection, config: &Config) -> Manager {
-    let environment = Environment {
-        client,
-        cache: Cache::new(),
-        clock: Clock::Machine,
-        instance: process::host_name(),
-        authority: None,
-    };
-    let mut manager = Manager::new(environment, selection);
-    controllers::add_all(&mut manager, config);
-    manager
 }
 
 /// Runs what `make` makes whenever this process leads, with a client that can change things only while it does. Runs until it
@@ -142,12 +183,12 @@ mod tests {
         assert!(!arguments.leader_elect);
         assert_eq!(arguments.options.controllers, ["*", "-namespace-controller"]);
         assert!(parse("c").unwrap_err().to_string().contains("--kubeconfig"));
-        let options = Options { controllers: vec!["nonsense".to_owned()] };
-        assert!(options.selection().unwrap_err().starts_with("--controllers: \"nonsense\" is no controller"));
-    }
-
-    #[test]
-    fn every_controller_is_registered_under_its_name() {
-        assert!(controllers::NAMES.is_sorted());
+        let error = |controllers: &str, files: Files| {
+            let options = Options { controllers: vec![controllers.to_owned()] };
+            Controllers::new(&options, &files).map(drop).unwrap_err()
+        };
+        assert!(error("nonsense", Files::default()).starts_with("--controllers: \"nonsense\" is no controller"));
+        let files = Files { root_ca_file: Some("/nowhere".into()), ..Files::default() };
+        assert!(error("*", files).starts_with("--root-ca-file /nowhere: "));
     }
 }

@@ -10,11 +10,10 @@ use apiserver::authn::Identity;
 use apiserver::authz::CONTROLLER_MANAGER;
 use clap::Args;
 use client::election::Timing;
-use controller_manager::controllers::Config;
 use kube::Client;
 use tokio::task::JoinSet;
 
-use crate::controller_manager::{Options, lead, manager};
+use crate::controller_manager::{Controllers, Files, Options, lead};
 use crate::{apiserver as serving, process};
 
 /// The options of `gantry up`.
@@ -39,20 +38,26 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
 
 async fn run_all(arguments: Arguments, started: Instant) -> Result<(), Box<dyn Error>> {
     let Arguments { data_dir, serving, controllers } = arguments;
-    let selection = controllers.selection()?;
     let data_dir = data_dir.map_or_else(process::data_directory, Ok)?;
     let is_shared = serving.is_shared();
+    let pki = data_dir.join("pki");
     let server = Server::start(serving.options(data_dir, None)).await?;
+    let (certificate, key) = (pki.join("ca.crt"), pki.join("ca.key"));
+    let files = Files {
+        root_ca_file: Some(certificate.clone()),
+        cluster_signing_cert_file: Some(certificate),
+        cluster_signing_key_file: Some(key),
+    };
+    let controllers = Controllers::new(&controllers, &files)?;
     let mut roles = JoinSet::new();
     let client = connect(&server, CONTROLLER_MANAGER, &[]);
-    let config = Config::default();
     if is_shared {
         // Another process may run the controllers of this cluster, so that it is no part of being ready to do so.
         roles.spawn(async move {
-            lead(client, Timing::default(), |client| manager(client, selection.clone(), &config)).await;
+            lead(client, Timing::default(), |client| controllers.manager(client)).await;
         });
     } else {
-        let manager = manager(client, selection, &config);
+        let manager = controllers.manager(client);
         let synced = manager.synced();
         roles.spawn(manager.run());
         synced.await;

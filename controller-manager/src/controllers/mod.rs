@@ -8,8 +8,16 @@ pub mod root_ca;
 pub mod service_account;
 // tidy: end
 
+use std::time::Duration;
+
+use certificates::approve::Approval;
+use certificates::clean::Cleaning;
+use certificates::clean_pod_requests::PodRequestCleaning;
+use certificates::sign::{ONE_YEAR, Signing};
 use cluster_role_aggregation::ClusterRoleAggregation;
 use replicas::{ReplicaSets, ReplicationControllers};
+use root_ca::RootCa;
+use service_account::ServiceAccounts;
 
 use crate::controller::Controller;
 use crate::driver::Manager;
@@ -17,21 +25,48 @@ use crate::driver::Manager;
 /// The names of all controllers.
 pub const NAMES: &[&str] = &[
     // tidy: sorted
+    Approval::NAME,
+    Cleaning::NAME,
     ClusterRoleAggregation::NAME,
+    PodRequestCleaning::NAME,
     ReplicaSets::NAME,
     ReplicationControllers::NAME,
+    RootCa::NAME,
+    ServiceAccounts::NAME,
+    Signing::NAME,
     // tidy: end
 ];
 
 /// What controllers have to be told about the cluster.
-#[derive(Clone, Debug, Default)]
-pub struct Config {}
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The certificate that pods trust the API server by, PEM; without it none is published.
+    pub root_ca: Option<String>,
+    /// How long certificates are valid at most.
+    pub signing_duration: Duration,
+}
 
-/// Adds every controller that the manager takes.
-pub fn add_all(manager: &mut Manager, _: &Config) {
+impl Default for Config {
+    fn default() -> Self {
+        Config { root_ca: None, signing_duration: ONE_YEAR }
+    }
+}
+
+/// Adds every controller that the manager takes, and that has what it needs.
+pub fn add_all(manager: &mut Manager, config: &Config) {
     // tidy: sorted
+    manager.add(Approval);
+    manager.add(Cleaning);
     manager.add(ClusterRoleAggregation);
+    manager.add(PodRequestCleaning);
     manager.add(ReplicaSets::new());
     manager.add(ReplicationControllers::new());
+    manager.add(ServiceAccounts);
     // tidy: end
+    if let Some(certificate) = &config.root_ca {
+        manager.add(RootCa::new(certificate.as_str()));
+    }
+    if manager.environment().authority.is_some() {
+        manager.add(Signing::new(config.signing_duration));
+    }
 }

@@ -10,13 +10,16 @@ use client::events::{EventType, Recorder};
 use client::resource::Key;
 use futures::future::join_all;
 use http::{Method, Request};
+use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Client;
+use kube::api::PostParams;
+use kube::{Api, Client};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Certify, Environment};
-use crate::plan::{Action, Deletion, Effect, Fact, Failure, Propagation, Report, Target};
+use super::Environment;
+use crate::certify::Authority;
+use crate::plan::{Action, Deletion, Effect, Fact, Failure, Propagation, Report, Target, refusal};
 
 /// How many requests of one plan may be under way.
 const MOST_AT_ONCE: usize = 64;
@@ -41,7 +44,7 @@ pub(super) struct Failed {
 pub(super) struct Executor {
     client: Client,
     recorder: Recorder,
-    authority: Option<Arc<dyn Certify>>,
+    authority: Option<Arc<Authority>>,
 }
 
 /// What of an answer matters.
@@ -125,6 +128,7 @@ impl Executor {
                 self.send(target, Method::DELETE, &collection(target, ""), JSON, &options).await
             }
             Effect::Confirm(fact) => self.confirm(target, *fact).await,
+            Effect::Review(reviews) => self.review(target, reviews).await,
             Effect::Event(says) => {
                 self.recorder.event(regarding(target), says.event_type, says.reason, says.message.as_str());
                 Ok(Answer::default())
@@ -133,7 +137,8 @@ impl Executor {
                 let Some(authority) = &self.authority else {
                     return Err(failure(target, "", "this process does not have the cluster's authority"));
                 };
-                let certificate = authority.certify(certification).map_err(|error| failure(target, "", &error))?;
+                let certificate =
+                    authority.certify(certification).map_err(|error| failure(target, "", &error.to_string()))?;
                 let patch = json!({"status": {"certificate": encode(&certificate)}});
                 let body = conditional(patch, target, &certification.version);
                 self.send(target, Method::PATCH, &object(target, Some("status"), MANAGER), MERGE_PATCH, &body).await
@@ -157,6 +162,19 @@ impl Executor {
             }
         };
         if so { Ok(Answer::default()) } else { Err(failure(target, "", &format!("{fact:?} is not so"))) }
+    }
+
+    /// Asks whether one of the accesses is allowed.
+    async fn review(&self, target: &Target, reviews: &[SubjectAccessReviewSpec]) -> Result<Answer, Failure> {
+        let api: Api<SubjectAccessReview> = Api::all(self.client.clone());
+        for spec in reviews {
+            let review = SubjectAccessReview { spec: spec.clone(), ..SubjectAccessReview::default() };
+            let answer = api.create(&PostParams::default(), &review).await.map_err(|error| failed(target, error))?;
+            if answer.status.is_some_and(|status| status.allowed) {
+                return Ok(Answer::default());
+            }
+        }
+        Err(failure(target, "Forbidden", &refusal(reviews)))
     }
 
     /// What there is, or `None` if there is nothing.
@@ -219,14 +237,14 @@ fn trace_of(action: &Action, answer: &Answer) -> Option<(Key, Written)> {
     };
     match &action.effect {
         Effect::Delete(_) => (!target.uid.is_empty()).then(|| (key, Written::Deleted(target.uid.clone()))),
-        Effect::Confirm(_) | Effect::Event(_) | Effect::DeleteAll | Effect::Post { .. } => None,
+        Effect::Confirm(_) | Effect::Review(_) | Effect::Event(_) | Effect::DeleteAll | Effect::Post { .. } => None,
         _ => answer.metadata.resource_version.parse().ok().map(|revision| (key, Written::At(revision))),
     }
 }
 
 fn stale_or_not(action: &Action, failure: Failure) -> Failed {
     let is_stale = match action.effect {
-        Effect::Create(_) | Effect::DeleteAll | Effect::Certify(_) => failure.reason == "Conflict",
+        Effect::Create(_) | Effect::DeleteAll | Effect::Certify(_) | Effect::Review(_) => failure.reason == "Conflict",
         Effect::Confirm(_) => true,
         _ => matches!(failure.reason.as_str(), "Conflict" | "NotFound"),
     };

@@ -25,14 +25,8 @@ use tokio::task::JoinSet;
 
 pub use selection::{Selection, SelectionError};
 
+use crate::certify::Authority;
 use crate::controller::{Controller, Keep, Map, Watched, Watches};
-use crate::plan::Certification;
-
-/// Signs certificates with the cluster's authority.
-pub trait Certify: Send + Sync {
-    /// The certificate, PEM, or why there can be none.
-    fn certify(&self, certification: &Certification) -> Result<String, String>;
-}
 
 /// What all controllers of a process share.
 #[derive(Clone)]
@@ -46,7 +40,7 @@ pub struct Environment {
     /// Which process Events come from.
     pub instance: String,
     /// The cluster's authority, if this process has it.
-    pub authority: Option<Arc<dyn Certify>>,
+    pub authority: Option<Arc<Authority>>,
 }
 
 /// What of the server's resources a manager keeps, as far as it is known.
@@ -69,6 +63,12 @@ impl Manager {
     #[must_use]
     pub fn new(environment: Environment, selection: Selection) -> Manager {
         Manager { environment, keep: BTreeMap::new(), keeps_everything: false, controllers: Vec::new(), selection }
+    }
+
+    /// What its controllers share.
+    #[must_use]
+    pub fn environment(&self) -> &Environment {
+        &self.environment
     }
 
     /// Adds a controller, if it is selected.
