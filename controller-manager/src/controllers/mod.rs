@@ -6,6 +6,7 @@ pub mod cluster_role_aggregation;
 pub mod replicas;
 pub mod root_ca;
 pub mod service_account;
+pub mod endpoint_slice;
 // tidy: end
 
 use std::time::Duration;
