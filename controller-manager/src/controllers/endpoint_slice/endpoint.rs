@@ -75,6 +75,28 @@ impl PortSet {
     }
 }
 
+/// Puts ports in the order in which upstream writes them: that of the hashes (FNV-1a, of 128 bits) of how Go prints them.
+pub(in crate::controllers) fn sort_ports(ports: &mut [EndpointPort]) {
+    fn or_nil(text: Option<&str>) -> &str {
+        text.unwrap_or("<nil>")
+    }
+    let printed = |port: &EndpointPort| {
+        format!(
+            "(v1.EndpointPort){{Name:(*string){} Protocol:(*v1.Protocol){} Port:(*int32){} AppProtocol:(*string){}}}",
+            or_nil(port.name.as_deref()),
+            or_nil(port.protocol.as_deref()),
+            port.port.map_or_else(|| "<nil>".to_owned(), |port| port.to_string()),
+            or_nil(port.app_protocol.as_deref()),
+        )
+    };
+    ports.sort_by_cached_key(|port| fnv(printed(port).as_bytes()));
+}
+
+fn fnv(bytes: &[u8]) -> u128 {
+    let (basis, prime) = (0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, 0x0000_0000_0100_0000_0000_0000_0000_013b);
+    bytes.iter().fold(basis, |hash: u128, byte| (hash ^ u128::from(*byte)).wrapping_mul(prime))
+}
+
 /// The endpoints of a slice.
 pub(in crate::controllers) fn endpoints(slice: &EndpointSlice) -> &[Endpoint] {
     slice.endpoints.as_deref().unwrap_or_default()
@@ -131,5 +153,21 @@ mod tests {
         check(json!([http]), json!([http, http]), false);
         check(json!([]), json!([http]), false);
         assert_eq!(PortSet::of(None), PortSet::of(Some(&[])));
+    }
+
+    #[test]
+    fn ports_are_in_the_order_that_clusters_show() {
+        // As the slices of the cluster's DNS are shown by every cluster: 53,53,9153.
+        let port = |name: &str, port: i32, protocol: &str| EndpointPort {
+            name: Some(name.to_owned()),
+            port: Some(port),
+            protocol: Some(protocol.to_owned()),
+            ..EndpointPort::default()
+        };
+        let mut ports = [port("metrics", 9153, "TCP"), port("dns-tcp", 53, "TCP"), port("dns", 53, "UDP")];
+        sort_ports(&mut ports);
+        assert_eq!(ports.map(|port| port.name.unwrap()), ["dns", "dns-tcp", "metrics"]);
+        assert_eq!(fnv(b""), 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
+        assert_eq!(fnv(b"a"), 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
     }
 }

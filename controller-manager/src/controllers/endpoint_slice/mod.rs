@@ -6,10 +6,10 @@
 //! Service publishes what is not ready. A family without endpoints has one empty slice. Slices that others manage are not
 //! touched, nor are those of a Service that has lost its selector.
 
-mod endpoint;
+pub(super) mod endpoint;
 mod hints;
-mod packing;
-mod pods;
+pub(super) mod packing;
+pub(super) mod pods;
 mod topology;
 
 use std::collections::BTreeMap;
@@ -269,7 +269,9 @@ fn ports(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
             protocol: Some(pods::protocol(port.protocol.as_ref()).to_owned()),
         })
     });
-    ports.collect()
+    let mut ports: Vec<EndpointPort> = ports.collect();
+    endpoint::sort_ports(&mut ports);
+    ports
 }
 
 /// A pod as an endpoint, with its addresses of one family.
