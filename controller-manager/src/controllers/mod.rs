@@ -7,6 +7,7 @@ pub mod replicas;
 pub mod root_ca;
 pub mod service_account;
 pub mod endpoint_slice;
+pub mod endpoints;
 // tidy: end
 
 use std::time::Duration;

@@ -122,6 +122,11 @@ fn cluster_ip(service: &Service) -> &str {
     text(service.spec.as_ref().and_then(|spec| spec.cluster_ip.as_ref()))
 }
 
+/// Whether the Service says of itself that it has no address, for which it may go without ports.
+pub(in crate::controllers) fn is_headless(service: &Service) -> bool {
+    cluster_ip(service) == "None"
+}
+
 /// Whether the endpoints of a Service are published even if they are not ready.
 pub(in crate::controllers) fn publishes_not_ready(service: &Service) -> bool {
     service.spec.as_ref().and_then(|spec| spec.publish_not_ready_addresses) == Some(true)
