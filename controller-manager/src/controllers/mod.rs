@@ -72,3 +72,7 @@ pub fn add_all(manager: &mut Manager, config: &Config) {
         manager.add(Signing::new(config.signing_duration));
     }
 }
+pub mod taint_eviction;
+// tidy: end
+
+mod pod_conditions;
