@@ -72,6 +72,7 @@ pub fn add_all(manager: &mut Manager, config: &Config) {
         manager.add(Signing::new(config.signing_duration));
     }
 }
+pub mod node_ipam;
 pub mod pod_gc;
 pub mod taint_eviction;
 // tidy: end
