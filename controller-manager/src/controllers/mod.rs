@@ -73,6 +73,7 @@ pub fn add_all(manager: &mut Manager, config: &Config) {
     }
 }
 pub mod node_ipam;
+pub mod node_lifecycle;
 pub mod pod_gc;
 pub mod taint_eviction;
 // tidy: end
