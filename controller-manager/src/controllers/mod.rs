@@ -8,6 +8,7 @@ pub mod root_ca;
 pub mod service_account;
 pub mod endpoint_slice;
 pub mod endpoints;
+pub mod disruption;
 // tidy: end
 
 use std::time::Duration;
