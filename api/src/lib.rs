@@ -9,6 +9,7 @@ pub mod int_or_string;
 pub mod names;
 pub mod partial;
 pub mod patch;
+pub mod pod_resources;
 pub mod protobuf;
 pub mod quantity;
 pub mod schema;
