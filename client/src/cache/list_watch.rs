@@ -38,6 +38,24 @@ pub trait Sink<D>: Send + Sync {
     fn advance(&self, revision: u64);
 }
 
+impl<D, S: Sink<D>> Sink<D> for Arc<S> {
+    fn replace(&self, listed: Vec<D>, revision: u64) {
+        (**self).replace(listed, revision);
+    }
+
+    fn put(&self, object: D) {
+        (**self).put(object);
+    }
+
+    fn remove(&self, object: D) {
+        (**self).remove(object);
+    }
+
+    fn advance(&self, revision: u64) {
+        (**self).advance(revision);
+    }
+}
+
 /// A table of a cache, as a sink.
 struct InTable(Arc<Table>);
 
