@@ -10,6 +10,7 @@ use client::cache::Cache;
 use client::clock::Clock;
 use client::election::{Candidate, NamedLease, Timing, guarded};
 use controller_manager::certify::Authority;
+use controller_manager::controllers::node_ipam::{self, NodeIpam};
 use controller_manager::controllers::{self, Config};
 use controller_manager::driver::{Environment, Manager, Selection};
 use kube::{Api, Client};
@@ -58,6 +59,45 @@ pub(crate) struct Options {
     /// Which controllers run: names, names with `-` in front for those that do not, and `*` for all that are not named.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "*", allow_hyphen_values = true)]
     controllers: Vec<String>,
+    /// Whether nodes get ranges of addresses for their pods.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    allocate_node_cidrs: bool,
+    /// The addresses of pods: one range, or an IPv4 and an IPv6 range with a comma in between.
+    #[arg(long, value_name = "CIDR", default_value = "10.128.0.0/9")]
+    cluster_cidr: String,
+    /// The prefix of a node's range; 24 for IPv4 and 64 for IPv6 if nothing is said.
+    #[arg(long, value_name = "BITS")]
+    node_cidr_mask_size: Option<u8>,
+    /// The prefix of a node's IPv4 range, where there are both.
+    #[arg(long, value_name = "BITS")]
+    node_cidr_mask_size_ipv4: Option<u8>,
+    /// The prefix of a node's IPv6 range, where there are both.
+    #[arg(long, value_name = "BITS")]
+    node_cidr_mask_size_ipv6: Option<u8>,
+    /// The addresses of Services, which nodes do not get.
+    #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/12")]
+    service_cluster_ip_range: String,
+}
+
+impl Options {
+    fn node_ipam(&self) -> Result<Option<NodeIpam>, String> {
+        if !self.allocate_node_cidrs {
+            return Ok(None);
+        }
+        let options = node_ipam::Options {
+            cluster_cidr: self.cluster_cidr.clone(),
+            service_cluster_ip_range: self.service_cluster_ip_range.clone(),
+            node_cidr_mask_size: self.node_cidr_mask_size,
+            node_cidr_mask_size_ipv4: self.node_cidr_mask_size_ipv4,
+            node_cidr_mask_size_ipv6: self.node_cidr_mask_size_ipv6,
+        };
+        NodeIpam::new(&options).map(Some).map_err(|error| error.to_string())
+    }
+
+    /// Refuses what makes no sense.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        Controllers::new(self, &Files::default()).map(drop)
+    }
 }
 
 /// What controllers are made of.
@@ -84,7 +124,8 @@ impl Controllers {
             }
             _ => None,
         };
-        Ok(Controllers { selection, config: Config { root_ca, ..Config::default() }, authority })
+        let config = Config { root_ca, node_ipam: options.node_ipam()?, ..Config::default() };
+        Ok(Controllers { selection, config, authority })
     }
 
     /// A manager of the controllers that are selected.
@@ -183,12 +224,12 @@ mod tests {
         assert!(!arguments.leader_elect);
         assert_eq!(arguments.options.controllers, ["*", "-namespace-controller"]);
         assert!(parse("c").unwrap_err().to_string().contains("--kubeconfig"));
-        let error = |controllers: &str, files: Files| {
-            let options = Options { controllers: vec![controllers.to_owned()] };
+        let error = |line: &str| {
+            let Arguments { options, files, .. } = parse(&format!("c --kubeconfig f {line}")).unwrap();
             Controllers::new(&options, &files).map(drop).unwrap_err()
         };
-        assert!(error("nonsense", Files::default()).starts_with("--controllers: \"nonsense\" is no controller"));
-        let files = Files { root_ca_file: Some("/nowhere".into()), ..Files::default() };
-        assert!(error("*", files).starts_with("--root-ca-file /nowhere: "));
+        assert!(error("--controllers nonsense").starts_with("--controllers: \"nonsense\" is no controller"));
+        assert!(error("--root-ca-file /nowhere").starts_with("--root-ca-file /nowhere: "));
+        assert!(error("--cluster-cidr nonsense").starts_with("--cluster-cidr: \"nonsense\" is not a range"));
     }
 }

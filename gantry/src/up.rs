@@ -38,6 +38,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
 
 async fn run_all(arguments: Arguments, started: Instant) -> Result<(), Box<dyn Error>> {
     let Arguments { data_dir, serving, controllers } = arguments;
+    controllers.check()?;
     let data_dir = data_dir.map_or_else(process::data_directory, Ok)?;
     let is_shared = serving.is_shared();
     let pki = data_dir.join("pki");

@@ -3,13 +3,18 @@
 // tidy: sorted
 pub mod certificates;
 pub mod cluster_role_aggregation;
+pub mod disruption;
+pub mod endpoint_slice;
+pub mod endpoints;
+pub mod node_ipam;
+pub mod node_lifecycle;
+pub mod pod_gc;
 pub mod replicas;
 pub mod root_ca;
 pub mod service_account;
-pub mod endpoint_slice;
-pub mod endpoints;
-pub mod disruption;
+pub mod taint_eviction;
 // tidy: end
+mod pod_conditions;
 
 use std::time::Duration;
 
@@ -18,9 +23,16 @@ use certificates::clean::Cleaning;
 use certificates::clean_pod_requests::PodRequestCleaning;
 use certificates::sign::{ONE_YEAR, Signing};
 use cluster_role_aggregation::ClusterRoleAggregation;
+use disruption::Disruption;
+use endpoint_slice::EndpointSlices;
+use endpoints::EndpointsOfServices;
+use node_ipam::NodeIpam;
+use node_lifecycle::{NodeLifecycle, Settings};
+use pod_gc::PodGc;
 use replicas::{ReplicaSets, ReplicationControllers};
 use root_ca::RootCa;
 use service_account::ServiceAccounts;
+use taint_eviction::TaintEviction;
 
 use crate::controller::Controller;
 use crate::driver::Manager;
@@ -31,40 +43,56 @@ pub const NAMES: &[&str] = &[
     Approval::NAME,
     Cleaning::NAME,
     ClusterRoleAggregation::NAME,
+    Disruption::NAME,
+    EndpointSlices::NAME,
+    EndpointsOfServices::NAME,
+    NodeIpam::NAME,
+    NodeLifecycle::NAME,
+    PodGc::NAME,
     PodRequestCleaning::NAME,
     ReplicaSets::NAME,
     ReplicationControllers::NAME,
     RootCa::NAME,
     ServiceAccounts::NAME,
     Signing::NAME,
+    TaintEviction::NAME,
     // tidy: end
 ];
 
 /// What controllers have to be told about the cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// The certificate that pods trust the API server by, PEM; without it none is published.
     pub root_ca: Option<String>,
     /// How long certificates are valid at most.
     pub signing_duration: Duration,
+    /// From which ranges nodes get addresses for their pods; without it they get none.
+    pub node_ipam: Option<NodeIpam>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { root_ca: None, signing_duration: ONE_YEAR }
+        Config { root_ca: None, signing_duration: ONE_YEAR, node_ipam: None }
     }
 }
 
 /// Adds every controller that the manager takes, and that has what it needs.
 pub fn add_all(manager: &mut Manager, config: &Config) {
+    let since = manager.environment().clock.now();
+    manager.add(NodeLifecycle { settings: Settings::default(), since });
     // tidy: sorted
     manager.add(Approval);
     manager.add(Cleaning);
     manager.add(ClusterRoleAggregation);
+    manager.add(Disruption);
+    manager.add(EndpointSlices);
+    manager.add(EndpointsOfServices);
+    manager.add(PodGc::default());
     manager.add(PodRequestCleaning);
     manager.add(ReplicaSets::new());
     manager.add(ReplicationControllers::new());
     manager.add(ServiceAccounts);
+    manager.add(TaintEviction);
     // tidy: end
     if let Some(certificate) = &config.root_ca {
         manager.add(RootCa::new(certificate.as_str()));
@@ -72,11 +100,7 @@ pub fn add_all(manager: &mut Manager, config: &Config) {
     if manager.environment().authority.is_some() {
         manager.add(Signing::new(config.signing_duration));
     }
+    if let Some(node_ipam) = &config.node_ipam {
+        manager.add(node_ipam.clone());
+    }
 }
-pub mod node_ipam;
-pub mod node_lifecycle;
-pub mod pod_gc;
-pub mod taint_eviction;
-// tidy: end
-
-mod pod_conditions;

@@ -24,6 +24,7 @@ pub use options::{Options, OptionsError};
 use ranges::{Free, Pool};
 
 /// The controller.
+#[derive(Clone, Debug)]
 pub struct NodeIpam {
     pools: Vec<Pool>,
     services: Vec<Cidr>,
