@@ -1,0 +1,125 @@
+//! Sees every moment of the pods of a Deployment; and binds pods, as long as there is no scheduler.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::cache::{Cache, ListWatch};
+use client::resource::{Resource, as_kind};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Client;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use tests::binder;
+use tests::cluster::Cluster;
+use tests::kubectl::Reachable;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// A pod as it matters here.
+#[derive(Clone, PartialEq)]
+struct Seen {
+    available: bool,
+    node: String,
+}
+
+/// What is seen now, and the extremes of what was seen.
+#[derive(Default)]
+struct Moments {
+    pods: BTreeMap<String, Seen>,
+    fewest: usize,
+    most: usize,
+}
+
+impl Moments {
+    fn available(&self) -> usize {
+        self.pods.values().filter(|pod| pod.available).count()
+    }
+}
+
+/// Watches until it is dropped.
+pub(crate) struct Watcher {
+    runtime: Runtime,
+    moments: Arc<watch::Sender<Moments>>,
+}
+
+impl Watcher {
+    /// Begins to watch, and to bind.
+    pub(crate) fn start(cluster: &Cluster) -> Watcher {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let moments = Arc::new(watch::Sender::new(Moments::default()));
+        let client = runtime.block_on(connect(cluster.kubeconfig()));
+        runtime.spawn(binder::run(client.clone()));
+        let cache = Cache::new();
+        let pods = Resource::of::<Pod>();
+        let seen = Arc::clone(&moments);
+        let subscription = cache.subscribe(&pods, move |change| {
+            let Some(name) = change.latest().and_then(|pod| pod.meta().name.clone()) else { return };
+            let new = change.new.as_ref().and_then(as_kind::<Pod>).filter(|pod| is_counted(pod));
+            seen.send_modify(|moments| {
+                match new {
+                    Some(pod) => drop(moments.pods.insert(name, look_at(&pod))),
+                    None => drop(moments.pods.remove(&name)),
+                }
+                moments.fewest = moments.fewest.min(moments.available());
+                moments.most = moments.most.max(moments.pods.len());
+            });
+        });
+        runtime.spawn(async move {
+            let _subscription = subscription;
+            ListWatch::new(client, cache, pods).run::<Pod>().await;
+        });
+        Watcher { runtime, moments }
+    }
+
+    fn wait(&self, within: Duration, what: &str, until: impl FnMut(&Moments) -> bool) {
+        let mut moments = self.moments.subscribe();
+        let waited = self.runtime.block_on(timeout(within, async { moments.wait_for(until).await.map(drop) }));
+        assert!(waited.is_ok(), "{what}, not within {within:?}");
+    }
+
+    /// Waits until so many pods are there, all of them available.
+    pub(crate) fn available(&self, pods: usize, within: Duration) {
+        let all = |moments: &Moments| moments.pods.len() == pods && moments.available() == pods;
+        self.wait(within, &format!("{pods} pods"), all);
+    }
+
+    /// Waits until no pod is on a node.
+    pub(crate) fn nothing_on(&self, node: &str, within: Duration) {
+        self.wait(within, &format!("nothing on {node}"), |moments| moments.pods.values().all(|pod| pod.node != node));
+    }
+
+    /// Begins to keep the extremes.
+    pub(crate) fn begin(&self) {
+        self.moments.send_modify(|moments| {
+            moments.fewest = moments.available();
+            moments.most = moments.pods.len();
+        });
+    }
+
+    /// The fewest pods that were available at any moment since, and the most that there were.
+    pub(crate) fn end(&self) -> (usize, usize) {
+        let moments = self.moments.borrow();
+        (moments.fewest, moments.most)
+    }
+}
+
+async fn connect(kubeconfig: &Path) -> Client {
+    let config = Kubeconfig::read_from(kubeconfig).unwrap();
+    let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
+    Client::try_from(config).unwrap()
+}
+
+/// Whether it is one of the Deployment's that has not been told to end.
+fn is_counted(pod: &Pod) -> bool {
+    let ours = pod.metadata.labels.iter().flatten().any(|(key, value)| key == "app" && value == "web");
+    ours && pod.metadata.deletion_timestamp.is_none()
+}
+
+fn look_at(pod: &Pod) -> Seen {
+    let mut conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let available = conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default();
+    Seen { available, node }
+}
