@@ -1,5 +1,6 @@
 //! What a controller wants done: a value, to be printed, tested, and carried out by the [`driver`](crate::driver).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::patch::merge;
@@ -10,7 +11,7 @@ use k8s_openapi::api::authorization::v1::SubjectAccessReviewSpec;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// The most actions of one plan. What is left is planned when they are done.
 pub const MOST_ACTIONS: usize = 500;
@@ -281,6 +282,28 @@ impl Plan {
         let status = |mut object: Map<String, Value>| object.remove("status").map(|it| ("status".to_owned(), it));
         let (was, is) = (status(to_map(old)), status(to_map(new)));
         self.patch(old, Some("status"), merge::create(&was.into_iter().collect(), &is.into_iter().collect()))
+    }
+
+    /// Changes what of an object's status and annotations differs, in one patch of its status, if the object is still as
+    /// `old` is. That is for kinds whose annotations are written with their status, and for objects that are large: of
+    /// them only what is given here is compared, and only if it is not the same.
+    pub fn update_status_and_annotations<K: Kind, S: PartialEq + Serialize>(
+        &mut self,
+        old: &K,
+        (old_status, new_status): (&S, &S),
+        annotations: &BTreeMap<String, String>,
+    ) -> Option<&mut Action> {
+        let mut patch = Map::new();
+        let had = old.metadata().annotations.as_ref();
+        if !annotations.iter().eq(had.into_iter().flatten()) {
+            let difference = merge::create(&had.map(to_map).unwrap_or_default(), &to_map(annotations));
+            patch.insert("metadata".to_owned(), json!({"annotations": difference}));
+        }
+        if old_status != new_status {
+            let difference = merge::create(&to_map(old_status), &to_map(new_status));
+            patch.insert("status".to_owned(), Value::Object(difference));
+        }
+        self.patch(old, Some("status"), patch)
     }
 
     fn patch<K: Kind>(

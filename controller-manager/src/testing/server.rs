@@ -170,7 +170,12 @@ impl Server {
         let merged = merge::apply(old, patch.clone()).expect("it is a merge patch");
         let mut new = old.clone();
         match subresource {
-            Some("status" | "approval") => new["status"] = merged["status"].clone(),
+            Some("status" | "approval") => {
+                new["status"] = merged["status"].clone();
+                if merged["metadata"]["annotations"].is_object() {
+                    new["metadata"]["annotations"] = merged["metadata"]["annotations"].clone();
+                }
+            }
             Some(other) => panic!("{other} is not known"),
             None => {
                 new = merged;
