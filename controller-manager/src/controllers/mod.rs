@@ -13,6 +13,7 @@ pub mod replicas;
 pub mod root_ca;
 pub mod service_account;
 pub mod taint_eviction;
+pub mod deployment;
 // tidy: end
 mod pod_conditions;
 
