@@ -5,6 +5,7 @@ pub mod certificates;
 pub mod cluster_role_aggregation;
 pub mod disruption;
 pub mod endpoint_slice;
+pub mod endpoint_slice_mirroring;
 pub mod endpoints;
 pub mod node_ipam;
 pub mod node_lifecycle;

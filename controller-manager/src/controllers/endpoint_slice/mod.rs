@@ -19,7 +19,7 @@ use api::names::parse_ip_sloppy;
 use api::selector::label::Selector;
 use client::cache::Cache;
 use client::events::EventType;
-use client::resource::Key;
+use client::resource::{Key, Kind};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Node, ObjectReference, Pod, Service};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
@@ -57,7 +57,7 @@ impl Controller for EndpointSlices {
     fn watches(&self) -> Watches {
         Watches::on::<Service>()
             .mapped::<Pod>(pods::services_of_change)
-            .mapped::<EndpointSlice>(|_, pair| services_of_slice(pair, packing::MANAGER))
+            .mapped::<EndpointSlice>(|_, pair| origins_of_slice::<Service>(pair, packing::MANAGER))
             .mapped::<Node>(services_of_node)
             .reading::<Namespace>()
     }
@@ -77,7 +77,6 @@ impl Controller for EndpointSlices {
         let proportional = hints::asked(&service) == Distribution::Proportional;
         let shares = proportional.then(|| topology::shares(&cache.list::<Node>(None))).flatten();
         let slices = slices_of(cache, key, packing::MANAGER);
-        let slices = slices.into_iter().filter(|slice| slice.metadata.deletion_timestamp.is_none()).collect();
         let namespace_is_ending = pods::is_ending(cache, &key.namespace);
         Some(Observed { service, pods, slices, zones, shares, namespace_is_ending })
     }
@@ -105,23 +104,24 @@ impl Controller for EndpointSlices {
     }
 }
 
-/// The slices of a Service that are managed by somebody, by name.
+/// The slices of a Service that are managed by `manager`, by name, without those that are being deleted.
 pub(super) fn slices_of(cache: &Cache, service: &Key, manager: &str) -> Vec<Arc<EndpointSlice>> {
     let labels = [(packing::SERVICE_NAME, &*service.name), (packing::MANAGED_BY, manager)];
     let labels: BTreeMap<String, String> =
         labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    cache.select::<EndpointSlice>(&service.namespace, &Selector::from_labels(&labels))
+    let slices = cache.select::<EndpointSlice>(&service.namespace, &Selector::from_labels(&labels));
+    slices.into_iter().filter(|slice| slice.metadata.deletion_timestamp.is_none()).collect()
 }
 
-/// The Services that a slice is and was of, as far as it is and was managed by `manager`.
-pub(super) fn services_of_slice(pair: &Pair<EndpointSlice>, manager: &str) -> Vec<Key> {
-    let service = |meta: &ObjectMeta| {
+/// What a slice is and was of, a Service or the Endpoints of its name, as far as it is and was managed by `manager`.
+pub(super) fn origins_of_slice<K: Kind>(pair: &Pair<EndpointSlice>, manager: &str) -> Vec<Key> {
+    let origin = |meta: &ObjectMeta| {
         let labels = meta.labels.as_ref()?;
         let name = labels.get(packing::SERVICE_NAME).filter(|name| !name.is_empty())?;
         let is_managed = labels.get(packing::MANAGED_BY).is_some_and(|by| by == manager);
-        is_managed.then(|| Key::of::<Service>(meta.namespace.as_deref().unwrap_or_default(), name))
+        is_managed.then(|| Key::of::<K>(meta.namespace.as_deref().unwrap_or_default(), name))
     };
-    pair.both().filter_map(|slice| service(&slice.metadata)).collect()
+    pair.both().filter_map(|slice| origin(&slice.metadata)).collect()
 }
 
 /// The Services that have pods on a node whose zone changed, and those that want hints in proportion to processors if the
