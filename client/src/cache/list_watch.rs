@@ -6,6 +6,7 @@
 //! Whoever needs less than a cache of whole objects says where to put what is seen ([`Sink`]).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -36,6 +37,10 @@ pub trait Sink<D>: Send + Sync {
     fn remove(&self, object: D);
     /// Nothing has changed until this revision.
     fn advance(&self, revision: u64);
+    /// It could not be listed, for the `times`th time in a row.
+    fn failed(&self, times: u32) {
+        let _ = times;
+    }
 }
 
 impl<D, S: Sink<D>> Sink<D> for Arc<S> {
@@ -74,6 +79,10 @@ impl<D: Object> Sink<D> for InTable {
 
     fn advance(&self, revision: u64) {
         self.0.advance(revision);
+    }
+
+    fn failed(&self, times: u32) {
+        self.0.failures.store(times, Ordering::Relaxed);
     }
 }
 
@@ -174,6 +183,7 @@ impl<S> ListWatch<S> {
                     // The server may not have come to the version that another had.
                     known = None;
                     failures += 1;
+                    self.sink.failed(failures);
                     sleep(BACKOFF.after(failures)).await;
                 }
             }

@@ -9,7 +9,7 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use api::selector::label::Selector;
 use k8s_openapi::api::core::v1::Pod;
@@ -49,12 +49,23 @@ struct Table {
     listeners: Mutex<Vec<(u64, Listener)>>,
     /// Whether the resource has been listed, and the newest revision reached.
     reached: watch::Sender<(bool, u64)>,
+    /// How often in a row it could not be listed.
+    failures: AtomicU32,
 }
+
+/// After so many failures a list is not expected any longer. With the waits in between that is most of a minute.
+const MANY_FAILURES: u32 = 8;
 
 impl Table {
     fn new(resource: Resource) -> Table {
         let reached = watch::Sender::new((false, 0));
-        Table { resource, objects: RwLock::default(), listeners: Mutex::default(), reached }
+        Table {
+            resource,
+            objects: RwLock::default(),
+            listeners: Mutex::default(),
+            reached,
+            failures: AtomicU32::new(0),
+        }
     }
 
     /// Makes changes visible, and then tells of them.
@@ -237,6 +248,11 @@ impl Cache {
         self.table(resource).put(object);
     }
 
+    /// Replaces all objects of a resource by those that a list at `revision` had, as a list-watch does.
+    pub fn put_all(&self, resource: &Resource, listed: Vec<AnyObject>, revision: u64) {
+        self.table(resource).replace(listed, revision);
+    }
+
     /// Removes an object as a list-watch would that saw its end.
     pub fn remove(&self, resource: &Resource, meta: &ObjectMeta) {
         self.table(resource).remove(meta);
@@ -349,6 +365,13 @@ impl Cache {
     #[must_use]
     pub fn has_synced(&self, resource: &Resource) -> bool {
         self.named(&resource.name()).is_some_and(|table| table.reached.borrow().0)
+    }
+
+    /// Whether the resource has not been listed, but is about to be: its list has not failed again and again.
+    #[must_use]
+    pub fn expects(&self, resource: &Resource) -> bool {
+        let Some(table) = self.named(&resource.name()) else { return true };
+        !table.reached.borrow().0 && table.failures.load(Ordering::Relaxed) < MANY_FAILURES
     }
 
     /// Waits until the cache shows the object that a key names as it was written, or newer.
