@@ -247,6 +247,13 @@ impl Plan {
         self.actions.is_empty()
     }
 
+    /// Whether it does more than to say something. If it does not, it leaves everything as it is, and would be made again:
+    /// so it is no reason to look again.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        self.actions.iter().any(|action| !matches!(action.effect, Effect::Event(_)))
+    }
+
     /// How many more actions the plan can take.
     #[must_use]
     pub fn room(&self) -> usize {

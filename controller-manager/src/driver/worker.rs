@@ -89,7 +89,7 @@ impl<C: Controller> Worker<C> {
             Ok(()) => {
                 self.queue.succeeded(key);
                 let failed_before = self.failures.lock().remove(key).is_some();
-                if !plan.is_empty() || failed_before {
+                if plan.writes() || failed_before {
                     self.queue.add(key.clone());
                 }
             }

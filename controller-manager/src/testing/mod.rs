@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::controller::{Controller, Keep, Map, Moment};
-use crate::plan::{Effect, Failure, MOST_ACTIONS, Plan, to_json};
+use crate::plan::{Deletion, Effect, Failure, MOST_ACTIONS, Plan, to_json};
 use server::Server;
 
 /// How many plans may be made before the world has to be at rest.
@@ -121,7 +121,19 @@ impl<C: Controller> World<C> {
 
     /// Deletes an object, as a client would: it stays while it has finalizers, and a pod on a node stays until it is removed.
     pub(crate) fn delete<K: Kind>(&mut self, namespace: &str, name: &str) {
-        self.server.delete(&Key::of::<K>(namespace, name), &crate::plan::Deletion::default());
+        self.server.delete(&Key::of::<K>(namespace, name), &Deletion::default());
+    }
+
+    /// Changes an object of any resource, its status included, as clients would.
+    pub(crate) fn change_any(&mut self, key: &Key, change: impl FnOnce(&mut Value)) {
+        let mut object = self.json(key).expect("it is there").clone();
+        change(&mut object);
+        self.server.put(key, object);
+    }
+
+    /// Deletes an object of any resource, as a client would who says how.
+    pub(crate) fn delete_any(&mut self, key: &Key, deletion: &Deletion) {
+        self.server.delete(key, deletion);
     }
 
     /// Removes an object, as if it had never been.
@@ -188,12 +200,12 @@ impl<C: Controller> World<C> {
                 }
                 None => {
                     let failed_before = self.failures.remove(&key).is_some();
-                    if !plan.is_empty() || failed_before {
+                    if plan.writes() || failed_before {
                         self.queue.lock().insert(key.clone());
                     }
                 }
             }
-            if !plan.is_empty() {
+            if plan.writes() {
                 plans.push((key, plan));
             }
         }
@@ -213,8 +225,9 @@ impl<C: Controller> World<C> {
         panic!("no end after {MOST_PLANS} rounds; the last plan: {:#?}", plans.last());
     }
 
-    /// Carries out as much of a plan as is allowed and goes well.
-    fn carry_out(&mut self, plan: &Plan) -> Option<Failure> {
+    /// Carries out as much of a plan as is allowed and goes well. A plan from before the last changes is what a controller
+    /// makes whose cache is behind.
+    pub(crate) fn carry_out(&mut self, plan: &Plan) -> Option<Failure> {
         for action in &plan.actions {
             if self.allowed == 0 {
                 return None;

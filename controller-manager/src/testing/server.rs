@@ -55,8 +55,12 @@ impl Server {
         Server { now, cache, kinds, objects, refused, authorizer, revision: 100, made: 0 }
     }
 
+    /// Begins to show a resource of which there are no objects yet.
     pub(super) fn know(&mut self, resource: Resource, keep: Keep) {
-        self.kinds.entry(resource.name()).or_insert((resource, keep));
+        if !self.kinds.contains_key(&resource.name()) {
+            self.cache.put_all(&resource, Vec::new(), self.revision);
+            self.kinds.insert(resource.name(), (resource, keep));
+        }
     }
 
     pub(super) fn resources(&self) -> Vec<Resource> {
@@ -98,7 +102,10 @@ impl Server {
             Effect::Replace { subresource, body } => self.replace(&key, subresource, body),
             Effect::Post { subresource: "eviction", .. } => self.delete(&key, &Deletion::default()),
             Effect::Post { subresource, .. } => panic!("{subresource} is not known"),
-            Effect::Delete(deletion) => self.delete(&key, deletion),
+            Effect::Delete(deletion) => {
+                self.demand_version(&key, &deletion.version)?;
+                self.delete(&key, deletion);
+            }
             Effect::DeleteAll => self.all_in(&key).iter().for_each(|key| self.delete(key, &Deletion::default())),
             Effect::Confirm(fact) => self.confirm(&key, uid, *fact)?,
             Effect::Event(_) => {}
@@ -162,11 +169,16 @@ impl Server {
         Ok(key)
     }
 
-    fn patch(&mut self, key: &Key, subresource: Option<&str>, version: &str, patch: &Value) -> Outcome<()> {
-        let old = &self.objects[key];
-        if !version.is_empty() && old["metadata"]["resourceVersion"] != json!(version) {
-            return Err(failed(&key.to_string(), "Conflict", "the object has been modified"));
+    fn demand_version(&self, key: &Key, version: &str) -> Outcome<()> {
+        if version.is_empty() || self.objects[key]["metadata"]["resourceVersion"] == json!(version) {
+            return Ok(());
         }
+        Err(failed(&key.to_string(), "Conflict", "the object has been modified"))
+    }
+
+    fn patch(&mut self, key: &Key, subresource: Option<&str>, version: &str, patch: &Value) -> Outcome<()> {
+        self.demand_version(key, version)?;
+        let old = &self.objects[key];
         let merged = merge::apply(old, patch.clone()).expect("it is a merge patch");
         let mut new = old.clone();
         match subresource {
@@ -222,15 +234,13 @@ impl Server {
     pub(super) fn delete(&mut self, key: &Key, deletion: &Deletion) {
         let mut object = self.objects[key].clone();
         let meta = &mut object["metadata"];
-        let finalizer = match deletion.propagation {
-            Some(Propagation::Foreground) => Some("foregroundDeletion"),
-            Some(Propagation::Orphan) => Some("orphan"),
-            Some(Propagation::Background) | None => None,
-        };
-        if let Some(finalizer) = finalizer {
+        if let Some(propagation) = deletion.propagation {
             let mut finalizers = meta["finalizers"].as_array().cloned().unwrap_or_default();
-            if !finalizers.contains(&json!(finalizer)) {
-                finalizers.push(json!(finalizer));
+            finalizers.retain(|known| *known != json!("foregroundDeletion") && *known != json!("orphan"));
+            match propagation {
+                Propagation::Foreground => finalizers.push(json!("foregroundDeletion")),
+                Propagation::Orphan => finalizers.push(json!("orphan")),
+                Propagation::Background => {}
             }
             meta["finalizers"] = json!(finalizers);
         }
