@@ -10,6 +10,7 @@ pub mod endpoints;
 pub mod node_ipam;
 pub mod node_lifecycle;
 pub mod pod_gc;
+pub mod garbage_collector;
 pub mod replicas;
 pub mod root_ca;
 pub mod service_account;
@@ -31,6 +32,7 @@ use endpoints::EndpointsOfServices;
 use node_ipam::NodeIpam;
 use node_lifecycle::{NodeLifecycle, Settings};
 use pod_gc::PodGc;
+use garbage_collector::GarbageCollector;
 use replicas::{ReplicaSets, ReplicationControllers};
 use root_ca::RootCa;
 use service_account::ServiceAccounts;
@@ -52,6 +54,7 @@ pub const NAMES: &[&str] = &[
     NodeLifecycle::NAME,
     PodGc::NAME,
     PodRequestCleaning::NAME,
+    GarbageCollector::NAME,
     ReplicaSets::NAME,
     ReplicationControllers::NAME,
     RootCa::NAME,
@@ -91,6 +94,7 @@ pub fn add_all(manager: &mut Manager, config: &Config) {
     manager.add(EndpointsOfServices);
     manager.add(PodGc::default());
     manager.add(PodRequestCleaning);
+    manager.add(GarbageCollector);
     manager.add(ReplicaSets::new());
     manager.add(ReplicationControllers::new());
     manager.add(ServiceAccounts);
