@@ -16,6 +16,7 @@ pub mod root_ca;
 pub mod service_account;
 pub mod taint_eviction;
 pub mod deployment;
+pub mod resource_quota;
 // tidy: end
 mod pod_conditions;
 
