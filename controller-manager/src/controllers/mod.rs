@@ -3,20 +3,20 @@
 // tidy: sorted
 pub mod certificates;
 pub mod cluster_role_aggregation;
+pub mod deployment;
 pub mod disruption;
 pub mod endpoint_slice;
 pub mod endpoint_slice_mirroring;
 pub mod endpoints;
+pub mod garbage_collector;
 pub mod node_ipam;
 pub mod node_lifecycle;
 pub mod pod_gc;
-pub mod garbage_collector;
 pub mod replicas;
+pub mod resource_quota;
 pub mod root_ca;
 pub mod service_account;
 pub mod taint_eviction;
-pub mod deployment;
-pub mod resource_quota;
 // tidy: end
 mod pod_conditions;
 
@@ -27,14 +27,17 @@ use certificates::clean::Cleaning;
 use certificates::clean_pod_requests::PodRequestCleaning;
 use certificates::sign::{ONE_YEAR, Signing};
 use cluster_role_aggregation::ClusterRoleAggregation;
+use deployment::Deployments;
 use disruption::Disruption;
 use endpoint_slice::EndpointSlices;
+use endpoint_slice_mirroring::EndpointSliceMirroring;
 use endpoints::EndpointsOfServices;
+use garbage_collector::GarbageCollector;
 use node_ipam::NodeIpam;
 use node_lifecycle::{NodeLifecycle, Settings};
 use pod_gc::PodGc;
-use garbage_collector::GarbageCollector;
 use replicas::{ReplicaSets, ReplicationControllers};
+use resource_quota::ResourceQuotas;
 use root_ca::RootCa;
 use service_account::ServiceAccounts;
 use taint_eviction::TaintEviction;
@@ -48,16 +51,19 @@ pub const NAMES: &[&str] = &[
     Approval::NAME,
     Cleaning::NAME,
     ClusterRoleAggregation::NAME,
+    Deployments::NAME,
     Disruption::NAME,
+    EndpointSliceMirroring::NAME,
     EndpointSlices::NAME,
     EndpointsOfServices::NAME,
+    GarbageCollector::NAME,
     NodeIpam::NAME,
     NodeLifecycle::NAME,
     PodGc::NAME,
     PodRequestCleaning::NAME,
-    GarbageCollector::NAME,
     ReplicaSets::NAME,
     ReplicationControllers::NAME,
+    ResourceQuotas::NAME,
     RootCa::NAME,
     ServiceAccounts::NAME,
     Signing::NAME,
@@ -90,14 +96,17 @@ pub fn add_all(manager: &mut Manager, config: &Config) {
     manager.add(Approval);
     manager.add(Cleaning);
     manager.add(ClusterRoleAggregation);
+    manager.add(Deployments);
     manager.add(Disruption);
+    manager.add(EndpointSliceMirroring);
     manager.add(EndpointSlices);
     manager.add(EndpointsOfServices);
+    manager.add(GarbageCollector);
     manager.add(PodGc::default());
     manager.add(PodRequestCleaning);
-    manager.add(GarbageCollector);
     manager.add(ReplicaSets::new());
     manager.add(ReplicationControllers::new());
+    manager.add(ResourceQuotas);
     manager.add(ServiceAccounts);
     manager.add(TaintEviction);
     // tidy: end

@@ -32,7 +32,7 @@ use claim::Claims;
 use rollout::Rollout;
 
 /// The controller.
-pub struct DeploymentController;
+pub struct Deployments;
 
 /// A Deployment and its ReplicaSets.
 pub struct Observed {
@@ -56,7 +56,7 @@ struct Next {
     is_taken: bool,
 }
 
-impl Controller for DeploymentController {
+impl Controller for Deployments {
     const NAME: &'static str = "deployment-controller";
     type Observed = Observed;
 

@@ -137,7 +137,7 @@ proptest! {
 
     #[test]
     fn the_budget_holds(replicas in 0i32..12, surge in 0i32..4, unavailable in 0i32..4, steps in steps()) {
-        let mut world = World::new(DeploymentController);
+        let mut world = World::new(Deployments);
         world.add(deployment(replicas, |deployment| {
             deployment["spec"]["revisionHistoryLimit"] = json!(2);
             let rolling = json!({"maxSurge": surge, "maxUnavailable": unavailable});

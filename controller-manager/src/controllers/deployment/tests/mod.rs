@@ -11,10 +11,10 @@ use client::resource::Key;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet};
 use serde_json::{Value, json};
 
-use super::DeploymentController;
+use super::Deployments;
 use crate::testing::World;
 
-type Here = World<DeploymentController>;
+type Here = World<Deployments>;
 
 /// A Deployment `web` as the server would complete it, of which `change` changes something.
 fn deployment(replicas: i32, change: impl FnOnce(&mut Value)) -> Deployment {
@@ -40,7 +40,7 @@ fn recreate(deployment: &mut Value) {
 
 /// A world with a Deployment whose first rollout is over.
 fn rolled_out(replicas: i32, change: impl FnOnce(&mut Value)) -> Here {
-    let mut world = World::new(DeploymentController);
+    let mut world = World::new(Deployments);
     world.add(deployment(replicas, change));
     world.settle_with(&replica_sets);
     world.events.clear();

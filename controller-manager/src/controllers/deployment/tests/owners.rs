@@ -3,7 +3,7 @@
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use serde_json::json;
 
-use super::super::{DeploymentController, template};
+use super::super::{Deployments, template};
 use super::*;
 use crate::plan::{Effect, Fact};
 use crate::testing::check_converges;
@@ -32,7 +32,7 @@ fn owner(world: &Here, name: &str) -> Option<String> {
 #[test]
 fn orphans_are_adopted() {
     let setup = || {
-        let mut world = World::new(DeploymentController);
+        let mut world = World::new(Deployments);
         world.add(stranger("old", "web:0", |_| {}));
         world.add(stranger("new", "web:1", |_| {}));
         world.add(stranger("other", "web:0", |set| set["metadata"]["labels"]["app"] = json!("shop")));
@@ -84,7 +84,7 @@ fn others_are_left_alone() {
         set["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "uid-else", "controller": true}]);
     };
     let setup = || {
-        let mut world = World::new(DeploymentController);
+        let mut world = World::new(Deployments);
         let deployment = deployment(2, |_| {});
         let hash = template::hash(&deployment.spec.template, None);
         let name = template::replica_set_name("web", &hash);
@@ -102,7 +102,7 @@ fn others_are_left_alone() {
 
 #[test]
 fn failures_to_create_are_told() {
-    let mut world = World::new(DeploymentController);
+    let mut world = World::new(Deployments);
     world.refuse_creation::<ReplicaSet>(Some(("Forbidden", "exceeded quota")));
     world.add(deployment(2, |_| {}));
     world.settle();
@@ -120,7 +120,7 @@ fn failures_to_create_are_told() {
 
     let message = "replicasets.apps \"web\" is forbidden: unable to create new content in namespace shop because it is \
                    being terminated";
-    let mut world = World::new(DeploymentController);
+    let mut world = World::new(Deployments);
     world.refuse_creation::<ReplicaSet>(Some(("Forbidden", message)));
     world.add(deployment(2, |_| {}));
     world.settle();
@@ -130,7 +130,7 @@ fn failures_to_create_are_told() {
 #[test]
 fn a_selector_of_everything_is_refused() {
     let setup = || {
-        let mut world = World::new(DeploymentController);
+        let mut world = World::new(Deployments);
         world.add(deployment(2, |deployment| deployment["spec"]["selector"] = json!({})));
         world
     };
@@ -140,7 +140,7 @@ fn a_selector_of_everything_is_refused() {
     assert_eq!(world.events, [event]);
     assert_eq!(status(&world).observed_generation, Some(1));
     assert!(world.list::<ReplicaSet>().is_empty());
-    let mut world = World::new(DeploymentController);
+    let mut world = World::new(Deployments);
     let invalid = json!({"matchExpressions": [{"key": "app", "operator": "Likes"}]});
     world.add(deployment(2, |deployment| deployment["spec"]["selector"] = invalid));
     assert!(world.settle().is_empty());

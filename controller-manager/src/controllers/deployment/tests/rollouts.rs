@@ -4,14 +4,14 @@ use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 
-use super::super::DeploymentController;
+use super::super::Deployments;
 use super::*;
 use crate::testing::check_converges;
 
 #[test]
 fn the_first_rollout() {
     let setup = || {
-        let mut world = World::new(DeploymentController);
+        let mut world = World::new(Deployments);
         world.add(deployment(3, |deployment| {
             deployment["metadata"]["annotations"] = json!({
                 "team": "a", "kubectl.kubernetes.io/last-applied-configuration": "{}",

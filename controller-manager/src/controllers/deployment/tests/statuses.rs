@@ -6,7 +6,7 @@ use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::apps::v1::ReplicaSetCondition;
 use serde_json::json;
 
-use super::super::DeploymentController;
+use super::super::Deployments;
 use super::*;
 
 const NOON: &str = "2026-03-01T12:00:00Z";
@@ -27,7 +27,7 @@ fn report(world: &mut Here, image: &str, counts: (i32, i32, i32)) {
 
 #[test]
 fn counts_and_conditions_follow_the_replica_sets() {
-    let mut world = World::new(DeploymentController);
+    let mut world = World::new(Deployments);
     world.add(deployment(3, |_| {}));
     world.settle();
     let name = set_of(&world, "web:1").unwrap().metadata.name.clone().unwrap();
