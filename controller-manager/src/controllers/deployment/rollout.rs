@@ -216,9 +216,7 @@ impl<'a> Rollout<'a> {
                     self.resize(*only, replicas);
                 }
             }
-            (active, Some(new)) if self.is_saturated(new) => {
-                active.iter().filter(|i| **i != new).for_each(|i| self.resize(*i, 0));
-            }
+            (_, Some(new)) if self.is_saturated(new) => self.empty_old(new),
             (active, _) if self.is_rolling => {
                 let part = |i: &usize| {
                     let member = &self.members[*i];
@@ -233,11 +231,21 @@ impl<'a> Rollout<'a> {
         }
     }
 
+    /// Takes all pods from the old ReplicaSets, once it is certain that those of the new one are available.
+    fn empty_old(&mut self, new: usize) {
+        if self.members[new].size.is_uncertain {
+            return;
+        }
+        for i in self.old() {
+            self.resize_if_other(i, 0);
+        }
+    }
+
     /// Whether the new ReplicaSet has all the pods that there should be.
     fn is_saturated(&self, new: usize) -> bool {
         let (member, replicas) = (&self.members[new], self.budget.replicas);
-        member.size == Size { replicas, available: replicas, is_uncertain: false }
-            && revision::desired_then(&member.set) == Some(replicas)
+        let Size { replicas: wanted, available, .. } = member.size;
+        wanted == replicas && available == replicas && revision::desired_then(&member.set) == Some(replicas)
     }
 
     fn roll_back(self, target: i64) -> Plan {

@@ -133,7 +133,7 @@ fn settle(world: &mut Here, sizes: &mut Sizes) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn the_budget_holds(replicas in 0i32..12, surge in 0i32..4, unavailable in 0i32..4, steps in steps()) {

@@ -159,3 +159,17 @@ fn replica_sets(world: &mut Here) -> bool {
     }
     did
 }
+
+/// Plays one ReplicaSet's controller: the counts are pods, ready ones and available ones.
+fn report(world: &mut Here, image: &str, counts: (i32, i32, i32)) {
+    let set = set_of(world, image).unwrap();
+    world.change::<ReplicaSet>("shop", set.metadata.name.as_deref().unwrap(), |set| {
+        let status = set.status.get_or_insert_default();
+        status.replicas = counts.0;
+        status.ready_replicas = Some(counts.1);
+        status.available_replicas = Some(counts.2);
+        status.observed_generation = set.metadata.generation;
+        status.terminating_replicas = Some(0);
+    });
+    world.settle();
+}

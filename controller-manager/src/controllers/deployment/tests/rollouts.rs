@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::super::Deployments;
 use super::*;
+use crate::plan::MOST_ACTIONS;
 use crate::testing::check_converges;
 
 #[test]
@@ -198,6 +199,40 @@ fn a_paused_deployment_is_scaled_and_not_rolled_out() {
 }
 
 #[test]
+fn a_paused_rollout_takes_all_the_room_there_is() {
+    let setup = || {
+        let mut world = rolled_out(4, |_| {});
+        set_image(&mut world, "web:bad");
+        change(&mut world, |deployment| deployment.spec.paused = Some(true));
+        world.settle_with(&replica_sets);
+        change(&mut world, |deployment| deployment.spec.paused = None);
+        world.settle();
+        check_sizes(&world, &[("web:1", 3), ("web:bad", 2)]);
+        change(&mut world, |deployment| {
+            deployment.spec.paused = Some(true);
+            deployment.spec.replicas = Some(8);
+        });
+        world
+    };
+    let mut world = check_converges(setup, replica_sets);
+    check_sizes(&world, &[("web:1", 6), ("web:bad", 4)]);
+    // When the new one has all its pods, no old ones stay.
+    let set = set_of(&world, "web:bad").unwrap();
+    world.change::<ReplicaSet>("shop", set.metadata.name.as_deref().unwrap(), |set| {
+        set.spec.replicas = Some(8);
+        set.status.as_mut().unwrap().available_replicas = Some(8);
+        set.metadata.generation = Some(100);
+    });
+    world.settle();
+    check_sizes(&world, &[("web:1", 6), ("web:bad", 8)]);
+    world.change::<ReplicaSet>("shop", set.metadata.name.as_deref().unwrap(), |set| {
+        set.status.as_mut().unwrap().observed_generation = Some(100);
+    });
+    world.settle();
+    check_sizes(&world, &[("web:1", 0), ("web:bad", 8)]);
+}
+
+#[test]
 fn a_resumed_rollout_gets_its_time_anew() {
     let mut world = rolled_out(4, |_| {});
     set_image(&mut world, "web:bad");
@@ -242,6 +277,28 @@ fn a_rollout_is_scaled_in_proportion() {
 }
 
 #[test]
+fn what_makes_room_comes_before_what_takes_it() {
+    let mut world = rolled_out(20, |deployment| {
+        deployment["spec"]["strategy"]["rollingUpdate"] = json!({"maxSurge": 10, "maxUnavailable": 0});
+    });
+    set_image(&mut world, "web:2");
+    world.settle();
+    for (new, old) in [((10, 10), (20, 20)), ((20, 16), (10, 10)), ((20, 16), (4, 4))] {
+        report(&mut world, "web:2", (new.0, new.1, new.1));
+        report(&mut world, "web:1", (old.0, old.1, old.1));
+    }
+    check_sizes(&world, &[("web:1", 4), ("web:2", 20)]);
+    world.events.clear();
+    set_replicas(&mut world, 15);
+    world.settle();
+    let expected = [
+        "Normal ScalingReplicaSet Deployment web: Scaled down replica set web:1 from 4 to 3",
+        "Normal ScalingReplicaSet Deployment web: Scaled up replica set web:2 from 20 to 22",
+    ];
+    assert_eq!(events(&mut world)[..2], expected);
+}
+
+#[test]
 fn what_others_scale_is_brought_back() {
     let mut world = rolled_out(3, |_| {});
     let name = set_of(&world, "web:1").unwrap().metadata.name.clone().unwrap();
@@ -277,6 +334,24 @@ fn old_replica_sets_go_when_they_are_too_many() {
 }
 
 #[test]
+fn any_number_of_replica_sets_goes_in_the_end() {
+    let mut world = rolled_out(2, |deployment| deployment["spec"]["revisionHistoryLimit"] = json!(0));
+    let owners = set_of(&world, "web:1").unwrap().metadata.owner_references.clone();
+    for number in 0..MOST_ACTIONS + 20 {
+        let set = json!({
+            "metadata": {
+                "name": format!("old-{number}"), "namespace": "shop", "labels": {"app": "web"}, "ownerReferences": owners,
+            },
+            "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "web"}}},
+            "status": {"replicas": 0, "observedGeneration": 1},
+        });
+        world.add(serde_json::from_value::<ReplicaSet>(set).unwrap());
+    }
+    assert_eq!(world.settle()[0].1.actions.len(), MOST_ACTIONS);
+    check_sizes(&world, &[("web:1", 2)]);
+}
+
+#[test]
 fn the_old_field_for_a_return_is_heeded() {
     let rollback = "deprecated.deployment.rollback.to";
     let check = |target: &str, expected_image: &str, event: &str| {
@@ -300,9 +375,12 @@ fn the_old_field_for_a_return_is_heeded() {
     check("2", "web:2", event);
     let event = "Warning DeploymentRollbackRevisionNotFound web: Unable to find the revision to rollback to.";
     check("7", "web:2", event);
-    let mut world = rolled_out(2, |_| {});
-    annotate(&mut world, rollback, "0");
-    world.settle();
+    let setup = || {
+        let mut world = rolled_out(2, |_| {});
+        annotate(&mut world, rollback, "0");
+        world
+    };
+    let world = check_converges(setup, replica_sets);
     let event = "Warning DeploymentRollbackRevisionNotFound Deployment web: Unable to find last revision.";
     assert_eq!(world.events, [event]);
 }

@@ -8,22 +8,9 @@ use serde_json::json;
 
 use super::super::Deployments;
 use super::*;
+use crate::plan::Effect;
 
 const NOON: &str = "2026-03-01T12:00:00Z";
-
-/// Plays one ReplicaSet's controller: the counts are pods, ready ones and available ones.
-fn report(world: &mut Here, image: &str, counts: (i32, i32, i32)) {
-    let set = set_of(world, image).unwrap();
-    world.change::<ReplicaSet>("shop", set.metadata.name.as_deref().unwrap(), |set| {
-        let status = set.status.get_or_insert_default();
-        status.replicas = counts.0;
-        status.ready_replicas = Some(counts.1);
-        status.available_replicas = Some(counts.2);
-        status.observed_generation = set.metadata.generation;
-        status.terminating_replicas = Some(0);
-    });
-    world.settle();
-}
 
 #[test]
 fn counts_and_conditions_follow_the_replica_sets() {
@@ -163,6 +150,20 @@ fn pods_on_their_way_out_are_counted_if_all_say_so() {
     assert_eq!(terminating("web:1", Some(2)), Some(2));
     assert_eq!(terminating("web:bad", Some(1)), Some(3));
     assert_eq!(terminating("web:1", None), None);
+}
+
+#[test]
+fn what_changes_of_the_counts_is_all_that_is_written() {
+    let mut world = rolled_out(3, |_| {});
+    let set = set_of(&world, "web:1").unwrap();
+    world.change::<ReplicaSet>("shop", set.metadata.name.as_deref().unwrap(), |set| {
+        set.status.as_mut().unwrap().ready_replicas = Some(2);
+    });
+    let plan = world.plan(&key()).unwrap();
+    let version = web(&world).metadata.resource_version.clone().unwrap();
+    let body = json!({"status": {"readyReplicas": 2}});
+    assert_eq!(plan.actions.len(), 1);
+    assert_eq!(plan.actions[0].effect, Effect::Patch { subresource: Some("status"), version, body });
 }
 
 #[test]
