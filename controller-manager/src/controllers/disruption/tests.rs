@@ -351,6 +351,35 @@ fn changes_of_pods_and_scales_are_noticed() {
     check(&|world| world.change::<Pod>("shop", "d", ready), [3, 1, 2, 1]);
     check(&|world| world.remove::<ReplicaSet>("shop", "web-1"), [3, 1, 2, 0]);
     check(&|world| add(world, controller("ReplicaSet", "web-1", 10, &json!([]))), [10, 6, 2, 0]);
+    check(&|world| add(world, controller("Deployment", "new", 2, &json!([]))), [10, 6, 2, 0]);
+    let adopt = |set: &mut ReplicaSet| {
+        set.metadata.owner_references = serde_json::from_value(owner("apps/v1", "Deployment", "new")).unwrap();
+    };
+    check(&|world| world.change("shop", "web-1", adopt), [2, 1, 2, 1]);
+}
+
+#[test]
+fn the_condition_says_since_when_it_holds() {
+    let mut world = World::new(Disruption);
+    add(&mut world, budget("web", json!({"minAvailable": 2})));
+    let mut check = |change: &dyn Fn(&mut Shop), holds: &str, since: &str| {
+        change(&mut world);
+        world.settle();
+        let condition = status(&world, "web").conditions.unwrap().remove(0);
+        let shown = serde_json::to_value(&condition).unwrap();
+        assert_eq!((&shown["status"], &shown["lastTransitionTime"]), (&json!(holds), &json!(since)));
+    };
+    let more = |name: &'static str| {
+        move |world: &mut Shop| {
+            world.pass(Duration::from_secs(1));
+            add(world, pod(name, true, &json!([])));
+        }
+    };
+    check(&|_| {}, "False", "2026-03-01T12:00:00Z");
+    check(&more("a"), "False", "2026-03-01T12:00:00Z");
+    check(&more("b"), "False", "2026-03-01T12:00:00Z");
+    check(&more("c"), "True", "2026-03-01T12:00:03Z");
+    check(&more("d"), "True", "2026-03-01T12:00:03Z");
 }
 
 proptest! {

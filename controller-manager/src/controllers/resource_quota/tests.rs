@@ -147,6 +147,14 @@ fn pods_take_what_they_request() {
 }
 
 #[test]
+fn what_nothing_measures_is_not_said() {
+    // The extended resource of a device class that is stated to stand for none.
+    let name = "requests.deviceclass.resource.kubernetes.io/gpu";
+    let pod = pod(&json!({"deviceclass.resource.kubernetes.io/gpu": "1"}), &json!({}));
+    check(&[("Pod", pod)], &["pods", name], json!({"pods": "1"}));
+}
+
+#[test]
 fn objects_count() {
     let objects = [
         ("ConfigMap", json!({})),
@@ -245,17 +253,26 @@ fn device_claims_take_devices() {
     let with_class = |extended: Value| [first.clone(), second.clone(), gpu(extended)];
     check(&with_class(json!("example.com/gpu")), &[implicit, stated], json!({implicit: "9", stated: "9"}));
     check(&with_class(json!(null)), &[implicit, stated], json!({stated: "0"}));
+    // A class may come last.
+    let mut world = shop();
+    add_quota(&mut world, "q", &[stated], &Value::Null);
+    add(&mut world, "ResourceClaim", "c", first.1);
+    world.settle();
+    assert_eq!(used(&world, "q"), json!({stated: "0"}));
+    add(&mut world, "DeviceClass", "gpu", gpu(json!("example.com/gpu")).1);
+    world.settle();
+    assert_eq!(used(&world, "q"), json!({stated: "9"}));
 }
 
 #[test]
 fn a_pods_extended_resources_are_charged_once() {
-    let check = |claim: &str, owner: &str, count: i32, expected: &str| {
+    let check = |claim: &str, owner: &str, expected: &str| {
         let pod = with(pod(&json!({"example.com/gpu": "2"}), &json!({})), "/metadata/name", json!("p"));
         let mapping = json!({"requestMappings": [], "resourceClaimName": claim});
         let pod = if claim.is_empty() { pod } else { with(pod, "/status/extendedResourceClaimStatus", mapping) };
         let owners = json!([{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": owner, "controller": true}]);
-        let request = json!({"name": "r", "exactly": {"deviceClassName": "gpu", "count": count}});
-        let made = |name: &str, created: &str| {
+        let made = |name: &str, created: &str, count: i32| {
+            let request = json!({"name": "r", "exactly": {"deviceClassName": "gpu", "count": count}});
             let annotations = json!({"resource.kubernetes.io/extended-resource-claim": "true"});
             let metadata = json!({
                 "name": name, "annotations": annotations, "ownerReferences": owners, "creationTimestamp": created,
@@ -266,17 +283,16 @@ fn a_pods_extended_resources_are_charged_once() {
         let objects = [
             ("Pod", pod),
             ("DeviceClass", class),
-            made("a", "2026-03-01T11:00:00Z"),
-            made("b", "2026-03-01T10:00:00Z"),
+            made("a", "2026-03-01T11:00:00Z", 1),
+            made("b", "2026-03-01T10:00:00Z", 3),
         ];
         super::tests::check(&objects, &["requests.example.com/gpu"], json!({"requests.example.com/gpu": expected}));
     };
-    // The pod has two, and the claim that it names, or else the older, comes to as many.
-    check("a", "Pod p", 2, "4");
-    check("b", "Pod p", 2, "4");
-    check("", "Pod p", 2, "4");
-    check("", "Pod p", 3, "6");
-    check("", "another", 2, "6");
+    // The pod has two, and so many less are charged for the claim that it names, or else for the older.
+    check("a", "Pod p", "5");
+    check("b", "Pod p", "4");
+    check("", "Pod p", "4");
+    check("", "another", "6");
 }
 
 #[test]
@@ -377,11 +393,12 @@ fn pods_that_do_not_go_are_no_longer_charged() {
     world.settle();
     assert_eq!(used(&world, "q"), json!({"pods": "1", "count/pods": "1"}));
     world.pass(Duration::from_secs(30));
-    assert!(world.settle().is_empty());
+    let key = Key::of::<ResourceQuota>("shop", "q");
+    assert!(world.plan(&key).unwrap().is_empty());
     world.pass(Duration::from_secs(1));
     world.settle();
     assert_eq!(used(&world, "q"), json!({"pods": "0", "count/pods": "1"}));
-    let plan = world.plan(&Key::of::<ResourceQuota>("shop", "q")).unwrap();
+    let plan = world.plan(&key).unwrap();
     assert_eq!((plan.is_empty(), plan.again), (true, Some(RECOUNT)));
 }
 
