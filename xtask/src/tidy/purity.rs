@@ -17,6 +17,7 @@ use super::syntax::{self, Aliases, Import, Seen, Source, imports, is_for_tests, 
 const PURE: &[&str] = &[
     // tidy: sorted
     "api/src/",
+    "kubelet/src/hollow/plan",
     "kubelet/src/pod_plan",
     "proxy/src/rules",
     "scheduler/src/cycle",
