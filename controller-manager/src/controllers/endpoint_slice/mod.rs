@@ -65,9 +65,8 @@ impl Controller for EndpointSlices {
     fn observe(&self, cache: &Cache, key: &Key) -> Option<Observed> {
         let service = cache.get::<Service>(&key.namespace, &key.name)?;
         let pods = pods::selected(cache, &service)?;
-        let nodes = pods.iter().filter_map(|pod| pod.spec.as_ref()?.node_name.as_deref());
         let mut zones = BTreeMap::new();
-        for name in nodes {
+        for name in pods.iter().map(|pod| node_of(pod)) {
             if !zones.contains_key(name)
                 && let Some(node) = cache.get::<Node>("", name)
             {
@@ -95,10 +94,12 @@ impl Controller for EndpointSlices {
             observed.delete(&mut plan, slice, "error deleting {slice} EndpointSlice");
         }
         // What was said when slices were written is not said again whenever the Service is looked at.
-        if !plan.is_empty() {
-            for Notice { event_type, reason, message } in notices {
-                plan.event(&*observed.service, event_type, reason, message);
-            }
+        if plan.is_empty() {
+            return plan;
+        }
+        notices.extend(observed.left_out());
+        for Notice { event_type, reason, message } in notices.into_iter().take(plan.room()) {
+            plan.event(&*observed.service, event_type, reason, message);
         }
         plan
     }
@@ -142,14 +143,14 @@ impl Observed {
         let family = Family { service: &self.service, address_type };
         let existing: Vec<_> =
             self.slices.iter().filter(|slice| slice.address_type == address_type).map(Arc::clone).collect();
-        let (wanted, mut notices) = self.wanted(address_type);
-        let mut layout = Layout::pack(&family, &existing, wanted);
+        let mut layout = Layout::pack(&family, &existing, self.wanted(address_type));
+        let mut notices = Vec::new();
         match hints::asked(&self.service) {
             Distribution::Anywhere => hints::clear(&mut layout),
             Distribution::SameZone => hints::prefer_close(&mut layout, false),
             Distribution::SameNode => hints::prefer_close(&mut layout, true),
             Distribution::Proportional => {
-                notices.extend(topology::hint(&mut layout, self.shares.as_ref(), address_type));
+                notices = topology::hint(&mut layout, self.shares.as_ref(), address_type);
             }
         }
         layout.recycle(&family);
@@ -159,35 +160,47 @@ impl Observed {
         notices
     }
 
-    /// The endpoints that the slices of a family are to have, and what is to be said of pods that are left out.
-    fn wanted(&self, address_type: &str) -> (BTreeMap<PortSet, Wanted>, Vec<Notice>) {
+    /// The endpoints that the slices of a family are to have.
+    fn wanted(&self, address_type: &str) -> BTreeMap<PortSet, Wanted> {
         let mut wanted: BTreeMap<PortSet, Wanted> = BTreeMap::new();
-        let mut notices = Vec::new();
         for pod in self.pods.iter().filter(|pod| pods::is_endpoint(pod, true)) {
             let ports = ports(&self.service, pod);
             let group = wanted.entry(PortSet::of(Some(&ports))).or_default();
             group.ports = ports;
-            let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
-            let zone = self.zones.get(node);
-            if zone.is_none() && !pods::publishes_not_ready(&self.service) {
-                notices.push(self.left_out(pod, node));
+            if !self.is_placed(pod) {
                 continue;
             }
-            let endpoint = endpoint(&self.service, pod, zone.filter(|zone| !zone.is_empty()), address_type);
+            let zone = self.zones.get(node_of(pod)).filter(|zone| !zone.is_empty());
+            let endpoint = endpoint(&self.service, pod, zone, address_type);
             if !endpoint.addresses.is_empty() {
                 group.endpoints.insert(Identity::of(&endpoint), endpoint);
             }
         }
-        (wanted, notices)
+        wanted
     }
 
-    fn left_out(&self, pod: &Pod, node: &str) -> Notice {
-        let (service, pod) = (self.name(), pod.metadata.name.as_deref().unwrap_or_default());
-        let message = format!(
-            "Error updating Endpoint Slices for Service {service}: skipping Pod {pod} for Service {service}: Node {node} \
-             Not Found"
-        );
-        Notice { event_type: EventType::Warning, reason: "FailedToUpdateEndpointSlices", message }
+    /// Whether the pod's node is known, or need not be.
+    fn is_placed(&self, pod: &Pod) -> bool {
+        self.zones.contains_key(node_of(pod)) || pods::publishes_not_ready(&self.service)
+    }
+
+    /// What is to be said of pods that have no place among the endpoints because their node is not known.
+    fn left_out(&self) -> Option<Notice> {
+        let service = self.name();
+        let left_out = self.pods.iter().filter(|pod| pods::is_endpoint(pod, true) && !self.is_placed(pod));
+        let skipped: Vec<String> = left_out
+            .map(|pod| {
+                let (name, node) = (pod.metadata.name.as_deref().unwrap_or_default(), node_of(pod));
+                format!("skipping Pod {name} for Service {service}: Node {node} Not Found")
+            })
+            .collect();
+        let skipped = match skipped.as_slice() {
+            [] => return None,
+            [only] => only.clone(),
+            several => format!("[{}]", several.join(", ")),
+        };
+        let message = format!("Error updating Endpoint Slices for Service {service}: {skipped}");
+        Some(Notice { event_type: EventType::Warning, reason: "FailedToUpdateEndpointSlices", message })
     }
 
     /// The Service, as messages name it.
@@ -259,6 +272,11 @@ pub(super) fn annotate(meta: &mut ObjectMeta, trigger: Option<Timestamp>) {
     }
 }
 
+/// The name of the node that a pod is on; empty if it is on none.
+fn node_of(pod: &Pod) -> &str {
+    pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default()
+}
+
 /// The ports of a pod that the ports of the Service stand for, as far as the pod has them.
 fn ports(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
     let ports = pods::ports(service).iter().filter_map(|port| {
@@ -281,7 +299,6 @@ fn endpoint(service: &Service, pod: &Pod, zone: Option<&String>, address_type: &
     let of_family = pods::addresses(pod).filter(|address| pods::family(address) == Some(address_type));
     let mut addresses: Vec<String> = of_family.filter_map(parse_ip_sloppy).map(|ip| ip.to_string()).collect();
     addresses.sort_unstable();
-    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
     Endpoint {
         addresses,
         conditions: Some(EndpointConditions {
@@ -290,7 +307,7 @@ fn endpoint(service: &Service, pod: &Pod, zone: Option<&String>, address_type: &
             terminating: Some(terminating),
         }),
         hostname: pods::hostname_in(pod, service).cloned(),
-        node_name: node.filter(|node| !node.is_empty()),
+        node_name: Some(node_of(pod).to_owned()).filter(|node| !node.is_empty()),
         target_ref: Some(target(pod)),
         zone: zone.cloned(),
         ..Endpoint::default()

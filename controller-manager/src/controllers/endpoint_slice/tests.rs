@@ -128,15 +128,21 @@ fn pods_are_endpoints_as_their_state_says() {
         add_pod(&mut world, &with("f", "10.1.0.6", &|pod| pod["status"]["phase"] = json!("Succeeded")));
         add_pod(&mut world, &with("g", "", &|pod| pod["status"] = json!({"phase": "Pending"})));
         add_pod(&mut world, &with("h", "10.1.0.7", &|pod| pod["metadata"]["labels"] = json!({"app": "other"})));
-        add_pod(&mut world, &with("i", "10.1.0.8", &|pod| pod["spec"]["nodeName"] = json!("n9")));
+        for (name, ip) in [("i", "10.1.0.8"), ("j", "10.1.0.9")] {
+            add_pod(&mut world, &with(name, ip, &|pod| pod["spec"]["nodeName"] = json!("n9")));
+        }
         world
     };
     let world = check_converges(|| setup(false), nobody_else);
     let ready = "10.1.0.1 ready,serving; 10.1.0.2; 10.1.0.3 serving,terminating; 10.1.0.4 terminating";
     assert_eq!(told(&world, conditions), [format!("0 IPv4 [http:8080] {}", ready.replace("0.2;", "0.2 ;"))]);
+    let said = "Warning FailedToUpdateEndpointSlices Service web: Error updating Endpoint Slices for Service shop/web: \
+                [skipping Pod i for Service shop/web: Node n9 Not Found, skipping Pod j for Service shop/web: Node n9 Not \
+                Found]";
+    assert_eq!(world.events, [said]);
     let world = check_converges(|| setup(true), nobody_else);
     let ready = "10.1.0.1 ready,serving; 10.1.0.2 ready; 10.1.0.3 ready,serving,terminating; 10.1.0.4 \
-                 ready,terminating; 10.1.0.8 ready,serving";
+                 ready,terminating; 10.1.0.8 ready,serving; 10.1.0.9 ready,serving";
     assert_eq!(told(&world, conditions), [format!("0 IPv4 [http:8080] {ready}")]);
 }
 

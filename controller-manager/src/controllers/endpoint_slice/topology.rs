@@ -235,3 +235,139 @@ fn exchanges(allocations: &Allocations, hinted: &Counts) -> (Counts, Counts) {
 fn largest(zones: &mut [(String, f64)]) -> Option<&mut (String, f64)> {
     zones.iter_mut().rev().max_by(|one, other| one.1.total_cmp(&other.1))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::packing::Revision;
+    use super::*;
+
+    fn node(zone: &str, cpu: &str, ready: &str, role: &str) -> Arc<Node> {
+        let mut labels = json!({"topology.kubernetes.io/zone": zone});
+        if !role.is_empty() {
+            labels[role] = json!("");
+        }
+        let status = json!({"allocatable": {"cpu": cpu}, "conditions": [{"type": "Ready", "status": ready}]});
+        Arc::new(serde_json::from_value(json!({"metadata": {"labels": labels}, "status": status})).unwrap())
+    }
+
+    fn zones(shares: &[(&str, f64)]) -> BTreeMap<String, f64> {
+        shares.iter().map(|(zone, share)| ((*zone).to_owned(), *share)).collect()
+    }
+
+    #[test]
+    fn shares_are_those_of_ready_workers() {
+        let check = |nodes: &[Arc<Node>], expected: Option<&[(&str, f64)]>| {
+            assert_eq!(shares(nodes), expected.map(zones));
+        };
+        let (a, b) = (node("a", "1", "True", ""), node("b", "1", "True", ""));
+        let equal = Some([("a", 0.5), ("b", 0.5)].as_slice());
+        check(&[], None);
+        check(&[a.clone(), a.clone()], None);
+        check(&[a.clone(), b.clone()], equal);
+        check(&[a.clone(), node("b", "1", "False", "")], None);
+        check(&[a.clone(), b.clone(), node("b", "1", "Unknown", "")], equal);
+        check(&[a.clone(), node("b", "1", "True", CONTROL_PLANE[0])], None);
+        check(&[a.clone(), b.clone(), node("", "1", "True", CONTROL_PLANE[1])], equal);
+        check(&[a.clone(), b.clone(), node("", "1", "True", "")], None);
+        check(&[a.clone(), b.clone(), node("b", "0", "True", "")], None);
+        check(&[a.clone(), b.clone(), node("b", "much", "True", "")], None);
+        let c = node("c", "500m", "True", "");
+        let b = [node("b", "3", "True", ""), node("b", "1500m", "True", "")];
+        let all = [&[node("a", "2", "True", ""), node("a", "3", "True", ""), c], b.as_slice()].concat();
+        check(&all, Some(&[("a", 0.5), ("b", 0.45), ("c", 0.05)]));
+    }
+
+    #[test]
+    fn endpoints_are_given_to_where_they_are_needed_most() {
+        type Zones<'a> = &'a [(&'a str, usize)];
+        let check = |desired: &[(&str, f64)], hinted: Zones<'_>, giving: Zones<'_>, receiving: Zones<'_>| {
+            let allocation = |(zone, desired): (String, f64)| (zone, Allocation { least: 0, most: 0, desired });
+            let allocations = zones(desired).into_iter().map(allocation).collect();
+            let counts =
+                |zones: Zones<'_>| zones.iter().map(|(zone, count)| ((*zone).to_owned(), *count)).collect::<Counts>();
+            assert_eq!(exchanges(&allocations, &counts(hinted)), (counts(giving), counts(receiving)));
+        };
+        check(&[], &[], &[], &[]);
+        check(&[("a", 1.2), ("b", 1.1), ("c", 1.0)], &[("a", 1), ("b", 1), ("c", 1)], &[], &[]);
+        check(&[("a", 5.1), ("b", 5.1), ("c", 5.8)], &[("a", 16)], &[("a", 10)], &[("b", 5), ("c", 5)]);
+        let desired = [("a", 5.0), ("b", 5.6), ("c", 5.4)];
+        check(&desired, &[("a", 16)], &[("a", 11)], &[("b", 6), ("c", 5)]);
+        check(&desired, &[("b", 8), ("c", 8)], &[("b", 2), ("c", 3)], &[("a", 5)]);
+        check(&[("a", 5.0), ("b", 5.0)], &[("a", 6), ("b", 6)], &[], &[]);
+    }
+
+    /// A slice whose endpoints are given as their zones, with `>` before the zone that they are for, and `-` behind what
+    /// is not ready.
+    fn slice(text: &str) -> EndpointSlice {
+        let endpoint = |word: &str| {
+            let (zone, hint) = word.split_once('>').map_or((word, None), |(zone, hint)| (zone, Some(hint)));
+            let zone_name = zone.trim_end_matches('-');
+            let hints = hint.map(|hint| json!({"forZones": [{"name": hint}]}));
+            let zone_name = Some(zone_name).filter(|zone| *zone != "?");
+            json!({"addresses": ["1"], "zone": zone_name, "hints": hints, "conditions": {"ready": !zone.ends_with('-')}})
+        };
+        let endpoints: Vec<Value> = text.split_whitespace().map(endpoint).collect();
+        serde_json::from_value(json!({"addressType": "IPv4", "metadata": {}, "endpoints": endpoints})).unwrap()
+    }
+
+    fn told(slice: &EndpointSlice) -> String {
+        let endpoint = |endpoint: &Endpoint| {
+            let zone = endpoint.zone.as_deref().unwrap_or("?");
+            let state = if is_ready(endpoint) { "" } else { "-" };
+            zones_of(endpoint).iter().fold(format!("{zone}{state}"), |text, hint| format!("{text}>{}", hint.name))
+        };
+        endpoints(slice).iter().map(endpoint).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Checks the hints of slices that are created and that are there, and what is said.
+    fn check(shares: &[(&str, f64)], create: &[&str], unchanged: &[&str], expected: &[&str], said: &str) {
+        let mut layout = Layout {
+            create: create.iter().map(|text| slice(text)).collect(),
+            unchanged: unchanged.iter().map(|text| Arc::new(slice(text))).collect(),
+            ..Layout::default()
+        };
+        let shares = Some(zones(shares)).filter(|shares| !shares.is_empty());
+        let notices = hint(&mut layout, shares.as_ref(), "IPv4");
+        assert_eq!(layout.all().map(told).collect::<Vec<_>>(), expected);
+        let notices: Vec<_> =
+            notices.iter().map(|notice| notice.message.trim_end_matches(", addressType: IPv4")).collect();
+        assert_eq!(notices.join(""), said);
+        assert!(
+            layout.update.iter().all(|Revision { old, .. }| layout.unchanged.iter().all(|it| !Arc::ptr_eq(it, old)))
+        );
+    }
+
+    #[test]
+    fn hints_are_spread_in_proportion() {
+        let enabled = "Topology Aware Hints has been enabled";
+        let insufficient = "Insufficient Node information: allocatable CPU or zone not specified on one or more nodes";
+        let three = [("a", 0.35), ("b", 0.35), ("c", 0.3)];
+        let two = [("a", 0.45), ("b", 0.55)];
+        check(&[], &["a"], &["b>b"], &["a", "b"], insufficient);
+        check(&three, &["a b"], &[], &["a b"], "Insufficient number of endpoints (2 endpoints, 3 zones)");
+        check(&two, &["a b b- a-"], &[], &["a>a b>b b- a-"], enabled);
+        check(&two, &["a ?"], &["b>b b>b"], &["a ?", "b b"], "One or more endpoints do not have a zone specified");
+        let unable = "Unable to allocate minimum required endpoints to each zone without exceeding overload threshold \
+                      (4 endpoints, 3 zones)";
+        check(&three, &["a b c a"], &[], &["a b c a"], unable);
+        let spread = ["a>b b>b", "c>c c>c a>a", "a>a a>a", "b>b c>c a>a"];
+        check(&three, &["a b", "c c a", "a a", "b c a"], &[], &spread, enabled);
+    }
+
+    #[test]
+    fn hints_that_are_good_enough_stay() {
+        let two = [("a", 0.5), ("b", 0.5)];
+        // Nothing is written, and no zone has too little.
+        check(&two, &[], &["a>a a>a b>b", "b>b a>a b>b"], &["a>a a>a b>b", "b>b a>a b>b"], "");
+        // The second zone would be overloaded: everything is spread anew.
+        check(&two, &[], &["a>a a>a a>a", "b>b a>a a>a"], &["a>b a>b a>a", "b>b a>a a>a"], "");
+        // What is written makes up for what is not.
+        check(&two, &["a a"], &["a>a a>a a>a", "b>b"], &["a>b a>b", "a>a a>a a>a", "b>b"], "");
+        // A slice with hints for a zone that is no more is written.
+        check(&two, &["a b"], &["a>c b>b"], &["a>a b>b", "a>a b>b"], "");
+        // So is one with which a zone would have so many that another has too few.
+        check(&two, &["b b"], &["a>a a>a a>a", "a>a"], &["b>b b>b", "a>b", "a>a a>a a>a"], "");
+    }
+}

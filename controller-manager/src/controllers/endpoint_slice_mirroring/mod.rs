@@ -170,7 +170,9 @@ impl Images {
 
     fn tell(&self, mirrored: &Endpoints, plan: &mut Plan) {
         let mut warn = |reason: &'static str, message: String| {
-            plan.event(mirrored, EventType::Warning, reason, message);
+            if plan.room() > 0 {
+                plan.event(mirrored, EventType::Warning, reason, message);
+            }
         };
         if self.invalid > 0 {
             let count = self.invalid;

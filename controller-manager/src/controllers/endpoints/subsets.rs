@@ -220,6 +220,12 @@ mod tests {
             &[subset(&["1"], &[], &[1]), subset(&[], &["1"], &[2])],
             &[subset(&["1"], &[], &[1]), subset(&[], &["1"], &[2])],
         );
+        // Addresses without ports say nothing of those that have some.
+        check(&[subset(&["1"], &[], &[1]), subset(&["1"], &[], &[])], &[subset(&["1"], &[], &[1])]);
+        check(
+            &[subset(&["1"], &[], &[1]), subset(&["2"], &[], &[])],
+            &[subset(&["1"], &[], &[1]), subset(&["2"], &[], &[])],
+        );
         check(&[subset(&["1/b", "1/a", "1"], &[], &[1])], &[subset(&["1/a", "1/b", "1"], &[], &[1])]);
         check(
             &[subset(&["1", "2"], &[], &[1]), subset(&["2", "3"], &[], &[2])],
