@@ -265,3 +265,63 @@ fn best_to_fill(slices: &[Arc<EndpointSlice>], more: usize) -> Option<usize> {
     let fitting = slices.iter().enumerate().filter_map(|(index, slice)| Some((room(slice)?, index)));
     fitting.min().map(|(_, index)| index)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn endpoint(address: String) -> Endpoint {
+        Endpoint { addresses: vec![address], ..Endpoint::default() }
+    }
+
+    /// Checks what becomes of slices of which each had so many endpoints and keeps so many of them, when so many endpoints
+    /// are new.
+    fn check(existing: &[(usize, usize)], new: usize, expected: &[&str]) {
+        let service: Service = serde_json::from_value(json!({"metadata": {"name": "web", "uid": "web"}})).unwrap();
+        let family = Family { service: &service, address_type: "IPv4" };
+        let slice = |(number, (size, _)): (usize, &(usize, usize))| {
+            let mut slice = family.new_slice(Vec::new());
+            slice.metadata.name = Some(format!("s{number}"));
+            slice.endpoints = Some((0..*size).map(|index| endpoint(format!("{number}-{index}"))).collect());
+            Arc::new(slice)
+        };
+        let slices: Vec<Arc<EndpointSlice>> = existing.iter().enumerate().map(slice).collect();
+        let kept = slices.iter().zip(existing).flat_map(|(slice, (_, kept))| endpoints(slice)[..*kept].to_vec());
+        let new = (0..new).map(|index| endpoint(format!("new-{index}")));
+        let endpoints_wanted = kept.chain(new).map(|endpoint| (Identity::of(&endpoint), endpoint)).collect();
+        let wanted = Wanted { ports: Vec::new(), endpoints: endpoints_wanted };
+        let mut layout = Layout::pack(&family, &slices, [(PortSet::of(None), wanted)].into());
+        layout.recycle(&family);
+        let name = |slice: &EndpointSlice| slice.metadata.name.clone().unwrap();
+        let created = layout.create.iter().map(|slice| format!("create {}", endpoints(slice).len()));
+        let updated = layout.update.iter();
+        let updated = updated.map(|revision| format!("{} {}", name(&revision.old), endpoints(&revision.new).len()));
+        let deleted = layout.delete.iter().map(|slice| format!("delete {}", name(slice)));
+        assert_eq!(created.chain(updated).chain(deleted).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn few_slices_are_written() {
+        check(&[], 0, &["create 0"]);
+        check(&[], 250, &["create 100", "create 100", "create 50"]);
+        check(&[(100, 100), (90, 90)], 0, &[]);
+        // Into the one slice that has room, or the one that is filled best.
+        check(&[(100, 100), (90, 90)], 5, &["s1 95"]);
+        check(&[(50, 50), (90, 90), (70, 70)], 10, &["s1 100"]);
+        check(&[(50, 50), (90, 90), (70, 70)], 11, &["s2 81"]);
+        // Into a new one rather than into two that are there.
+        check(&[(50, 50), (60, 60)], 60, &["create 60"]);
+        check(&[(50, 50), (60, 60)], 140, &["create 100", "s1 100"]);
+        // Into those that are written in any case, the fullest first.
+        check(&[(40, 30), (60, 60)], 70, &["s0 100"]);
+        check(&[(40, 30), (60, 60)], 80, &["s0 100", "s1 70"]);
+        check(&[(40, 30), (60, 50), (70, 70)], 60, &["s1 100", "s0 40"]);
+        // Slices that nothing is left of go, unless one is needed.
+        check(&[(10, 0), (20, 20)], 0, &["delete s0"]);
+        check(&[(10, 0), (99, 99)], 2, &["s0 2"]);
+        check(&[(10, 0)], 0, &["s0 0"]);
+        check(&[(10, 0), (10, 0)], 0, &["s0 0", "delete s1"]);
+    }
+}
