@@ -39,13 +39,19 @@ impl Identity {
 
 /// Whether two endpoints of the same identity say the same, but for hints, which are not their own.
 pub(in crate::controllers) fn is_same(one: &Endpoint, other: &Endpoint) -> bool {
-    let said = |endpoint: &Endpoint| {
-        let conditions = endpoint.conditions.clone().unwrap_or_default();
-        let target = endpoint.target_ref.clone();
-        let target = target.map(|target| ObjectReference { resource_version: None, ..target });
-        (endpoint.node_name.clone(), endpoint.zone.clone(), conditions, target)
+    let conditions = |endpoint: &Endpoint| {
+        endpoint.conditions.as_ref().map(|is| (is.ready, is.serving, is.terminating)).unwrap_or_default()
     };
-    said(one) == said(other)
+    one.node_name == other.node_name
+        && one.zone == other.zone
+        && conditions(one) == conditions(other)
+        && target(one.target_ref.as_ref()) == target(other.target_ref.as_ref())
+}
+
+/// What is behind an endpoint, whatever its version.
+fn target(target: Option<&ObjectReference>) -> Option<[&Option<String>; 6]> {
+    let ObjectReference { api_version, field_path, kind, name, namespace, resource_version: _, uid } = target?;
+    Some([api_version, field_path, kind, name, namespace, uid])
 }
 
 /// Whether the endpoint can take new connections.

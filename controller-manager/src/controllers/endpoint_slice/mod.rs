@@ -176,6 +176,7 @@ impl Observed {
                 group.endpoints.insert(Identity::of(&endpoint), endpoint);
             }
         }
+        wanted.values_mut().for_each(|group| endpoint::sort_ports(&mut group.ports));
         wanted
     }
 
@@ -287,9 +288,7 @@ fn ports(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
             protocol: Some(pods::protocol(port.protocol.as_ref()).to_owned()),
         })
     });
-    let mut ports: Vec<EndpointPort> = ports.collect();
-    endpoint::sort_ports(&mut ports);
-    ports
+    ports.collect()
 }
 
 /// A pod as an endpoint, with its addresses of one family.
