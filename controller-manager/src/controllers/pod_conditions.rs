@@ -7,12 +7,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 /// Says why a pod is about to go, which is not of its own making.
 pub(super) const DISRUPTION_TARGET: &str = "DisruptionTarget";
 
-/// The condition of this type.
-pub(super) fn find<'a>(pod: &'a Pod, type_: &str) -> Option<&'a PodCondition> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    conditions.iter().find(|condition| condition.type_ == type_)
-}
-
 /// Sets a condition, of the pod in its present generation.
 pub(super) fn set(pod: &mut Pod, condition: PodCondition, now: Timestamp) {
     let generation = pod.metadata.generation;
@@ -48,6 +42,7 @@ pub(super) fn disrupted(reason: &str, message: &str) -> PodCondition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pods;
 
     #[test]
     fn the_time_of_transition_is_that_of_the_status() {
@@ -56,7 +51,7 @@ mod tests {
         pod.metadata.generation = Some(3);
         let mut check = |condition: PodCondition, now: i64, transition: i64| {
             set(&mut pod, condition.clone(), at(now));
-            let found = find(&pod, &condition.type_).unwrap();
+            let found = pods::condition(&pod, &condition.type_).unwrap();
             assert_eq!(found.last_transition_time, Some(Time(at(transition))));
             assert_eq!((&found.reason, found.observed_generation), (&condition.reason, Some(3)));
         };
@@ -64,6 +59,6 @@ mod tests {
         check(disrupted("B", "b"), 20, 10);
         check(PodCondition { status: "False".to_owned(), ..disrupted("C", "c") }, 30, 30);
         remove(&mut pod, DISRUPTION_TARGET);
-        assert_eq!(find(&pod, DISRUPTION_TARGET), None);
+        assert_eq!(pods::condition(&pod, DISRUPTION_TARGET), None);
     }
 }

@@ -21,6 +21,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::pod_conditions::{self, DISRUPTION_TARGET};
 use crate::controller::{Controller, Moment, Watches};
 use crate::plan::{Deletion, Effect, Fact, Plan, Target};
+use crate::pods::{self, is_terminal, phase};
 
 /// How long a node may be gone before its pods are.
 const QUARANTINE: Duration = Duration::from_secs(40);
@@ -73,12 +74,12 @@ impl Controller for PodGc {
 
     fn observe(&self, cache: &Cache, key: &Key) -> Option<Observed> {
         if *key == all_pods() {
-            let ended = |pods: Vec<Arc<Pod>>| pods.into_iter().filter(|pod| has_ended(pod)).collect();
+            let ended = |pods: Vec<Arc<Pod>>| pods.into_iter().filter(|pod| is_terminal(pod)).collect();
             let enough = self.threshold > 0 && cache.count(&key.resource) > self.threshold;
             return Some(Observed::Ended(if enough { ended(cache.list(None)) } else { Vec::new() }));
         }
         let pod = cache.get::<Pod>(&key.namespace, &key.name)?;
-        let node = node_of(&pod).and_then(|name| cache.get("", name));
+        let node = pods::node(&pod).and_then(|name| cache.get("", name));
         Some(Observed::Pod { pod, node })
     }
 
@@ -99,13 +100,13 @@ impl Controller for PodGc {
             Observed::Pod { pod, node: Some(node) } => {
                 if pod.metadata.deletion_timestamp.is_some() && is_out_of_service(node) {
                     fail_and_delete(&mut plan, pod, None, moment.now);
-                } else if marked(pod).is_some() && !has_ended(pod) {
+                } else if marked(pod).is_some() && !is_terminal(pod) {
                     let mut unmarked = Pod::clone(pod);
                     pod_conditions::remove(&mut unmarked, DISRUPTION_TARGET);
                     plan.update_status(&**pod, &unmarked);
                 }
             }
-            Observed::Pod { pod, node: None } => match node_of(pod) {
+            Observed::Pod { pod, node: None } => match pods::node(pod) {
                 Some(node) => orphan(&mut plan, pod, node, moment.now),
                 None if pod.metadata.deletion_timestamp.is_some() => {
                     fail_and_delete(&mut plan, pod, None, moment.now);
@@ -122,18 +123,6 @@ fn all_pods() -> Key {
     Key::of::<Pod>("", "")
 }
 
-fn node_of(pod: &Pod) -> Option<&str> {
-    pod.spec.as_ref()?.node_name.as_deref().filter(|name| !name.is_empty())
-}
-
-fn phase(pod: &Pod) -> &str {
-    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
-}
-
-fn has_ended(pod: &Pod) -> bool {
-    matches!(phase(pod), "Succeeded" | "Failed")
-}
-
 /// Whether somebody said that what is on the node does not run any longer, and the node does not say otherwise.
 fn is_out_of_service(node: &Node) -> bool {
     let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
@@ -144,7 +133,7 @@ fn is_out_of_service(node: &Node) -> bool {
 
 /// The condition that says that the pod waits for its node to come back.
 fn marked(pod: &Pod) -> Option<&PodCondition> {
-    pod_conditions::find(pod, DISRUPTION_TARGET)
+    pods::condition(pod, DISRUPTION_TARGET)
         .filter(|condition| condition.status == "True" && condition.reason.as_deref() == Some(REASON))
 }
 
@@ -176,7 +165,7 @@ fn orphan(plan: &mut Plan, pod: &Pod, node: &str, now: Timestamp) {
         let target = Target { resource, namespace: String::new(), name, uid: String::new() };
         plan.act(target, Effect::Confirm(Fact::Gone));
     };
-    if has_ended(pod) {
+    if is_terminal(pod) {
         if !is_deleted_by_force(pod) {
             is_gone(plan);
             delete(plan, pod);
@@ -201,7 +190,7 @@ fn orphan(plan: &mut Plan, pod: &Pod, node: &str, now: Timestamp) {
 
 /// Makes the pod one that has failed, since there is no kubelet that would, and removes it.
 fn fail_and_delete(plan: &mut Plan, pod: &Pod, condition: Option<PodCondition>, now: Timestamp) {
-    if !has_ended(pod) {
+    if !is_terminal(pod) {
         let mut failed = pod.clone();
         let status = failed.status.get_or_insert_default();
         status.phase = Some("Failed".to_owned());

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{Node, Pod, PodCondition};
 use super::health::condition;
 use crate::controllers::pod_conditions;
 use crate::plan::Plan;
+use crate::pods;
 
 /// Makes the pods not ready that were ready when the node fell silent. Who says so after that knows better.
 pub(super) fn mark_not_ready(plan: &mut Plan, node: &Node, pods: &[Arc<Pod>], now: Timestamp) {
@@ -19,7 +20,7 @@ pub(super) fn mark_not_ready(plan: &mut Plan, node: &Node, pods: &[Arc<Pod>], no
         if plan.room() < 2 {
             return;
         }
-        let Some(ready) = pod_conditions::find(pod, "Ready").filter(|ready| ready.status != "False") else { continue };
+        let Some(ready) = pods::condition(pod, "Ready").filter(|ready| ready.status != "False") else { continue };
         if ready.last_transition_time.as_ref().is_some_and(|time| Some(time.0) > since) {
             continue;
         }

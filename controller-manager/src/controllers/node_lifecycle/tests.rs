@@ -5,7 +5,6 @@ use k8s_openapi::api::core::v1::{NodeCondition, NodeStatus, PodCondition, PodSpe
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Time};
 
 use super::*;
-use crate::controllers::pod_conditions;
 use crate::testing::{World, check_converges, nobody_else};
 
 fn world() -> World<NodeLifecycle> {
@@ -129,7 +128,7 @@ fn a_node_that_falls_silent_is_unknown_and_so_are_its_pods() {
     check("Ready", "NodeStatusUnknown", "Kubelet stopped posting node status.");
     check("PIDPressure", "NodeStatusNeverUpdated", "Kubelet never posted node status.");
     let status = |world: &World<NodeLifecycle>, name: &str| {
-        pod_conditions::find(&world.get::<Pod>("shop", name).unwrap(), "Ready").unwrap().status.clone()
+        crate::pods::condition(&world.get::<Pod>("shop", name).unwrap(), "Ready").unwrap().status.clone()
     };
     assert_eq!((status(&world, "a"), status(&world, "c")), ("True".to_owned(), "False".to_owned()));
 

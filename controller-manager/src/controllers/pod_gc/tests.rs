@@ -63,7 +63,7 @@ fn orphans() -> World<PodGc> {
 fn pods_of_nodes_that_are_gone_go_after_a_while() {
     // Time passes until the orphans are gone.
     let time = |world: &mut World<PodGc>| {
-        let waiting = world.list::<Pod>().iter().any(|pod| marked(pod).is_some() && !has_ended(pod));
+        let waiting = world.list::<Pod>().iter().any(|pod| marked(pod).is_some() && !is_terminal(pod));
         world.pass(Duration::from_secs(20));
         waiting
     };
@@ -72,7 +72,7 @@ fn pods_of_nodes_that_are_gone_go_after_a_while() {
     let held = world.get::<Pod>("shop", "held").unwrap();
     assert_eq!(phase(&held), "Failed");
     assert!(is_deleted_by_force(&held));
-    let condition = pod_conditions::find(&held, DISRUPTION_TARGET).unwrap();
+    let condition = pods::condition(&held, DISRUPTION_TARGET).unwrap();
     assert_eq!(condition.reason.as_deref(), Some("DeletionByPodGC"));
     assert_eq!(condition.message.as_deref(), Some("PodGC: node no longer exists"));
     assert_eq!(condition.last_probe_time, None);
@@ -88,7 +88,7 @@ fn a_node_that_comes_back_in_time_has_its_pods() {
     world.add(node("gone", "True", None));
     world.settle();
     let orphan = world.get::<Pod>("shop", "orphan").unwrap();
-    assert_eq!(pod_conditions::find(&orphan, DISRUPTION_TARGET), None);
+    assert_eq!(pods::condition(&orphan, DISRUPTION_TARGET), None);
     world.pass(Duration::from_secs(100));
     assert!(world.settle().is_empty());
 

@@ -21,6 +21,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::pod_conditions;
 use crate::controller::{Controller, Moment, Watches};
 use crate::plan::Plan;
+use crate::pods;
 use tolerations::{Stay, stay, time_until};
 
 /// The controller.
@@ -52,8 +53,7 @@ impl Controller for TaintEviction {
 
     fn observe(&self, cache: &Cache, key: &Key) -> Option<Observed> {
         let pod = cache.get::<Pod>(&key.namespace, &key.name)?;
-        let name = pod.spec.as_ref()?.node_name.as_deref().filter(|name| !name.is_empty())?;
-        let node = cache.get::<Node>("", name)?;
+        let node = cache.get::<Node>("", pods::node(&pod)?)?;
         no_execute(&node).next()?;
         Some(Observed { pod, node })
     }

@@ -67,7 +67,7 @@ fn pods_go_when_their_time_is_over() {
     let told = "Normal TaintManagerEviction Pod intolerant: Marking for deletion Pod shop/intolerant";
     assert_eq!(world.events, [told]);
     let pod = world.get::<Pod>("shop", "intolerant").unwrap();
-    let condition = pod_conditions::find(&pod, pod_conditions::DISRUPTION_TARGET).unwrap();
+    let condition = pods::condition(&pod, pod_conditions::DISRUPTION_TARGET).unwrap();
     assert_eq!(condition.reason.as_deref(), Some("DeletionByTaintManager"));
     assert_eq!(condition.message.as_deref(), Some("Taint manager: deleting due to NoExecute taint"));
     assert_eq!(condition.status, "True");

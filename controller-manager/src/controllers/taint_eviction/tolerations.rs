@@ -5,6 +5,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, Taint, Toleration};
 
+use crate::pods;
+
 /// How long a pod may stay on a node with these taints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stay {
@@ -72,8 +74,7 @@ pub(super) fn stay(pod: &Pod, taints: &[&Taint]) -> Stay {
 
 /// When the pod came to its node.
 fn arrival(pod: &Pod) -> Option<Timestamp> {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    let scheduled = conditions.iter().find(|condition| condition.type_ == "PodScheduled" && condition.status == "True");
+    let scheduled = pods::condition(pod, "PodScheduled").filter(|condition| condition.status == "True");
     let scheduled = scheduled.and_then(|condition| condition.last_transition_time.as_ref());
     scheduled.or(pod.metadata.creation_timestamp.as_ref()).map(|time| time.0)
 }
