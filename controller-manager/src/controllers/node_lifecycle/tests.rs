@@ -1,8 +1,12 @@
 //! Nodes that live, fall silent and come back, and what becomes of their pods.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::coordination::v1::LeaseSpec;
 use k8s_openapi::api::core::v1::{NodeCondition, NodeStatus, PodCondition, PodSpec, PodStatus, Taint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Time};
+
+use proptest::prelude::*;
 
 use super::*;
 use crate::testing::{World, check_converges, nobody_else};
@@ -304,4 +308,73 @@ fn a_heartbeat_is_no_reason_to_look_at_all_nodes() {
     new.status.as_mut().unwrap().conditions.as_mut().unwrap()[0].last_heartbeat_time = Some(Time(Timestamp::MAX));
     assert!(zones::concern(&old) == zones::concern(&Arc::new(new)));
     assert!(zones::concern(&old) != zones::concern(&Arc::new(node(&world, "a", "z", Some("False")))));
+}
+
+#[test]
+fn a_node_may_have_more_pods_than_a_plan_has_actions() {
+    let mut world = world();
+    let mut silent = node(&world, "a", "z", Some("True"));
+    let conditions = silent.status.as_mut().unwrap().conditions.as_mut().unwrap();
+    conditions[0].last_heartbeat_time = Some(Time(Timestamp::UNIX_EPOCH));
+    world.add(silent);
+    for i in 0..400 {
+        world.add(pod(&world, &format!("p{i}"), "a"));
+    }
+    let plans = world.settle();
+    let is_marked = |pod: &Arc<Pod>| crate::pods::condition(pod, "Ready").is_some_and(|ready| ready.status == "False");
+    assert!(world.list::<Pod>().iter().all(is_marked));
+    assert!(plans.len() >= 3);
+    let told = world.events.iter().filter(|event| event.starts_with("Warning NodeNotReady Pod"));
+    assert_eq!(told.count(), 400);
+}
+
+/// The times of the taints that drive out pods, of the nodes with these names.
+fn driven(world: &World<NodeLifecycle>, names: &[&str]) -> Vec<Timestamp> {
+    let mut times: Vec<Timestamp> = names
+        .iter()
+        .filter_map(|name| world.get::<Node>("", name))
+        .flat_map(|node| taints::times(&node).collect::<Vec<_>>())
+        .collect();
+    times.sort_unstable();
+    times
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_nodes_do_the_pace_is_kept(
+        steps in proptest::collection::vec((1u64..40, proptest::collection::vec(0u8..4, 6), any::<bool>()), 1..15),
+    ) {
+        let zones = [["a", "b", "c"], ["d", "e", "f"]];
+        let mut world = world();
+        for (zone, names) in zones.iter().enumerate() {
+            for name in names {
+                world.add(node(&world, name, &zone.to_string(), Some("True")));
+            }
+        }
+        for (seconds, does, restarts) in steps {
+            world.pass(Duration::from_secs(seconds));
+            for (name, what) in zones.iter().flatten().zip(does) {
+                match what {
+                    0 => say(&mut world, name, "True"),
+                    1 => say(&mut world, name, "False"),
+                    _ => {}
+                }
+            }
+            if restarts {
+                world.restart();
+            }
+            world.settle();
+            let ready: BTreeSet<&str> =
+                zones.iter().flatten().copied().filter(|name| shown(&world, name).starts_with("True")).collect();
+            for names in zones {
+                let times = driven(&world, &names);
+                let pause = jiff::SignedDuration::from_secs(10);
+                prop_assert!(times.windows(2).all(|pair| pair[1].duration_since(pair[0]) >= pause), "{:?}", times);
+                prop_assert!(!ready.is_empty() || times.is_empty());
+            }
+            prop_assert!(ready.iter().all(|name| shown(&world, name) == "True"));
+        }
+    }
 }

@@ -99,11 +99,12 @@ fn dated(node: &Node, now: Timestamp) -> Node {
 fn evict(plan: &mut Plan, pod: &Pod, now: Timestamp) {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let name = format!("{}/{}", text(&pod.metadata.namespace), text(&pod.metadata.name));
-    plan.event(pod, EventType::Normal, "TaintManagerEviction", format!("Marking for deletion Pod {name}"));
     let mut marked = pod.clone();
     let message = "Taint manager: deleting due to NoExecute taint";
     pod_conditions::set(&mut marked, pod_conditions::disrupted("DeletionByTaintManager", message), now);
     plan.update_status(pod, &marked);
+    // Not before: the pod may have changed, and then all of this is decided again.
+    plan.event(pod, EventType::Normal, "TaintManagerEviction", format!("Marking for deletion Pod {name}"));
     plan.delete(pod);
 }
 
