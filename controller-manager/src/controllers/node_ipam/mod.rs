@@ -14,14 +14,20 @@ use std::sync::Arc;
 
 use api::names::{Cidr, parse_cidr_sloppy};
 use client::cache::Cache;
+use client::events::EventType;
 use client::resource::Key;
 use k8s_openapi::api::core::v1::Node;
 use serde_json::json;
 
 use crate::controller::{Controller, Moment, Watches};
-use crate::plan::{Effect, Fact, Plan, Report, Target, reference};
+use crate::plan::{Effect, Plan, Report, Target, reference};
 pub use options::{Options, OptionsError};
 use ranges::{Free, Pool};
+
+/// There is no range left.
+const NOT_AVAILABLE: &str = "CIDRNotAvailable";
+/// The server did not take what a node was given.
+const NOT_ASSIGNED: &str = "CIDRAssignmentFailed";
 
 /// The controller.
 #[derive(Clone, Debug)]
@@ -102,9 +108,7 @@ impl Controller for NodeIpam {
             }
             Observed::One(node, nodes) => {
                 if next_of_each(&mut self.free(nodes)).is_none() {
-                    // Only if the node goes, all is well. Else this fails, is told, and is tried again, later and later.
-                    let confirm = plan.act(Target::of(&**node), Effect::Confirm(Fact::Gone));
-                    confirm.reporting(failing(node, "CIDRNotAvailable"));
+                    plan.event(&**node, EventType::Warning, NOT_AVAILABLE, status_is(node, NOT_AVAILABLE));
                 }
             }
         }
@@ -137,13 +141,12 @@ fn next_of_each(free: &mut [Free]) -> Option<Vec<String>> {
 fn assign(plan: &mut Plan, node: &Node, ranges: &[String]) {
     let body = json!({"spec": {"podCIDR": ranges.first(), "podCIDRs": ranges}});
     let patch = Effect::Patch { subresource: None, version: String::new(), body };
-    plan.act(Target::of(node), patch).reporting(failing(node, "CIDRAssignmentFailed"));
+    let failed = Some((NOT_ASSIGNED, status_is(node, NOT_ASSIGNED)));
+    plan.act(Target::of(node), patch).reporting(Report { regarding: reference(node), done: None, failed });
 }
 
-fn failing(node: &Node, reason: &'static str) -> Report {
-    let name = node.metadata.name.clone().unwrap_or_default();
-    let message = format!("Node {name} status is now: {reason}");
-    Report { regarding: reference(node), done: None, failed: Some((reason, message)) }
+fn status_is(node: &Node, reason: &str) -> String {
+    format!("Node {} status is now: {reason}", node.metadata.name.as_deref().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -2,14 +2,17 @@
 //! that are not fit for them by taints, and drives out pods from nodes that are not ready.
 //!
 //! A node gives signs of life by renewing its lease in the namespace `kube-node-lease` and by its status. Upstream remembers
-//! when it saw the last. Here nothing is remembered: the times that count are those of the lease, as the node's clock has it
-//! and as the server noted it beside the fields, and that of the last heartbeat in the status. So a node whose clock is slow
-//! lives as long as its lease is renewed, and what is known of a node survives a restart of the process. Whoever starts the
-//! controller says since when it looks: silence before that is not held against a node, since the server may have been away.
+//! when it saw the last. Here nothing is remembered, so that a restart changes nothing: the times that count are that of the
+//! lease, as the node's clock has it, that of the last heartbeat in the status, and that at which the server wrote the lease,
+//! if it keeps `managedFields`. If it does not, a node whose clock is slower than ours by the grace period counts as silent.
+//! Whoever starts the controller says since when it looks: silence before that is not held against a node, since the server
+//! may have been away.
 //!
 //! A lease that is renewed is no reason to look at anything. Rather a node is looked at when its time would be over, and
 //! again when the time would be over that it has by then: about every 40 seconds. What all nodes of a zone have to do with
 //! is decided under a key of its own ([`zones`]), at which is looked only when a node becomes ready or ceases to be.
+//!
+//! That a node is registered is told when it is ready for the first time, and not again when a process begins.
 
 mod health;
 mod pods;
@@ -23,13 +26,13 @@ use std::time::Duration;
 
 use client::cache::Cache;
 use client::events::EventType;
-use client::resource::Key;
+use client::resource::{Key, Resource};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
 
 use crate::controller::{Controller, Moment, Watches};
-use crate::plan::Plan;
+use crate::plan::{Effect, Plan, Says, Target};
 use health::{alive_until, readiness, silent};
 pub use settings::Settings;
 use zones::Zone;
@@ -51,6 +54,8 @@ pub struct Observed(Subject);
 enum Subject {
     /// A node, its lease, and, if nothing is known of the node, the pods that are on it.
     Node { node: Arc<Node>, lease: Option<Arc<Lease>>, pods: Vec<Arc<Pod>> },
+    /// A node that is gone, by its name.
+    Gone(Arc<str>),
     /// All zones.
     Zones(BTreeMap<String, Zone>),
 }
@@ -75,7 +80,9 @@ impl Controller for NodeLifecycle {
         if *key == all_nodes() {
             return Some(Observed(Subject::Zones(zones::zones(cache.list(None)))));
         }
-        let node = cache.get::<Node>("", &key.name)?;
+        let Some(node) = cache.get::<Node>("", &key.name) else {
+            return Some(Observed(Subject::Gone(Arc::clone(&key.name))));
+        };
         let lease = cache.get(LEASES, &key.name);
         let pods = if readiness(&node) == Some("Unknown") { cache.pods_on(&key.name) } else { Vec::new() };
         Some(Observed(Subject::Node { node, lease, pods }))
@@ -83,6 +90,7 @@ impl Controller for NodeLifecycle {
 
     fn reconcile(&self, observed: &Observed, moment: &Moment) -> Plan {
         match &observed.0 {
+            Subject::Gone(name) => removed(name),
             Subject::Zones(zones) => zones::plan(zones, &self.settings, moment.now),
             Subject::Node { node, lease, pods } => self.watch_over(node, lease.as_deref(), pods, moment.now),
         }
@@ -117,6 +125,16 @@ impl NodeLifecycle {
 /// The key of all nodes together.
 fn all_nodes() -> Key {
     Key::of::<Node>("", "")
+}
+
+/// Says that a node is no longer watched over.
+fn removed(name: &str) -> Plan {
+    let mut plan = Plan::new();
+    let resource = Resource::of::<Node>();
+    let target = Target { resource, namespace: String::new(), name: name.to_owned(), uid: String::new() };
+    let message = format!("Node {name} event: Removing Node {name} from Controller");
+    plan.act(target, Effect::Event(Says { event_type: EventType::Normal, reason: "RemovingNode", message }));
+    plan
 }
 
 /// Says that nothing is known of a node.

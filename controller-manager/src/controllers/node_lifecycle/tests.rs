@@ -228,6 +228,16 @@ fn a_new_node_loses_its_taint_when_it_is_ready() {
 }
 
 #[test]
+fn the_end_of_a_node_is_told() {
+    let mut world = world();
+    world.add(node(&world, "a", "z", Some("True")));
+    world.settle();
+    world.remove::<Node>("", "a");
+    world.settle();
+    assert_eq!(world.events, ["Normal RemovingNode Node a: Node a event: Removing Node a from Controller"]);
+}
+
+#[test]
 fn nodes_of_a_zone_are_emptied_one_after_the_other() {
     let mut world = world();
     for name in ["a", "b", "c", "d", "e"] {
