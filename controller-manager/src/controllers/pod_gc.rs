@@ -87,10 +87,13 @@ impl Controller for PodGc {
         let mut plan = Plan::new();
         match observed {
             Observed::Ended(pods) => {
-                for pod in excess(pods, self.threshold) {
-                    if plan.room() == 0 {
-                        break;
-                    }
+                let mut excess: Vec<&Pod> = excess(pods, self.threshold).collect();
+                // Who cannot be deleted is no obstacle to those behind.
+                let failed =
+                    |pod: &&Pod| moment.failure.as_ref().is_some_and(|it| it.target == Key::to(*pod).to_string());
+                let begin = excess.iter().position(failed).map_or(0, |at| at + 1);
+                excess.rotate_left(begin);
+                for pod in excess.into_iter().take(plan.room()) {
                     delete(&mut plan, pod);
                 }
                 if self.threshold > 0 {

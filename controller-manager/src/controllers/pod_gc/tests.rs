@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use proptest::prelude::*;
 
 use super::*;
+use crate::plan::Failure;
 use crate::testing::{World, check_converges, nobody_else};
 
 fn node(name: &str, ready: &str, taint: Option<&str>) -> Node {
@@ -175,6 +176,27 @@ fn the_oldest_of_too_many_ended_pods_go() {
     world.pass(PERIOD);
     world.settle();
     assert_eq!(names(&world), ["a", "d", "e", "g"]);
+}
+
+#[test]
+fn a_pod_that_cannot_be_deleted_is_no_obstacle() {
+    let pods: Vec<Arc<Pod>> = ["a", "b", "c", "d"].iter().map(|name| Arc::new(pod(name, None, "Failed"))).collect();
+    let check = |failed: Option<&str>, expected: &[&str]| {
+        let failure = failed.map(|name| Failure {
+            target: format!("pods shop/{name}"),
+            reason: "Forbidden".to_owned(),
+            message: "a webhook says no".to_owned(),
+        });
+        let moment = Moment { now: Timestamp::UNIX_EPOCH, failure };
+        let plan = PodGc { threshold: 1 }.reconcile(&Observed::Ended(pods.clone()), &moment);
+        let names: Vec<&str> = plan.actions.iter().map(|action| action.target.name.as_str()).collect();
+        assert_eq!(names, expected, "after {failed:?}");
+    };
+    check(None, &["a", "b", "c"]);
+    check(Some("a"), &["b", "c", "a"]);
+    check(Some("b"), &["c", "a", "b"]);
+    check(Some("c"), &["a", "b", "c"]);
+    check(Some("x"), &["a", "b", "c"]);
 }
 
 proptest! {
