@@ -103,7 +103,7 @@ impl Table {
             let mut changes: Vec<Change> = gone.iter().filter_map(|meta| objects.remove(meta)).map(removed).collect();
             for object in listed {
                 let known = objects.get(namespace(object.meta()), name(object.meta()));
-                if known.is_some_and(|known| known.meta().resource_version == object.meta().resource_version) {
+                if known.is_some_and(|known| is_as_known(known.meta(), object.meta())) {
                     continue;
                 }
                 let old = objects.put(Arc::clone(&object));
@@ -123,6 +123,11 @@ impl Table {
             Vec::new()
         });
     }
+}
+
+/// Whether a listed object is the one that is known, at the same version. What states no version may be another.
+fn is_as_known(known: &ObjectMeta, listed: &ObjectMeta) -> bool {
+    known.resource_version.is_some() && known.resource_version == listed.resource_version && known.uid == listed.uid
 }
 
 fn removed(old: AnyObject) -> Change {
@@ -411,3 +416,6 @@ pub enum Written {
     /// The object with this uid is gone, or on its way.
     Deleted(String),
 }
+
+#[cfg(test)]
+mod tests;

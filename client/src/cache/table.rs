@@ -110,8 +110,11 @@ impl Objects {
     fn remove_at(&mut self, place: &Place) -> Option<AnyObject> {
         let object = self.by_place.remove(place)?;
         let meta = object.meta();
-        if let Some(uid) = &meta.uid {
-            self.by_uid.remove(uid.as_str());
+        // Another object may have come to have the uid, and then the entry is about that one.
+        if let Some(uid) = meta.uid.as_deref()
+            && self.by_uid.get(uid) == Some(place)
+        {
+            self.by_uid.remove(uid);
         }
         for owner in owners_of(meta) {
             unfile(&mut self.by_owner, &owner.into(), place);
@@ -124,6 +127,14 @@ impl Objects {
         }
         self.uncontrolled.remove(place);
         Some(object)
+    }
+
+    /// Whether nothing is left, in any index.
+    #[cfg(test)]
+    pub(super) fn is_bare(&self) -> bool {
+        let Objects { by_place, by_uid, by_owner, by_label, by_node, uncontrolled, revision: _ } = self;
+        let filed = by_owner.len() + by_label.len() + by_node.len();
+        by_place.len() + by_uid.len() + filed + uncontrolled.len() == 0
     }
 
     pub(super) fn len(&self) -> usize {
