@@ -6,3 +6,5 @@ pub mod election;
 pub mod events;
 pub mod queue;
 pub mod resource;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
