@@ -126,7 +126,7 @@ pub async fn run(mut options: Options, shutdown: impl Future<Output = ()>) -> Re
 
 /// An API server that serves. It goes on if this is dropped.
 pub struct Server {
-    core: Core,
+    core: Arc<Core>,
     running: Running,
     ready: Ready,
 }
@@ -168,7 +168,7 @@ impl Server {
         .await?;
         let running = listener.start(tls, clients, Arc::clone(core.pipeline()), core.stopping().clone());
         let ready = Ready { address, url, kubeconfig };
-        Ok(Server { core, running, ready })
+        Ok(Server { core: Arc::new(core), running, ready })
     }
 
     /// Where it is found.
@@ -179,7 +179,7 @@ impl Server {
 
     /// The server without its listener, for other parts of this process.
     #[must_use]
-    pub fn core(&self) -> &Core {
+    pub fn core(&self) -> &Arc<Core> {
         &self.core
     }
 

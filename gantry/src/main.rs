@@ -4,6 +4,7 @@
 
 mod apiserver;
 mod controller_manager;
+mod hollow;
 mod log;
 mod process;
 mod store;
@@ -37,6 +38,8 @@ enum Command {
     Apiserver(apiserver::Arguments),
     /// Run the controllers, against the API server that a kubeconfig names.
     ControllerManager(controller_manager::Arguments),
+    /// Add nodes that are there for the API only, and run nothing.
+    Hollow(hollow::Arguments),
     /// Verify, back up or restore an embedded store that is not in use.
     #[command(subcommand)]
     Store(store::Command),
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Command::Up(arguments) => up::run(arguments),
         Command::Apiserver(arguments) => apiserver::run(arguments),
         Command::ControllerManager(arguments) => controller_manager::run(arguments),
+        Command::Hollow(arguments) => hollow::run(arguments),
         Command::Store(command) => store::run(command),
     };
     match result {

@@ -3,18 +3,22 @@
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use apiserver::Server;
 use apiserver::authn::Identity;
-use apiserver::authz::CONTROLLER_MANAGER;
+use apiserver::authz::{CONTROLLER_MANAGER, NODES};
+use apiserver::core::Core;
 use clap::Args;
 use client::election::Timing;
 use kube::Client;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::controller_manager::{Controllers, Files, Options, lead};
-use crate::{apiserver as serving, process};
+use crate::{apiserver as serving, hollow, process};
 
 /// The options of `gantry up`.
 #[derive(Debug, Args)]
@@ -24,6 +28,12 @@ pub(crate) struct Arguments {
     data_dir: Option<PathBuf>,
     #[command(flatten)]
     serving: serving::Serving,
+    /// How many nodes the cluster has that are there for the API only, and run nothing.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    hollow_nodes: u32,
+    /// Make this machine no node of the cluster. There is no agent yet that would make it one.
+    #[arg(long)]
+    no_node: bool,
     #[command(flatten)]
     controllers: Options,
 }
@@ -37,8 +47,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
 }
 
 async fn run_all(arguments: Arguments, started: Instant) -> Result<(), Box<dyn Error>> {
-    let Arguments { data_dir, serving, controllers } = arguments;
+    let Arguments { data_dir, serving, controllers, hollow_nodes, no_node } = arguments;
     controllers.check()?;
+    let hollow = hollow::plain(hollow_nodes)?;
+    if !no_node && hollow.is_none() {
+        tracing::info!("the cluster has no nodes: --hollow-nodes gives it some");
+    }
     let data_dir = data_dir.map_or_else(process::data_directory, Ok)?;
     let is_shared = serving.is_shared();
     let pki = data_dir.join("pki");
@@ -51,7 +65,7 @@ async fn run_all(arguments: Arguments, started: Instant) -> Result<(), Box<dyn E
     };
     let controllers = Controllers::new(&controllers, &files)?;
     let mut roles = JoinSet::new();
-    let client = connect(&server, CONTROLLER_MANAGER, &[]);
+    let client = as_user(server.core(), CONTROLLER_MANAGER, &[]);
     if is_shared {
         // Another process may run the controllers of this cluster, so that it is no part of being ready to do so.
         roles.spawn(async move {
@@ -63,6 +77,16 @@ async fn run_all(arguments: Arguments, started: Instant) -> Result<(), Box<dyn E
         roles.spawn(manager.run());
         synced.await;
     }
+    let stop = CancellationToken::new();
+    if let Some(options) = hollow {
+        let core = Arc::clone(server.core());
+        let connect = move |name: &str| as_user(&core, &format!("system:node:{name}"), &[NODES]);
+        let (up, is_up) = oneshot::channel();
+        let stop = stop.clone();
+        roles.spawn(async move { hollow::nodes(options, connect, stop, || up.send(()).unwrap_or(())).await });
+        // Fails only if the nodes have ended, of which more is said elsewhere.
+        let _ = is_up.await;
+    }
     let ready = server.ready();
     process::announce(&format!(
         "gantry is ready after {} ms at {}; KUBECONFIG={}",
@@ -71,14 +95,15 @@ async fn run_all(arguments: Arguments, started: Instant) -> Result<(), Box<dyn E
         ready.kubeconfig.display()
     ));
     process::asked_to_end().await?;
+    stop.cancel();
     roles.shutdown().await;
     server.stop().await;
     Ok(())
 }
 
 /// A client of this process, under a name of its own.
-fn connect(server: &Server, user: &str, groups: &[&str]) -> Client {
+fn as_user(core: &Core, user: &str, groups: &[&str]) -> Client {
     let groups = groups.iter().map(|group| (*group).to_owned()).collect();
     let identity = Identity { user: user.to_owned(), groups, ..Identity::default() };
-    Client::new(server.core().local(identity), "default")
+    Client::new(core.local(identity), "default")
 }

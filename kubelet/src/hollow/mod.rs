@@ -31,15 +31,22 @@ pub use options::{Between, Capacity, Delays, Invalid, MOST_NODES, Options, Valid
 pub use plan::{EXIT_CODE, RUN_SECONDS};
 
 /// How many nodes come up at a time. A node has come up when it is registered and knows its pods.
-const COMING_UP: usize = 64;
+const COMING_UP: u32 = 64;
 
-/// Has hollow nodes live until `stop` is cancelled. `connect` gives a client with the identity of the node of this name.
+/// Has hollow nodes live until `stop` is cancelled. `connect` gives a client with the identity of the node of this name, and
+/// `ready` is told when all of them have come up.
 ///
 /// The nodes come up in the order of their numbers, some at a time. When they stop, they leave everything as it is, as a
 /// kubelet does that is stopped; the next process with the same options goes on with it.
-pub async fn run(options: Valid, connect: impl Fn(&str) -> Client, clock: Clock, stop: CancellationToken) {
+pub async fn run(
+    options: Valid,
+    connect: impl Fn(&str) -> Client,
+    clock: Clock,
+    stop: CancellationToken,
+    ready: impl FnOnce(),
+) {
     let options = Arc::new(options);
-    let coming_up = Arc::new(Semaphore::new(COMING_UP));
+    let coming_up = Arc::new(Semaphore::new(COMING_UP as usize));
     let mut nodes = JoinSet::new();
     for number in options.numbers() {
         let permit = tokio::select! {
@@ -51,6 +58,12 @@ pub async fn run(options: Valid, connect: impl Fn(&str) -> Client, clock: Clock,
         let Ok(permit) = permit else { break };
         let client = connect(&options.name(number));
         nodes.spawn(Agent::new(&options, number, client, clock).live(permit));
+    }
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {}
+        // As many as there are: nobody is coming up any more.
+        _ = coming_up.acquire_many(COMING_UP) => ready(),
     }
     stop.cancelled().await;
     nodes.shutdown().await;

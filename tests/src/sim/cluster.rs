@@ -16,6 +16,7 @@ use controller_manager::driver::{Environment, Manager, Selection};
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::Outcome;
 use super::disk::{Disk, SimulatedBackend};
@@ -184,8 +185,10 @@ async fn control(network: Network, clock: Clock) {
     manager.run().await;
 }
 
-/// Stands in until hollow nodes are merged.
-async fn hollow(_network: Network, _seed: u64, _clock: Clock) {
-    let _ = NODES;
-    std::future::pending::<()>().await;
+/// Runs the nodes until it is dropped.
+async fn hollow(network: Network, seed: u64, clock: Clock) {
+    let options = kubelet::hollow::Options { nodes: NODES, seed, ..kubelet::hollow::Options::default() };
+    let options = options.validated().expect("they are few, and otherwise as by default");
+    let connect = |name: &str| network.client(&format!("system:node:{name}"), &["system:nodes"]);
+    kubelet::hollow::run(options, connect, clock, CancellationToken::new(), || {}).await;
 }

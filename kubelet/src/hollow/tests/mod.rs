@@ -23,7 +23,7 @@ async fn living<T>(server: &Server, options: Options, meanwhile: impl Future<Out
     let stop = CancellationToken::new();
     let (nodes, client) = (options.validated().unwrap(), server.clone());
     let connect = move |node: &str| client.client(node);
-    let running = tokio::spawn(run(nodes, connect, server.clock(), stop.clone()));
+    let running = tokio::spawn(run(nodes, connect, server.clock(), stop.clone(), || {}));
     let result = meanwhile.await;
     stop.cancel();
     running.await.unwrap();

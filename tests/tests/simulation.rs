@@ -1,0 +1,56 @@
+//! Whole clusters on simulated time, with faults, from seeds.
+//!
+//! `GANTRY_SEEDS` says how many seeds to run; `GANTRY_SEED` runs one alone, to see again what a failure was.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tests::sim::{Outcome, run};
+
+/// How many seeds are run, unless something else is said.
+const SEEDS: u64 = 100;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+/// Runs a seed in a thread of its own, so that a failure names it.
+fn in_a_thread(seed: u64) -> Outcome {
+    let thread = std::thread::Builder::new().name(format!("seed {seed}")).spawn(move || run(seed)).unwrap();
+    thread.join().unwrap_or_else(|_| panic!("seed {seed} failed: run it alone with GANTRY_SEED={seed}"))
+}
+
+#[test]
+fn clusters_come_to_rest_whatever_goes_wrong() {
+    if let Some(seed) = number("GANTRY_SEED") {
+        println!("{:?}", in_a_thread(seed));
+        return;
+    }
+    let seeds = number("GANTRY_SEEDS").unwrap_or(SEEDS);
+    let next = Arc::new(AtomicU64::new(0));
+    let workers: Vec<_> = (0..std::thread::available_parallelism().map_or(1, usize::from))
+        .map(|_| {
+            let next = Arc::clone(&next);
+            std::thread::spawn(move || {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        return;
+                    }
+                    let outcome = in_a_thread(seed);
+                    assert!(outcome.faults > 0, "nothing went wrong with seed {seed}: {outcome:?}");
+                }
+            })
+        })
+        .collect();
+    for worker in workers {
+        worker.join().unwrap();
+    }
+}
+
+#[test]
+fn a_seed_is_replayed_exactly() {
+    for seed in [3, 1_000_003] {
+        assert_eq!(in_a_thread(seed), in_a_thread(seed), "seed {seed}");
+    }
+}
