@@ -83,12 +83,17 @@ impl Router {
         if parts.method != Method::GET && parts.method != Method::HEAD {
             return not_found();
         }
+        let resources = self.engine.registry.resources();
+        let path = parts.uri.path();
+        let found = self
+            .issuer_document(path)
+            .or_else(|| discovery::respond(&resources, &self.addresses, path, &parts.headers));
+        if let Some(found) = found {
+            return found.map(full_body);
+        }
         // A document of OpenAPI may take a tenth of a second to compute, which others need not wait for.
         let found = tokio::task::spawn_blocking(move || {
-            let (resources, path) = (self.engine.registry.resources(), parts.uri.path());
-            self.issuer_document(path)
-                .or_else(|| discovery::respond(&resources, &self.addresses, path, &parts.headers))
-                .or_else(|| self.openapi.respond(&resources, path, &query, &parts.headers, self.engine.now()))
+            self.openapi.respond(&resources, parts.uri.path(), &query, &parts.headers, self.engine.now())
         });
         match found.await {
             Ok(found) => found.map_or_else(not_found, |response| response.map(full_body)),
