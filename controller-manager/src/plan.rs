@@ -91,7 +91,7 @@ pub enum Effect {
     },
     /// Deletes an object.
     Delete(Deletion),
-    /// Deletes every object of the resource in the namespace.
+    /// Deletes every object of the resource in the namespace, and later what they own.
     DeleteAll,
     /// Demands that something is so at the server, which caches cannot tell; else the rest of the plan is not done.
     Confirm(Fact),

@@ -124,7 +124,9 @@ impl Executor {
                 }
             }
             Effect::DeleteAll => {
-                let options = delete_options(target, &Deletion::default());
+                // Some kinds would keep what their objects own.
+                let deletion = Deletion { propagation: Some(Propagation::Background), ..Deletion::default() };
+                let options = delete_options(target, &deletion);
                 self.send(target, Method::DELETE, &collection(target, ""), JSON, &options).await
             }
             Effect::Confirm(fact) => self.confirm(target, *fact).await,

@@ -106,7 +106,10 @@ impl Server {
                 self.demand_version(&key, &deletion.version)?;
                 self.delete(&key, deletion);
             }
-            Effect::DeleteAll => self.all_in(&key).iter().for_each(|key| self.delete(key, &Deletion::default())),
+            Effect::DeleteAll => {
+                let deletion = Deletion { propagation: Some(Propagation::Background), ..Deletion::default() };
+                self.all_in(&key).iter().for_each(|key| self.delete(key, &deletion));
+            }
             Effect::Confirm(fact) => self.confirm(&key, uid, *fact)?,
             Effect::Event(_) => {}
             Effect::Review(reviews) => {
