@@ -320,6 +320,14 @@ impl Cache {
         table.map(|table| table.objects.read().list(namespace).cloned().collect()).unwrap_or_default()
     }
 
+    /// The resources of which there are objects in a namespace.
+    #[must_use]
+    pub fn occupied(&self, namespace: &str) -> Vec<Resource> {
+        let tables = self.tables.read();
+        let occupied = tables.values().filter(|table| table.objects.read().list(Some(namespace)).next().is_some());
+        occupied.map(|table| table.resource.clone()).collect()
+    }
+
     /// The object with this uid, and its resource.
     #[must_use]
     pub fn with_uid(&self, uid: &str) -> Option<(Resource, AnyObject)> {
