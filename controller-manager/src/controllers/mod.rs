@@ -9,6 +9,7 @@ pub mod endpoint_slice;
 pub mod endpoint_slice_mirroring;
 pub mod endpoints;
 pub mod garbage_collector;
+pub mod namespace;
 pub mod node_ipam;
 pub mod node_lifecycle;
 pub mod pod_gc;
@@ -33,6 +34,7 @@ use endpoint_slice::EndpointSlices;
 use endpoint_slice_mirroring::EndpointSliceMirroring;
 use endpoints::EndpointsOfServices;
 use garbage_collector::GarbageCollector;
+use namespace::Namespaces;
 use node_ipam::NodeIpam;
 use node_lifecycle::{NodeLifecycle, Settings};
 use pod_gc::PodGc;
@@ -57,6 +59,7 @@ pub const NAMES: &[&str] = &[
     EndpointSlices::NAME,
     EndpointsOfServices::NAME,
     GarbageCollector::NAME,
+    Namespaces::NAME,
     NodeIpam::NAME,
     NodeLifecycle::NAME,
     PodGc::NAME,
@@ -102,6 +105,7 @@ pub fn add_all(manager: &mut Manager, config: &Config) {
     manager.add(EndpointSlices);
     manager.add(EndpointsOfServices);
     manager.add(GarbageCollector);
+    manager.add(Namespaces);
     manager.add(PodGc::default());
     manager.add(PodRequestCleaning);
     manager.add(ReplicaSets::new());
