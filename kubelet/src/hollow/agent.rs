@@ -8,7 +8,8 @@ use client::clock::Clock;
 use client::events::{EventType, Recorder};
 use client::queue::Backoff;
 use client::resource::Resource;
-use futures::future::join_all;
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, ObjectReference, Pod};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
@@ -67,9 +68,10 @@ impl Failure {
     }
 }
 
-/// Waits for an answer, but not for ever.
-async fn ask<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failure> {
-    timeout(REQUEST, request).await.map_or(Err(Failure::Late), |answer| Ok(answer?))
+/// Waits for an answer, but not for ever. A request takes memory only while it is made: most of the time, most nodes make
+/// none.
+fn ask<'a, T>(request: impl Future<Output = Result<T, kube::Error>> + Send + 'a) -> BoxFuture<'a, Result<T, Failure>> {
+    async { timeout(REQUEST, request).await.map_or(Err(Failure::Late), |answer| Ok(answer?)) }.boxed()
 }
 
 impl Agent {
@@ -242,7 +244,7 @@ impl Agent {
 
     async fn attend_all(&self, recorder: Option<&Recorder>) {
         while let Some(work) = self.pods.queue.next().await {
-            self.attend(work.key(), recorder).await;
+            Box::pin(self.attend(work.key(), recorder)).await;
         }
     }
 
