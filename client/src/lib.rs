@@ -8,3 +8,4 @@ pub mod queue;
 pub mod resource;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod told;

@@ -205,6 +205,8 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
             match wake {
                 Some(at) => {
                     tokio::select! {
+                        // Not in turns: a simulation has to be had again exactly.
+                        biased;
                         () = changed => {}
                         () = sleep_until(at) => {}
                     }

@@ -15,12 +15,12 @@ use api::selector::label::Selector;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
 
 pub use list_watch::{ListWatch, Sink};
 use table::{Objects, places, revision_of};
 
 use crate::resource::{AnyObject, Key, Kind, Resource, as_kind};
+use crate::told::Told;
 
 /// What happened to one object.
 #[derive(Clone)]
@@ -48,7 +48,7 @@ struct Table {
     /// Held while listeners are told, so that they are told in order.
     listeners: Mutex<Vec<(u64, Listener)>>,
     /// Whether the resource has been listed, and the newest revision reached.
-    reached: watch::Sender<(bool, u64)>,
+    reached: Told<(bool, u64)>,
     /// How often in a row it could not be listed.
     failures: AtomicU32,
 }
@@ -58,7 +58,7 @@ const MANY_FAILURES: u32 = 8;
 
 impl Table {
     fn new(resource: Resource) -> Table {
-        let reached = watch::Sender::new((false, 0));
+        let reached = Told::new((false, 0));
         Table {
             resource,
             objects: RwLock::default(),
@@ -80,7 +80,7 @@ impl Table {
             listeners.iter().for_each(|(_, listener)| listener(change));
         }
         drop(listeners);
-        self.reached.send_modify(|reached| reached.1 = revision);
+        self.reached.change(|reached| reached.1 = revision);
     }
 
     fn put(&self, object: AnyObject) {
@@ -113,7 +113,7 @@ impl Table {
             objects.revision = revision;
             changes
         });
-        self.reached.send_modify(|reached| reached.0 = true);
+        self.reached.change(|reached| reached.0 = true);
     }
 
     /// Notes that nothing has changed until `revision`.
@@ -163,13 +163,13 @@ impl Served {
 #[derive(Clone)]
 pub struct Cache {
     tables: Arc<RwLock<BTreeMap<Arc<str>, Arc<Table>>>>,
-    served: watch::Sender<Arc<[Served]>>,
+    served: Arc<Told<Arc<[Served]>>>,
     next_listener: Arc<AtomicU64>,
 }
 
 impl Default for Cache {
     fn default() -> Self {
-        Cache { tables: Arc::default(), served: watch::Sender::new(Arc::new([])), next_listener: Arc::default() }
+        Cache { tables: Arc::default(), served: Arc::new(Told::new(Arc::new([]))), next_listener: Arc::default() }
     }
 }
 
@@ -216,19 +216,18 @@ impl Cache {
     /// What the server serves, by its discovery; empty while that is not known.
     #[must_use]
     pub fn served(&self) -> Arc<[Served]> {
-        Arc::clone(&self.served.borrow())
+        self.served.look(Arc::clone)
     }
 
     /// Takes in what the server serves.
     pub fn set_served(&self, mut served: Vec<Served>) {
         served.sort_by(|a, b| a.resource.cmp(&b.resource));
-        self.served.send_replace(served.into());
+        self.served.change(|known| *known = served.into());
     }
 
     /// Waits until it is known what the server serves.
     pub async fn discovered(&self) {
-        // The sender is ours.
-        let _ = self.served.subscribe().wait_for(|served| !served.is_empty()).await;
+        self.served.wait(|served| (!served.is_empty()).then_some(())).await;
     }
 
     /// The resources that are in the cache, by name.
@@ -369,46 +368,38 @@ impl Cache {
 
     /// Waits until the resource has been listed.
     pub async fn synced(&self, resource: &Resource) {
-        let mut reached = self.table(resource).reached.subscribe();
-        // The sender is in the table, which is ours.
-        let _ = reached.wait_for(|(listed, _)| *listed).await;
+        self.table(resource).reached.wait(|reached| reached.0.then_some(())).await;
     }
 
     /// Whether the resource has been listed.
     #[must_use]
     pub fn has_synced(&self, resource: &Resource) -> bool {
-        self.named(&resource.name()).is_some_and(|table| table.reached.borrow().0)
+        self.named(&resource.name()).is_some_and(|table| table.reached.look(|reached| reached.0))
     }
 
     /// Whether the resource has not been listed, but is about to be: its list has not failed again and again.
     #[must_use]
     pub fn expects(&self, resource: &Resource) -> bool {
         let Some(table) = self.named(&resource.name()) else { return true };
-        !table.reached.borrow().0 && table.failures.load(Ordering::Relaxed) < MANY_FAILURES
+        !table.reached.look(|reached| reached.0) && table.failures.load(Ordering::Relaxed) < MANY_FAILURES
     }
 
     /// Waits until the cache shows the object that a key names as it was written, or newer.
     pub async fn shows(&self, key: &Key, written: &Written) {
         let Some(table) = self.named(&key.resource) else { return };
-        let mut reached = table.reached.subscribe();
-        loop {
-            reached.borrow_and_update();
-            let shown = {
-                let objects = table.objects.read();
-                let seen = objects.get(&key.namespace, &key.name);
-                match written {
-                    Written::At(revision) => {
-                        objects.revision >= *revision || seen.is_some_and(|seen| revision_of(seen.meta()) >= *revision)
-                    }
-                    Written::Deleted(uid) => {
-                        seen.is_none_or(|seen| seen.meta().uid.as_deref() != Some(uid) || is_going(seen.meta()))
-                    }
+        let shown = || {
+            let objects = table.objects.read();
+            let seen = objects.get(&key.namespace, &key.name);
+            match written {
+                Written::At(revision) => {
+                    objects.revision >= *revision || seen.is_some_and(|seen| revision_of(seen.meta()) >= *revision)
                 }
-            };
-            if shown || reached.changed().await.is_err() {
-                return;
+                Written::Deleted(uid) => {
+                    seen.is_none_or(|seen| seen.meta().uid.as_deref() != Some(uid) || is_going(seen.meta()))
+                }
             }
-        }
+        };
+        table.reached.wait(|_| shown().then_some(())).await;
     }
 }
 

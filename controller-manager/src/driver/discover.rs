@@ -66,13 +66,13 @@ fn follow(
     for (name, resource) in wanted.iter().filter(|(name, _)| !watching.contains_key(*name)).collect::<Vec<_>>() {
         let list_watch = ListWatch::new(environment.client.clone(), environment.cache.clone(), resource.clone());
         watching.insert(Arc::clone(name), tasks.spawn(list_watch.run_metadata()));
-        kept.send_modify(|kept| drop(kept.insert(Arc::clone(name), resource.clone())));
+        kept.change(|kept| drop(kept.insert(Arc::clone(name), resource.clone())));
     }
     watching.retain(|name, task| {
         let stays = wanted.contains_key(name);
         if !stays {
             task.abort();
-            kept.send_modify(|kept| drop(kept.remove(name)));
+            kept.change(|kept| drop(kept.remove(name)));
         }
         stays
     });

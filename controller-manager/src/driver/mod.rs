@@ -17,10 +17,10 @@ use client::clock::Clock;
 use client::events::Recorder;
 use client::queue::{Backoff, WorkQueue};
 use client::resource::{Key, Resource};
+use client::told::Told;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use kube::Client;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use selection::{Selection, SelectionError};
@@ -44,10 +44,9 @@ pub struct Environment {
 }
 
 /// What of the server's resources a manager keeps, as far as it is known.
-type Kept = watch::Sender<BTreeMap<Arc<str>, Resource>>;
+type Kept = Arc<Told<BTreeMap<Arc<str>, Resource>>>;
 
-type Start =
-    Box<dyn FnOnce(Environment, watch::Receiver<BTreeMap<Arc<str>, Resource>>) -> BoxFuture<'static, ()> + Send>;
+type Start = Box<dyn FnOnce(Environment, Kept) -> BoxFuture<'static, ()> + Send>;
 
 /// A set of controllers, and what they watch.
 pub struct Manager {
@@ -100,14 +99,14 @@ impl Manager {
     pub async fn run(self) {
         let Manager { environment, keep, keeps_everything, controllers, .. } = self;
         let mut tasks = JoinSet::new();
-        let kept = Kept::new(BTreeMap::new());
+        let kept = Kept::default();
         for start in controllers {
-            tasks.spawn(start(environment.clone(), kept.subscribe()));
+            tasks.spawn(start(environment.clone(), Arc::clone(&kept)));
         }
         for (name, (resource, keep)) in &keep {
             let list_watch = ListWatch::new(environment.client.clone(), environment.cache.clone(), resource.clone());
             tasks.spawn((keep.run)(list_watch));
-            kept.send_modify(|kept| drop(kept.insert(Arc::clone(name), resource.clone())));
+            kept.change(|kept| drop(kept.insert(Arc::clone(name), resource.clone())));
         }
         let whole = keep.into_keys().collect();
         discover::keep_known(&environment, &kept, whole, keeps_everything).await;
@@ -115,11 +114,7 @@ impl Manager {
 }
 
 /// Runs one controller.
-async fn run_controller<C: Controller>(
-    controller: C,
-    environment: Environment,
-    mut kept: watch::Receiver<BTreeMap<Arc<str>, Resource>>,
-) {
+async fn run_controller<C: Controller>(controller: C, environment: Environment, kept: Kept) {
     let watches = controller.watches();
     for watched in &watches.watched {
         environment.cache.synced(&watched.resource).await;
@@ -143,13 +138,11 @@ async fn run_controller<C: Controller>(
     };
     let mut seen: BTreeMap<Arc<str>, Subscription> = BTreeMap::new();
     loop {
-        let now = kept.borrow_and_update().clone();
+        let known = |kept: &BTreeMap<Arc<str>, Resource>| kept.keys().eq(seen.keys());
+        let now = kept.wait(|kept| (!known(kept)).then(|| kept.clone())).await;
         seen.retain(|name, _| now.contains_key(name));
         for (name, resource) in now {
             seen.entry(name).or_insert_with(|| subscribe(&environment.cache, &resource, &map, &queue));
-        }
-        if kept.changed().await.is_err() {
-            return;
         }
     }
 }

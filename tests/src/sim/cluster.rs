@@ -91,7 +91,7 @@ impl Cluster {
     /// Ends everything.
     pub async fn end(mut self) -> Outcome {
         self.tasks.shutdown().await;
-        Outcome { digest: self.disk.digest(), changes: self.disk.changes(), faults: self.faults.injected() }
+        Outcome { history: self.disk.history(), faults: self.faults.injected() }
     }
 }
 

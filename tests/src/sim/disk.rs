@@ -30,7 +30,7 @@ pub struct Disk {
 struct Durable {
     objects: BTreeMap<Key, (Revision, Bytes)>,
     revision: Revision,
-    digest: DefaultHasher,
+    history: Vec<String>,
     invariants: Invariants,
 }
 
@@ -38,21 +38,15 @@ impl Disk {
     /// An empty disk, every change of which is shown to `invariants`.
     #[must_use]
     pub fn new(invariants: Invariants) -> Disk {
-        let (objects, digest) = (BTreeMap::new(), DefaultHasher::new());
-        let durable = Durable { objects, revision: Revision::ZERO, digest, invariants };
+        let (objects, history) = (BTreeMap::new(), Vec::new());
+        let durable = Durable { objects, revision: Revision::ZERO, history, invariants };
         Disk { durable: Arc::new(Mutex::new(durable)) }
     }
 
-    /// A digest of all that was committed.
+    /// What was committed, in order: each key, and a digest of its value.
     #[must_use]
-    pub fn digest(&self) -> u64 {
-        self.durable.lock().digest.finish()
-    }
-
-    /// How many changes were committed.
-    #[must_use]
-    pub fn changes(&self) -> u64 {
-        self.durable.lock().revision.0
+    pub fn history(&self) -> Vec<String> {
+        self.durable.lock().history.clone()
     }
 
     /// What is known of the objects on it.
@@ -111,8 +105,9 @@ impl SimulatedBackend {
                 Op::Put(value) => Some(value),
                 Op::Delete => None,
             };
-            durable.digest.write(write.key.as_str().as_bytes());
-            durable.digest.write(value.as_deref().unwrap_or_default());
+            let mut digest = DefaultHasher::new();
+            digest.write(value.as_deref().unwrap_or_default());
+            durable.history.push(format!("{} {:x}", write.key.as_str(), digest.finish()));
             match &value {
                 Some(value) => durable.objects.insert(write.key.clone(), (revision, value.clone())),
                 None => durable.objects.remove(&write.key),

@@ -121,7 +121,7 @@ impl Invariants {
         let deployments = self.all::<Deployment>("Deployment");
         let Some(deployment) = deployments.iter().find(|candidate| uid(&candidate.metadata) == owner) else { return };
         let calm = deployment.metadata.labels.iter().flatten().any(|(key, _)| key == CALM);
-        if !calm || deployment.metadata.deletion_timestamp.is_some() {
+        if !calm || deployment.metadata.deletion_timestamp.is_some() || self.is_ending(&deployment.metadata) {
             return;
         }
         let (replicas, _, unavailable) = budget(deployment);
@@ -140,6 +140,12 @@ impl Invariants {
             let name = deployment.metadata.name.as_deref().unwrap_or_default();
             self.violations.push(format!("{name} has {available} available of {replicas}, less {unavailable} at most"));
         }
+    }
+
+    /// Whether the namespace of an object is being deleted.
+    fn is_ending(&self, meta: &ObjectMeta) -> bool {
+        let namespace = format!("/registry/core/namespaces/{}", meta.namespace.as_deref().unwrap_or_default());
+        self.objects.get(&namespace).is_none_or(|namespace| namespace["metadata"]["deletionTimestamp"].is_string())
     }
 
     /// What was found to be wrong so far.

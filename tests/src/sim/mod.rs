@@ -18,10 +18,8 @@ use workload::Workload;
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// A digest of every change that was committed, in order.
-    pub digest: u64,
-    /// How many changes were committed.
-    pub changes: u64,
+    /// Every change that was committed, in order: its key, and a digest of its value.
+    pub history: Vec<String>,
     /// How many faults were injected.
     pub faults: u64,
 }
