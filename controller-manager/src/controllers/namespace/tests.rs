@@ -271,6 +271,60 @@ fn a_failure_is_said_and_holds_up_nothing_else() {
 }
 
 #[test]
+fn a_failure_with_what_cannot_be_seen_is_said_before_it_is_tried_again() {
+    let mut world = ending(&["kubernetes"]);
+    delete(&mut world);
+    world.settle();
+    world.pass(SPREADING);
+    let failed = plan_after(&world, "events shop/", "no events");
+    assert_eq!(steps(&failed), ["say namespaces", "delete all events", "confirm events"]);
+    // What is not about the content is no failure to delete it.
+    let other = plan_after(&world, "namespaces shop", "no finalize");
+    assert_eq!(steps(&other), ["say namespaces", "delete all events", "confirm events"]);
+    world.carry_out(&other);
+    assert!(troubles(&world).is_empty());
+}
+
+#[test]
+fn pods_that_have_ended_need_no_grace() {
+    let check = |phase: &str, expected: u64| {
+        let mut world = ending(&["kubernetes"]);
+        pod(&mut world, "p1", 60);
+        world.change::<Pod>(NAME, "p1", |pod| pod.status.get_or_insert_default().phase = Some(phase.to_owned()));
+        delete(&mut world);
+        world.settle();
+        assert_eq!(world.plan(&key()).unwrap().again, Some(Duration::from_secs(expected)), "{phase}");
+    };
+    check("Running", 31);
+    check("Pending", 31);
+    check("Succeeded", 8);
+    check("Failed", 8);
+}
+
+#[test]
+fn conditions_tell_when_they_turned() {
+    let mut world = ending(&["kubernetes", "example.com/a"]);
+    pod(&mut world, "p1", 60);
+    let start = world.now();
+    delete(&mut world);
+    world.settle();
+    let since = |world: &World<Namespaces>, index: usize| {
+        let status = world.get::<Namespace>("", NAME).unwrap().status.clone().unwrap();
+        let condition = status.conditions.unwrap()[index].clone();
+        (condition.status, condition.last_transition_time.unwrap().0.duration_since(start).as_secs())
+    };
+    settle_after(&mut world, 70);
+    let at = ["False", "False", "True", "True", "False"].map(str::to_owned);
+    let times = [0, 0, 70, 0, 0];
+    let expected: Vec<(String, i64)> = at.into_iter().zip(times).collect();
+    assert_eq!((0..5).map(|index| since(&world, index)).collect::<Vec<_>>(), expected);
+    world.pass(Duration::from_secs(10));
+    world.remove::<Pod>(NAME, "p1");
+    world.settle();
+    assert_eq!(since(&world, 3), ("False".to_owned(), 80));
+}
+
+#[test]
 fn nothing_is_done_before_it_is_known_what_is_served() {
     let mut world = ending(&["kubernetes"]);
     let served = world.cache.served();
