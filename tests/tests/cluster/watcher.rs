@@ -75,7 +75,7 @@ impl Watcher {
 
     fn wait(&self, within: Duration, what: &str, until: impl FnMut(&Moments) -> bool) {
         let mut moments = self.moments.subscribe();
-        let waited = self.runtime.block_on(timeout(within, async { moments.wait_for(until).await.map(drop) }));
+        let waited = self.runtime.block_on(async { timeout(within, moments.wait_for(until)).await.map(drop) });
         assert!(waited.is_ok(), "{what}, not within {within:?}");
     }
 
