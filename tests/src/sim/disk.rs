@@ -77,6 +77,10 @@ impl SimulatedBackend {
             return Err(WriteError::Unavailable { detail: "the disk does not answer".to_owned() });
         }
         let key = write.key.clone();
+        if matches!(write.expect, Expect::At(_)) && self.faults.strikes(300) {
+            // As if somebody else had been quicker, and had then put back what was there.
+            return Err(WriteError::Conflict { key, current: None });
+        }
         let revision = self.commit_now(write)?;
         if self.faults.strikes(400) {
             return Err(WriteError::Undetermined { key, detail: "the disk's answer is lost".to_owned() });

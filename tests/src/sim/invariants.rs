@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::int_or_string::{Round, scaled_value};
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde::Deserialize;
 use serde_json::Value;
 
 /// The label of Deployments of which nobody takes pods away but their rollouts.
@@ -16,6 +16,9 @@ pub const CALM: &str = "sim.gantry.io/calm";
 #[derive(Default)]
 pub struct Invariants {
     objects: BTreeMap<String, Value>,
+    deployments: BTreeMap<String, Deployment>,
+    sets: BTreeMap<String, Set>,
+    pods: BTreeMap<String, Seen>,
     /// Calm Deployments that have had all of their pods available.
     complete: BTreeSet<String>,
     /// The most pods that a Deployment may want, by the generation of its spec.
@@ -23,23 +26,64 @@ pub struct Invariants {
     violations: Vec<String>,
 }
 
-fn typed<K: serde::de::DeserializeOwned>(value: &Value) -> Option<K> {
-    serde_json::from_value(value.clone()).ok()
+/// A ReplicaSet, as far as it matters here.
+#[derive(Clone)]
+struct Set {
+    name: String,
+    uid: String,
+    owner: String,
+    wanted: i64,
 }
 
-fn uid(meta: &ObjectMeta) -> &str {
-    meta.uid.as_deref().unwrap_or_default()
+/// A pod, as far as it matters here.
+#[derive(Clone)]
+struct Seen {
+    uid: String,
+    owner: String,
+    node: Option<String>,
+    available: bool,
 }
 
-fn controller(meta: &ObjectMeta) -> Option<&str> {
-    let owners = meta.owner_references.iter().flatten();
-    owners.into_iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.as_str())
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
-fn is_available(pod: &Pod) -> bool {
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let ready = conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
-    ready && pod.metadata.deletion_timestamp.is_none()
+/// The uid of an object's controller; empty if it has none.
+fn controller(object: &Value) -> String {
+    let owners = object["metadata"]["ownerReferences"].as_array();
+    let mut owners = owners.into_iter().flatten();
+    owners.find(|owner| owner["controller"] == true).map(|owner| text(&owner["uid"])).unwrap_or_default()
+}
+
+impl Set {
+    fn of(object: &Value) -> Set {
+        let meta = &object["metadata"];
+        let wanted = object["spec"]["replicas"].as_i64().unwrap_or(1);
+        Set { name: text(&meta["name"]), uid: text(&meta["uid"]), owner: controller(object), wanted }
+    }
+}
+
+impl Seen {
+    fn of(object: &Value) -> Seen {
+        let conditions = object["status"]["conditions"].as_array();
+        let ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
+        let available = conditions.into_iter().flatten().any(ready) && is_staying(object);
+        let node = object["spec"]["nodeName"].as_str().map(str::to_owned);
+        Seen { uid: text(&object["metadata"]["uid"]), owner: controller(object), node, available }
+    }
+}
+
+/// Whether an object is not being deleted.
+fn is_staying(object: &Value) -> bool {
+    object["metadata"]["deletionTimestamp"].is_null()
+}
+
+fn uid(deployment: &Deployment) -> &str {
+    deployment.metadata.uid.as_deref().unwrap_or_default()
+}
+
+fn name(deployment: &Deployment) -> &str {
+    deployment.metadata.name.as_deref().unwrap_or_default()
 }
 
 /// How many pods more and less than wanted a Deployment may have during a rollout.
@@ -60,84 +104,79 @@ impl Invariants {
     pub fn committed(&mut self, key: &str, value: Option<&[u8]>) {
         let old = self.objects.remove(key);
         let new: Option<Value> = value.and_then(|bytes| serde_json::from_slice(bytes).ok());
-        if let Some(new) = &new {
-            self.objects.insert(key.to_owned(), new.clone());
-        }
-        let kind = |value: &Option<Value>| value.as_ref().and_then(|value| value["kind"].as_str().map(str::to_owned));
+        let kind = |value: &Option<Value>| value.as_ref().map(|value| text(&value["kind"]));
         match kind(&new).or_else(|| kind(&old)).as_deref() {
-            Some("Deployment") => self.deployment(key),
-            Some("ReplicaSet") => self.replica_set(old.as_ref(), new.as_ref()),
-            Some("Pod") => self.pod(key, old.as_ref(), new.as_ref()),
+            Some("Deployment") => self.deployment(key, new.as_ref()),
+            Some("ReplicaSet") => self.set(key, new.as_ref()),
+            Some("Pod") => self.pod(key, new.as_ref()),
             _ => {}
         }
+        if let Some(new) = new {
+            self.objects.insert(key.to_owned(), new);
+        }
     }
 
-    fn all<K: serde::de::DeserializeOwned>(&self, kind: &str) -> Vec<K> {
-        let of_kind = self.objects.values().filter(|value| value["kind"] == kind);
-        of_kind.filter_map(typed).collect()
-    }
-
-    fn deployment(&mut self, key: &str) {
-        let Some(deployment) = self.objects.get(key).and_then(typed::<Deployment>) else { return };
+    fn deployment(&mut self, key: &str, new: Option<&Value>) {
+        self.deployments.remove(key);
+        let Some(deployment) = new.and_then(|new| Deployment::deserialize(new).ok()) else { return };
         let (replicas, surge, _) = budget(&deployment);
-        let allowed = self.allowed.entry(uid(&deployment.metadata).to_owned()).or_default();
+        let allowed = self.allowed.entry(uid(&deployment).to_owned()).or_default();
         allowed.insert(deployment.metadata.generation.unwrap_or(0), replicas + surge);
         let observed = deployment.status.as_ref().and_then(|status| status.observed_generation).unwrap_or(0);
         // The controller has seen that generation, and will not go by an earlier one again.
         allowed.retain(|generation, _| *generation >= observed);
+        self.deployments.insert(key.to_owned(), deployment);
     }
 
     /// ReplicaSets together never want more than the rollout may have.
-    fn replica_set(&mut self, old: Option<&Value>, new: Option<&Value>) {
-        let wanted = |value: Option<&Value>| value.and_then(|value| value["spec"]["replicas"].as_i64()).unwrap_or(0);
-        let Some(set) = new.and_then(typed::<ReplicaSet>) else { return };
-        if wanted(new) <= wanted(old) {
+    fn set(&mut self, key: &str, new: Option<&Value>) {
+        let old = self.sets.remove(key);
+        let Some(set) = new.map(Set::of) else { return };
+        self.sets.insert(key.to_owned(), set.clone());
+        if set.owner.is_empty() || old.is_some_and(|old| old.wanted >= set.wanted) {
             return;
         }
-        let Some(owner) = controller(&set.metadata) else { return };
-        let sets = self.all::<ReplicaSet>("ReplicaSet");
-        let siblings = sets.iter().filter(|other| controller(&other.metadata) == Some(owner));
-        let sum: i64 = siblings.map(|set| i64::from(set.spec.replicas.unwrap_or(1))).sum();
-        let most = self.allowed.get(owner).and_then(|allowed| allowed.values().max().copied());
+        let siblings = self.sets.values().filter(|other| other.owner == set.owner);
+        let sum: i64 = siblings.map(|set| set.wanted).sum();
+        let most = self.allowed.get(&set.owner).and_then(|allowed| allowed.values().max().copied());
         if most.is_some_and(|most| sum > most) {
-            let name = set.metadata.name.as_deref().unwrap_or_default();
-            self.violations.push(format!("{name} makes {sum} pods wanted, and {most:?} are allowed"));
+            self.violations.push(format!("{} makes {sum} pods wanted, and {most:?} are allowed", set.name));
         }
     }
 
     /// A pod stays on its node; and calm Deployments keep the pods that they must have.
-    fn pod(&mut self, key: &str, old: Option<&Value>, new: Option<&Value>) {
-        let node =
-            |value: Option<&Value>| value.and_then(|value| value["spec"]["nodeName"].as_str().map(str::to_owned));
-        let same = old.zip(new).is_some_and(|(old, new)| old["metadata"]["uid"] == new["metadata"]["uid"]);
-        if same && node(old).is_some() && node(old) != node(new) {
-            self.violations.push(format!("{key} moved from {:?} to {:?}", node(old), node(new)));
+    fn pod(&mut self, key: &str, new: Option<&Value>) {
+        let old = self.pods.remove(key);
+        let new = new.map(Seen::of);
+        if let (Some(old), Some(new)) = (&old, &new)
+            && old.uid == new.uid
+            && old.node.is_some()
+            && old.node != new.node
+        {
+            self.violations.push(format!("{key} moved from {:?} to {:?}", old.node, new.node));
         }
-        let Some(pod) = new.or(old).and_then(typed::<Pod>) else { return };
-        let Some(set) = controller(&pod.metadata) else { return };
-        let sets = self.all::<ReplicaSet>("ReplicaSet");
-        let set = sets.iter().find(|candidate| uid(&candidate.metadata) == set);
-        let Some(owner) = set.and_then(|set| controller(&set.metadata)) else { return };
-        let deployments = self.all::<Deployment>("Deployment");
-        let Some(deployment) = deployments.iter().find(|candidate| uid(&candidate.metadata) == owner) else { return };
+        if let Some(new) = &new {
+            self.pods.insert(key.to_owned(), new.clone());
+        }
+        let Some(pod) = new.or(old) else { return };
+        let Some(set) = self.sets.values().find(|set| set.uid == pod.owner) else { return };
+        let Some(deployment) = self.deployments.values().find(|deployment| uid(deployment) == set.owner) else {
+            return;
+        };
         let calm = deployment.metadata.labels.iter().flatten().any(|(key, _)| key == CALM);
         if !calm || deployment.metadata.deletion_timestamp.is_some() || self.is_ending(&deployment.metadata) {
             return;
         }
         let (replicas, _, unavailable) = budget(deployment);
-        let ours: BTreeSet<&str> = sets
-            .iter()
-            .filter(|candidate| controller(&candidate.metadata) == Some(owner))
-            .map(|set| uid(&set.metadata))
-            .collect();
-        let pods = self.all::<Pod>("Pod");
-        let of_ours = |pod: &&Pod| controller(&pod.metadata).is_some_and(|owner| ours.contains(owner));
-        let available = pods.iter().filter(of_ours).filter(|pod| is_available(pod)).count() as i64;
+        let ours: BTreeSet<&str> =
+            self.sets.values().filter(|other| other.owner == set.owner).map(|set| set.uid.as_str()).collect();
+        let available =
+            self.pods.values().filter(|pod| pod.available && ours.contains(pod.owner.as_str())).count() as i64;
         if available >= replicas {
-            self.complete.insert(owner.to_owned());
+            self.complete.insert(set.owner.clone());
         }
-        if self.complete.contains(owner) && available < replicas - unavailable {
-            let name = deployment.metadata.name.as_deref().unwrap_or_default();
+        if self.complete.contains(&set.owner) && available < replicas - unavailable {
+            let name = name(deployment);
             self.violations.push(format!("{name} has {available} available of {replicas}, less {unavailable} at most"));
         }
     }
@@ -181,8 +220,8 @@ impl Invariants {
                 wrong.push(format!("{key} is still being deleted"));
             }
         }
-        wrong.extend(self.all::<Deployment>("Deployment").iter().filter_map(unfinished));
-        wrong.extend(self.all::<ReplicaSet>("ReplicaSet").iter().filter_map(|set| self.unmatched(set)));
+        wrong.extend(self.deployments.values().filter_map(unfinished));
+        wrong.extend(self.sets.values().filter_map(|set| self.unmatched(set)));
         wrong
     }
 
@@ -190,7 +229,6 @@ impl Invariants {
     #[must_use]
     pub fn names(&self, kind: &str) -> Vec<(String, String)> {
         let of_kind = self.objects.values().filter(|value| value["kind"] == kind);
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         of_kind.map(|value| (text(&value["metadata"]["namespace"]), text(&value["metadata"]["name"]))).collect()
     }
 
@@ -202,20 +240,16 @@ impl Invariants {
         map["data"]["value"].as_str()?.parse().ok()
     }
 
-    fn unmatched(&self, set: &ReplicaSet) -> Option<String> {
-        let wanted = i64::from(set.spec.replicas.unwrap_or(1));
-        let pods = self.all::<Pod>("Pod");
-        let ours = pods.iter().filter(|pod| controller(&pod.metadata) == Some(uid(&set.metadata)));
-        let ready = ours.filter(|pod| is_available(pod)).count() as i64;
-        let name = set.metadata.name.as_deref().unwrap_or_default();
-        (ready != wanted).then(|| format!("replica set {name} has {ready} pods of {wanted}"))
+    fn unmatched(&self, set: &Set) -> Option<String> {
+        let ready = self.pods.values().filter(|pod| pod.owner == set.uid && pod.available).count() as i64;
+        (ready != set.wanted).then(|| format!("replica set {} has {ready} pods of {}", set.name, set.wanted))
     }
 }
 
 fn unfinished(deployment: &Deployment) -> Option<String> {
     let (spec, status) = (&deployment.spec, deployment.status.clone().unwrap_or_default());
     let wanted = spec.replicas.unwrap_or(1);
-    let name = deployment.metadata.name.as_deref().unwrap_or_default();
+    let name = name(deployment);
     let seen = status.observed_generation == deployment.metadata.generation;
     let updated = spec.paused == Some(true) || status.updated_replicas.unwrap_or(0) == wanted;
     let all = [status.replicas, status.available_replicas, status.ready_replicas];
