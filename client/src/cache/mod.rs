@@ -7,7 +7,7 @@
 mod list_watch;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -43,7 +43,8 @@ type Listener = Box<dyn Fn(&Change) + Send + Sync>;
 
 /// The objects of one resource, and who wants to know of changes.
 struct Table {
-    resource: Resource,
+    /// In the version in which it was kept last.
+    resource: RwLock<Resource>,
     objects: RwLock<Objects>,
     /// Held while listeners are told, so that they are told in order.
     listeners: Mutex<Vec<(u64, Listener)>>,
@@ -60,7 +61,7 @@ impl Table {
     fn new(resource: Resource) -> Table {
         let reached = Told::new((false, 0));
         Table {
-            resource,
+            resource: RwLock::new(resource),
             objects: RwLock::default(),
             listeners: Mutex::default(),
             reached,
@@ -114,6 +115,17 @@ impl Table {
             changes
         });
         self.reached.change(|reached| reached.0 = true);
+    }
+
+    /// Knows nothing any longer.
+    fn forget(&self) {
+        self.reached.change(|reached| reached.0 = false);
+        self.apply(|objects| {
+            let gone = objects.all_but(&BTreeSet::new());
+            let changes = gone.iter().filter_map(|meta| objects.remove(meta)).map(removed).collect();
+            objects.revision = 0;
+            changes
+        });
     }
 
     /// Notes that nothing has changed until `revision`.
@@ -195,11 +207,15 @@ impl Cache {
 
     fn table(&self, resource: &Resource) -> Arc<Table> {
         let name = resource.name();
-        if let Some(table) = self.tables.read().get(&name) {
-            return Arc::clone(table);
+        let known = self.tables.read().get(&name).cloned();
+        let table = known.unwrap_or_else(|| {
+            let mut tables = self.tables.write();
+            Arc::clone(tables.entry(name).or_insert_with(|| Arc::new(Table::new(resource.clone()))))
+        });
+        if *table.resource.read() != *resource {
+            table.resource.write().clone_from(resource);
         }
-        let mut tables = self.tables.write();
-        Arc::clone(tables.entry(name).or_insert_with(|| Arc::new(Table::new(resource.clone()))))
+        table
     }
 
     fn named(&self, resource: &str) -> Option<Arc<Table>> {
@@ -233,13 +249,13 @@ impl Cache {
     /// The resources that are in the cache, by name.
     #[must_use]
     pub fn resources(&self) -> Vec<Resource> {
-        self.tables.read().values().map(|table| table.resource.clone()).collect()
+        self.tables.read().values().map(|table| table.resource.read().clone()).collect()
     }
 
     /// The resource of this name, such as `deployments.apps`.
     #[must_use]
     pub fn resource(&self, name: &str) -> Option<Resource> {
-        self.named(name).map(|table| table.resource.clone())
+        self.named(name).map(|table| table.resource.read().clone())
     }
 
     /// Puts an object where a list-watch would have put it.
@@ -260,6 +276,14 @@ impl Cache {
     /// Removes an object as a list-watch would that saw its end.
     pub fn remove(&self, resource: &Resource, meta: &ObjectMeta) {
         self.table(resource).remove(meta);
+    }
+
+    /// Forgets every object of a resource that is no longer kept, and that it was listed. Who subscribed is told that the
+    /// objects are gone.
+    pub fn forget(&self, resource: &Resource) {
+        if let Some(table) = self.named(&resource.name()) {
+            table.forget();
+        }
     }
 
     /// The object of this name.
@@ -324,7 +348,7 @@ impl Cache {
     pub fn occupied(&self, namespace: &str) -> Vec<Resource> {
         let tables = self.tables.read();
         let occupied = tables.values().filter(|table| table.objects.read().list(Some(namespace)).next().is_some());
-        occupied.map(|table| table.resource.clone()).collect()
+        occupied.map(|table| table.resource.read().clone()).collect()
     }
 
     /// The object with this uid, and its resource.
@@ -332,7 +356,7 @@ impl Cache {
     pub fn with_uid(&self, uid: &str) -> Option<(Resource, AnyObject)> {
         let tables: Vec<Arc<Table>> = self.tables.read().values().cloned().collect();
         let found = |table: &Arc<Table>| table.objects.read().with_uid(uid).cloned();
-        tables.iter().find_map(|table| found(table).map(|object| (table.resource.clone(), object)))
+        tables.iter().find_map(|table| found(table).map(|object| (table.resource.read().clone(), object)))
     }
 
     /// The objects of every resource that name the object with this uid as an owner.
@@ -340,8 +364,8 @@ impl Cache {
     pub fn dependents(&self, uid: &str) -> Vec<(Resource, AnyObject)> {
         let tables: Vec<Arc<Table>> = self.tables.read().values().cloned().collect();
         let of = |table: &Arc<Table>| -> Vec<(Resource, AnyObject)> {
-            let objects = table.objects.read();
-            objects.owned_by(uid).map(|object| (table.resource.clone(), Arc::clone(object))).collect()
+            let (resource, objects) = (table.resource.read().clone(), table.objects.read());
+            objects.owned_by(uid).map(|object| (resource.clone(), Arc::clone(object))).collect()
         };
         tables.iter().flat_map(of).collect()
     }
@@ -397,6 +421,7 @@ impl Cache {
                 Written::Deleted(uid) => {
                     seen.is_none_or(|seen| seen.meta().uid.as_deref() != Some(uid) || is_going(seen.meta()))
                 }
+                Written::Gone(uid) => seen.is_none_or(|seen| seen.meta().uid.as_deref() != Some(uid)),
             }
         };
         table.reached.wait(|_| shown().then_some(())).await;
@@ -414,6 +439,8 @@ pub enum Written {
     At(u64),
     /// The object with this uid is gone, or on its way.
     Deleted(String),
+    /// The object with this uid is gone.
+    Gone(String),
 }
 
 #[cfg(test)]

@@ -107,10 +107,11 @@ enum Step {
     Remove(usize, usize, usize),
     Replace(usize, Vec<Made>),
     Advance(usize, u64),
+    Forget(usize),
     Subscribe(usize),
     Unsubscribe(usize),
     AwaitVersion(usize, usize, usize, u64),
-    AwaitDeletion(usize, Made),
+    AwaitDeletion(usize, Made, bool),
 }
 
 fn made() -> impl Strategy<Value = Made> {
@@ -142,7 +143,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..3_usize).prop_map(Step::Subscribe),
         1 => (0..8_usize).prop_map(Step::Unsubscribe),
         1 => (place(), 0..60_u64).prop_map(|((at, namespace, name), to)| Step::AwaitVersion(at, namespace, name, to)),
-        1 => (0..3_usize, made()).prop_map(|(resource, made)| Step::AwaitDeletion(resource, made)),
+        1 => (0..3_usize, made(), any::<bool>()).prop_map(|(at, made, gone)| Step::AwaitDeletion(at, made, gone)),
+        1 => (0..3_usize).prop_map(Step::Forget),
     ]
 }
 
@@ -197,6 +199,11 @@ struct Wait {
     shown: Pin<Box<dyn Future<Output = ()>>>,
 }
 
+fn synced(cache: &Cache, resource: &Resource) -> Pin<Box<dyn Future<Output = ()>>> {
+    let (cache, resource) = (cache.clone(), resource.clone());
+    Box::pin(async move { cache.synced(&resource).await })
+}
+
 /// A cache, and what it should say.
 struct Compared {
     cache: Cache,
@@ -214,10 +221,7 @@ impl Compared {
     fn new() -> Compared {
         let (cache, resources) = (Cache::new(), resources());
         let told = resources.iter().enumerate().map(|(at, resource)| Told::new(&cache, at, resource)).collect();
-        let synced = resources.clone().map(|resource| {
-            let cache = cache.clone();
-            Box::pin(async move { cache.synced(&resource).await }) as Pin<Box<dyn Future<Output = ()>>>
-        });
+        let synced = resources.each_ref().map(|resource| synced(&cache, resource));
         let (models, revisions, listed) = Default::default();
         Compared { cache, resources, models, revisions, listed, synced, told, waits: Vec::new(), version: 5 }
     }
@@ -258,8 +262,15 @@ impl Compared {
             Step::AwaitVersion(at, namespace, name, revision) => {
                 self.wait(at, self.key(at, namespace, name), Written::At(revision));
             }
-            Step::AwaitDeletion(at, made) => {
-                self.wait(at, self.key(at, made.namespace, made.name), Written::Deleted(made.uid()));
+            Step::AwaitDeletion(at, made, gone) => {
+                let written = if gone { Written::Gone(made.uid()) } else { Written::Deleted(made.uid()) };
+                self.wait(at, self.key(at, made.namespace, made.name), written);
+            }
+            Step::Forget(at) => {
+                self.models[at].clear();
+                (self.revisions[at], self.listed[at]) = (0, false);
+                self.cache.forget(&self.resources[at]);
+                self.synced[at] = synced(&self.cache, &self.resources[at]);
             }
         }
     }
@@ -301,6 +312,7 @@ impl Compared {
                 Written::At(revision) => {
                     revisions[wait.resource] >= *revision || seen.is_some_and(|seen| revision_of(seen) >= *revision)
                 }
+                Written::Gone(uid) => seen.is_none_or(|seen| seen.uid.as_ref() != Some(uid)),
                 Written::Deleted(uid) => {
                     seen.is_none_or(|seen| seen.uid.as_ref() != Some(uid) || seen.deletion_timestamp.is_some())
                 }
@@ -513,4 +525,15 @@ async fn a_wait_for_a_resource_that_nobody_keeps_is_none() {
     let cache = Cache::new();
     cache.shows(&Key::of::<Pod>("a", "x"), &Written::At(7)).await;
     assert!(!cache.has_synced(&Resource::of::<Pod>()));
+}
+
+#[test]
+fn a_resource_is_of_the_version_in_which_it_was_kept_last() {
+    let (cache, [_, _, old]) = (Cache::new(), resources());
+    let new = Resource { version: "v2".to_owned(), ..old.clone() };
+    cache.put_any(&old, Arc::new(MetadataOnly { metadata: pod("x", "u1", None).metadata }));
+    assert_eq!(cache.with_uid("u1").unwrap().0, old);
+    cache.table(&new);
+    assert_eq!(cache.with_uid("u1").unwrap().0, new);
+    assert_eq!(cache.resource(&old.name()), Some(new));
 }

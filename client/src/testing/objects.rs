@@ -145,6 +145,10 @@ impl Objects {
         if self.held {
             return;
         }
+        let (expired, current) = std::mem::take(&mut self.watches).into_iter().partition(|it| it.told < self.compacted);
+        self.watches = current;
+        let expired: Vec<Watch> = expired;
+        expired.iter().for_each(|watch| watch.tell(&json!({"type": "ERROR", "object": status(410, "Expired")})));
         for watch in &mut self.watches {
             for event in self.history.iter().filter(|event| event.revision > watch.told) {
                 if watch.address.holds(&event.key) {
@@ -161,6 +165,8 @@ impl Objects {
     }
 
     pub(super) fn compact(&mut self) {
+        // Who keeps up has been told everything.
+        self.deliver();
         self.compacted = self.revision;
         self.history.clear();
         self.pages.clear();
