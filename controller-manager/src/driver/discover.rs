@@ -8,7 +8,7 @@ use client::queue::Backoff;
 use client::resource::Resource;
 use kube::Client;
 use kube::client::{APIGroupDiscovery, APIResourceDiscovery};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{Duration, sleep};
 
 use super::{Environment, Kept};
@@ -23,16 +23,15 @@ const NOT_WATCHED: [&str; 2] = ["events", "events.events.k8s.io"];
 /// Keeps the cache told of what is served; with `everything`, and in it the metadata of every object that is not `whole` in
 /// it anyway. Runs until it is dropped.
 pub(super) async fn keep_known(environment: &Environment, kept: &Kept, whole: BTreeSet<Arc<str>>, everything: bool) {
-    let mut watching: BTreeMap<Arc<str>, AbortHandle> = BTreeMap::new();
-    let mut tasks = JoinSet::new();
+    let mut watching = BTreeMap::new();
     let mut failures = 0;
     loop {
-        match served(&environment.client).await {
+        match served(&environment.client, &environment.cache.served()).await {
             Ok(served) => {
                 failures = 0;
                 if everything {
                     let wanted = watchable(&served, &whole);
-                    follow(environment, kept, &wanted, &mut watching, &mut tasks);
+                    follow(environment, kept, &wanted, &mut watching).await;
                 }
                 if *environment.cache.served() != *served {
                     environment.cache.set_served(served);
@@ -55,43 +54,56 @@ fn watchable(served: &[Served], whole: &BTreeSet<Arc<str>>) -> BTreeMap<Arc<str>
     named.filter(|(name, _)| !whole.contains(name) && !NOT_WATCHED.contains(&&**name)).collect()
 }
 
-/// Begins to watch what is new, and ends to watch what is gone.
-fn follow(
+/// The list-watch of each resource, alone in its set, and what it watches.
+type Watching = BTreeMap<Arc<str>, (Resource, JoinSet<()>)>;
+
+/// Ends to watch what is gone, of which nothing is known then, and begins to watch what is new. What is served in another
+/// version is both.
+async fn follow(
     environment: &Environment,
     kept: &Kept,
     wanted: &BTreeMap<Arc<str>, Resource>,
-    watching: &mut BTreeMap<Arc<str>, AbortHandle>,
-    tasks: &mut JoinSet<()>,
+    watching: &mut Watching,
 ) {
-    for (name, resource) in wanted.iter().filter(|(name, _)| !watching.contains_key(*name)).collect::<Vec<_>>() {
+    let ended = watching.extract_if(.., |name, (resource, _)| wanted.get(name) != Some(resource));
+    for (name, (resource, mut task)) in ended.collect::<Vec<_>>() {
+        kept.change(|kept| drop(kept.remove(&name)));
+        // What it still does must not come after it is forgotten.
+        task.shutdown().await;
+        environment.cache.forget(&resource);
+    }
+    for (name, resource) in wanted {
+        if watching.contains_key(name) {
+            continue;
+        }
         let list_watch = ListWatch::new(environment.client.clone(), environment.cache.clone(), resource.clone());
-        watching.insert(Arc::clone(name), tasks.spawn(list_watch.run_metadata()));
+        let mut task = JoinSet::new();
+        task.spawn(list_watch.run_metadata());
+        watching.insert(Arc::clone(name), (resource.clone(), task));
         kept.change(|kept| drop(kept.insert(Arc::clone(name), resource.clone())));
     }
-    watching.retain(|name, task| {
-        let stays = wanted.contains_key(name);
-        if !stays {
-            task.abort();
-            kept.change(|kept| drop(kept.remove(name)));
-        }
-        stays
-    });
 }
 
-/// Every resource that the server serves, in the version that it prefers.
-async fn served(client: &Client) -> Result<Vec<Served>, kube::Error> {
+/// Every resource that the server serves, in the version that it prefers. Of a group of which the server cannot tell now, it
+/// is what was known.
+async fn served(client: &Client, known: &[Served]) -> Result<Vec<Served>, kube::Error> {
     let mut groups = client.list_core_api_versions_aggregated().await?.items;
     groups.extend(client.list_api_groups_aggregated().await?.items);
-    Ok(groups.iter().flat_map(of_group).collect())
+    Ok(groups.iter().flat_map(|group| of_group(group, known)).collect())
 }
 
-fn of_group(group: &APIGroupDiscovery) -> Vec<Served> {
+fn of_group(group: &APIGroupDiscovery, known: &[Served]) -> Vec<Served> {
     let name = group.metadata.as_ref().and_then(|meta| meta.name.clone()).unwrap_or_default();
     let mut seen = BTreeSet::new();
     let mut served = Vec::new();
     // Versions come in the order of the server's preference.
     for version in &group.versions {
         let of_version = version.version.as_deref().unwrap_or_default();
+        if version.freshness.as_deref() == Some("Stale") {
+            let lost = known.iter().filter(|it| it.resource.group == name && it.resource.version == of_version);
+            served.extend(lost.filter(|it| seen.insert(it.resource.plural.clone())).cloned());
+            continue;
+        }
         for resource in &version.resources {
             if let Some(found) = of_resource(&name, of_version, resource)
                 && seen.insert(found.resource.plural.clone())

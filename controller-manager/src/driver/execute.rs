@@ -51,6 +51,8 @@ pub(super) struct Executor {
 #[derive(Debug, Default, Deserialize)]
 struct Answer {
     #[serde(default)]
+    kind: String,
+    #[serde(default)]
     metadata: Metadata,
     /// Of a list.
     #[serde(default)]
@@ -67,6 +69,18 @@ struct Metadata {
     #[serde(default)]
     resource_version: String,
     deletion_timestamp: Option<String>,
+    deletion_grace_period_seconds: Option<i64>,
+    #[serde(default)]
+    finalizers: Vec<String>,
+}
+
+impl Answer {
+    /// Whether an answer to a deletion says that the object stays for now: it has been marked, and waits for somebody.
+    fn is_pending(&self) -> bool {
+        let Metadata { deletion_timestamp, deletion_grace_period_seconds, finalizers, .. } = &self.metadata;
+        let waits = !finalizers.is_empty() || *deletion_grace_period_seconds != Some(0);
+        self.kind != "Status" && deletion_timestamp.is_some() && waits
+    }
 }
 
 impl Executor {
@@ -238,10 +252,18 @@ fn trace_of(action: &Action, answer: &Answer) -> Option<(Key, Written)> {
         name: name.as_str().into(),
     };
     match &action.effect {
-        Effect::Delete(_) => (!target.uid.is_empty()).then(|| (key, Written::Deleted(target.uid.clone()))),
+        Effect::Delete(_) if answer.is_pending() => at_version(answer).map(|written| (key, written)),
+        Effect::Delete(_) => (!target.uid.is_empty()).then(|| (key, Written::Gone(target.uid.clone()))),
+        Effect::Post { subresource: "eviction", .. } => {
+            (!target.uid.is_empty()).then(|| (key, Written::Deleted(target.uid.clone())))
+        }
         Effect::Confirm(_) | Effect::Review(_) | Effect::Event(_) | Effect::DeleteAll | Effect::Post { .. } => None,
-        _ => answer.metadata.resource_version.parse().ok().map(|revision| (key, Written::At(revision))),
+        _ => at_version(answer).map(|written| (key, written)),
     }
+}
+
+fn at_version(answer: &Answer) -> Option<Written> {
+    answer.metadata.resource_version.parse().ok().map(Written::At)
 }
 
 fn stale_or_not(action: &Action, failure: Failure) -> Failed {

@@ -10,6 +10,7 @@ mod selection;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use client::cache::{Cache, ListWatch, Subscription};
@@ -148,6 +149,15 @@ async fn run_controller<C: Controller>(controller: C, environment: Environment, 
 }
 
 fn subscribe(cache: &Cache, resource: &Resource, map: &Map, queue: &WorkQueue<Key>) -> Subscription {
-    let (map, queue, within) = (Arc::clone(map), queue.clone(), cache.clone());
-    cache.subscribe(resource, move |change| map(&within, change).into_iter().for_each(|key| queue.add(key)))
+    let (map, queue, within, name) = (Arc::clone(map), queue.clone(), cache.clone(), resource.name());
+    cache.subscribe(resource, move |change| {
+        // A panic would end the list-watch that tells of the change, and with it all other controllers' sight.
+        match catch_unwind(AssertUnwindSafe(|| map(&within, change))) {
+            Ok(keys) => keys.into_iter().for_each(|key| queue.add(key)),
+            Err(_) => tracing::error!(resource = %name, "a panic while a change was mapped to keys"),
+        }
+    })
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,9 @@ use crate::plan::{Failure, MOST_ACTIONS, Plan};
 /// plan will fail where it is wrong.
 const CATCH_UP: Duration = Duration::from_secs(30);
 
+/// How soon a plan that failed may be made again, at the soonest, because it wanted to be looked at again.
+const SOONEST_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
 struct Worker<C> {
     controller: Arc<C>,
     environment: Environment,
@@ -85,13 +88,14 @@ impl<C: Controller> Worker<C> {
         drop(observed);
         let mut written = Vec::new();
         let carried_out = self.carry_out(key, &plan, &mut written).await;
-        match carried_out {
+        let soonest = match carried_out {
             Ok(()) => {
                 self.queue.succeeded(key);
                 let failed_before = self.failures.lock().remove(key).is_some();
                 if plan.writes() || failed_before {
                     self.queue.add(key.clone());
                 }
+                Duration::ZERO
             }
             Err(failed) => {
                 let delay = self.queue.add_failed(key.clone());
@@ -100,10 +104,11 @@ impl<C: Controller> Worker<C> {
                 if !failed.is_stale {
                     self.failures.lock().insert(key.clone(), failed.failure);
                 }
+                delay.min(SOONEST_AFTER_FAILURE)
             }
-        }
+        };
         if let Some(again) = plan.again {
-            self.queue.add_after(key.clone(), again);
+            self.queue.add_after(key.clone(), again.max(soonest));
         }
         written
     }
