@@ -371,3 +371,44 @@ async fn resources_come_and_go_as_they_are_served() {
     assert_eq!((serve(Vec::new()).await, found()), (0, None));
     assert!(!cache.has_synced(&order("v2")));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_ended_is_not_ended_again_before_that_is_seen() {
+    let check = async |effect: Effect, meta: Value| {
+        let setup = Setup::new(move |object, _| {
+            let mut plan = Plan::new();
+            if object.data.as_ref().is_some_and(|data| data.contains_key("go")) {
+                plan.act(target("x", "uid-1"), effect.clone());
+            }
+            plan
+        });
+        let setup = setup.await;
+        setup.server.put(X, json!({"metadata": meta, "data": {"go": ""}}));
+        setup.server.bookmark();
+        setup.server.hold_watches(true);
+        pass(Duration::from_secs(10)).await;
+        assert_eq!(setup.changes().len(), 1);
+    };
+    let forced = Deletion { grace_seconds: Some(0), ..Deletion::default() };
+    check(Effect::Delete(forced), json!({"deletionTimestamp": "2026-03-01T12:00:00Z"})).await;
+    check(Effect::Delete(Deletion::default()), json!({"finalizers": ["a/b"]})).await;
+    check(Effect::Post { subresource: "eviction", body: json!({}) }, json!({})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn looking_again_does_not_end_backing_off() {
+    let setup = Setup::new(|object, moment| {
+        let mut plan = count_to(1)(object, moment);
+        plan.look_again(MOMENT);
+        plan
+    });
+    let setup = setup.await;
+    setup.server.fail("PATCH", 12, Fault::Broken);
+    setup.looks();
+    setup.server.put(X, json!({"data": {}}));
+    pass(Duration::from_secs(8)).await;
+    let waits = waits(&setup.looks());
+    // The looks that were wanted before the first failure come among the first.
+    let backing_off = [40, 80, 160, 320, 640, 1000, 1000, 1000];
+    assert!(waits.windows(backing_off.len()).any(|window| window == backing_off), "{:?}", &waits[..12]);
+}
