@@ -21,7 +21,15 @@ pub struct Cluster {
 }
 
 /// A process that is ended when this is dropped.
-struct Process(Child);
+pub struct Process(Child);
+
+impl Process {
+    /// Its ID.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -71,22 +79,50 @@ impl Cluster {
         serve(&mut command, directory.path(), etcd.as_ref());
         let (server, line) = start(command);
         let (url, kubeconfig) = ready(&line);
-        let mut command = gantry();
-        let of_controllers = kubeconfig.with_file_name("controller-manager.kubeconfig");
-        command.arg("controller-manager").arg("--kubeconfig").arg(of_controllers);
-        let (controllers, _) = start(command);
+        let (controllers, _) = start(controllers(&kubeconfig));
         let mut command = gantry();
         command.arg("hollow").arg("--kubeconfig").arg(&kubeconfig).args(["--nodes", &nodes.to_string()]);
         let (hollow, _) = start(command);
-        let processes = vec![hollow, controllers, server];
+        let processes = vec![controllers, hollow, server];
         Cluster { url, kubeconfig, processes, _etcd: etcd, _directory: directory }
     }
 
-    /// The process IDs.
-    #[must_use]
-    pub fn processes(&self) -> Vec<u32> {
-        self.processes.iter().map(|process| process.0.id()).collect()
+    /// Ends the controllers of a cluster whose roles are processes of their own.
+    pub fn end_controllers(&mut self) {
+        drop(self.processes.remove(0));
     }
+
+    /// Runs controllers whose leader holds its Lease for so many seconds, and waits until they are ready.
+    ///
+    /// # Panics
+    /// If they do not start.
+    #[must_use]
+    pub fn add_controllers(&self, lease: u64) -> Process {
+        start(with_lease(&self.kubeconfig, lease)).0
+    }
+
+    /// The same, and does not wait: it may be long until they lead.
+    ///
+    /// # Panics
+    /// If they do not start.
+    #[must_use]
+    pub fn stand_by(&self, lease: u64) -> Process {
+        let mut command = with_lease(&self.kubeconfig, lease);
+        Process(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("gantry runs"))
+    }
+}
+
+fn controllers(kubeconfig: &Path) -> Command {
+    let mut command = gantry();
+    let of_controllers = kubeconfig.with_file_name("controller-manager.kubeconfig");
+    command.arg("controller-manager").arg("--kubeconfig").arg(of_controllers);
+    command
+}
+
+fn with_lease(kubeconfig: &Path, lease: u64) -> Command {
+    let mut command = controllers(kubeconfig);
+    command.args(["--leader-elect-lease-duration", &lease.to_string()]).env("GANTRY_LOG", "warn");
+    command
 }
 
 fn start_etcd(backing: Backing, directory: &Path) -> Option<Etcd> {

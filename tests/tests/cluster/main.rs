@@ -2,6 +2,7 @@
 //!
 //! `GANTRY_TEST_PODS` says how many pods the Deployment has at first; three times as many when it is scaled up.
 
+mod failover;
 mod watcher;
 
 use std::time::Duration;
@@ -12,23 +13,20 @@ use tests::server::Backing;
 use watcher::Watcher;
 
 #[test]
-fn up_over_embedded() {
-    everything_works(Kubectl::to(Cluster::up(Backing::Embedded, NODES)));
+fn over_embedded() {
+    both_ways(Backing::Embedded);
 }
 
 #[test]
-fn up_over_etcd() {
-    everything_works(Kubectl::to(Cluster::up(Backing::Etcd, NODES)));
+fn over_etcd() {
+    both_ways(Backing::Etcd);
 }
 
-#[test]
-fn apart_over_embedded() {
-    everything_works(Kubectl::to(Cluster::apart(Backing::Embedded, NODES)));
-}
-
-#[test]
-fn apart_over_etcd() {
-    everything_works(Kubectl::to(Cluster::apart(Backing::Etcd, NODES)));
+/// Most of the time is spent waiting: a cluster in one process and one of several are tried at the same time.
+fn both_ways(backing: Backing) {
+    let up = std::thread::spawn(move || everything_works(Kubectl::to(Cluster::up(backing, NODES))));
+    everything_works(Kubectl::to(Cluster::apart(backing, NODES)));
+    up.join().expect("the cluster in one process works, too");
 }
 
 /// How many nodes a cluster has.
@@ -38,7 +36,7 @@ const PODS: usize = 30;
 /// How long anything may take until the cluster is as it should be.
 const WITHIN: Duration = Duration::from_secs(600);
 
-type User = Kubectl<Cluster>;
+pub(crate) type User = Kubectl<Cluster>;
 
 fn pods() -> usize {
     let stated = std::env::var("GANTRY_TEST_PODS").ok();
@@ -56,7 +54,7 @@ fn everything_works(user: User) {
 }
 
 /// Runs kubectl, which has to succeed.
-fn run(user: &User, line: &str) -> String {
+pub(crate) fn run(user: &User, line: &str) -> String {
     let output = user.output(line);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let error = String::from_utf8_lossy(&output.stderr);
@@ -100,7 +98,7 @@ fn roll(user: &User, watcher: &Watcher, pods: usize) {
     let (fewest, most) = watcher.end();
     assert!(fewest >= pods, "{fewest} pods of {pods} were available at some moment of the rollout");
     let surge = pods.div_ceil(4);
-    assert!(most <= pods + surge, "there were {most} pods, and {pods} and {surge} more are allowed");
+    assert!(most <= pods + surge, "{most} pods were wanted, and {pods} and {surge} more are allowed");
 
     run(user, "rollout undo deployment/web");
     rolled_out(user);

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use client::cache::{Cache, ListWatch};
 use client::resource::{Resource, as_kind};
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tests::binder;
@@ -28,6 +30,8 @@ struct Seen {
 #[derive(Default)]
 struct Moments {
     pods: BTreeMap<String, Seen>,
+    /// How many pods each ReplicaSet wants.
+    sets: BTreeMap<String, usize>,
     fewest: usize,
     most: usize,
 }
@@ -35,6 +39,10 @@ struct Moments {
 impl Moments {
     fn available(&self) -> usize {
         self.pods.values().filter(|pod| pod.available).count()
+    }
+
+    fn wanted(&self) -> usize {
+        self.sets.values().sum()
     }
 }
 
@@ -63,12 +71,23 @@ impl Watcher {
                     None => drop(moments.pods.remove(&name)),
                 }
                 moments.fewest = moments.fewest.min(moments.available());
-                moments.most = moments.most.max(moments.pods.len());
+            });
+        });
+        let sets = Resource::of::<ReplicaSet>();
+        let seen = Arc::clone(&moments);
+        let of_sets = cache.subscribe(&sets, move |change| {
+            let Some(name) = change.latest().and_then(|set| set.meta().name.clone()) else { return };
+            let new = change.new.as_ref().and_then(as_kind::<ReplicaSet>).filter(|set| is_ours(&set.metadata));
+            let wanted = new.and_then(|set| set.spec.replicas).and_then(|wanted| usize::try_from(wanted).ok());
+            seen.send_modify(|moments| {
+                moments.sets.insert(name, wanted.unwrap_or(0));
+                moments.most = moments.most.max(moments.wanted());
             });
         });
         runtime.spawn(async move {
-            let _subscription = subscription;
-            ListWatch::new(client, cache, pods).run::<Pod>().await;
+            let _subscriptions = (subscription, of_sets);
+            let sets = ListWatch::new(client.clone(), cache.clone(), sets).run::<ReplicaSet>();
+            tokio::join!(ListWatch::new(client, cache, pods).run::<Pod>(), sets);
         });
         Watcher { runtime, moments }
     }
@@ -94,11 +113,11 @@ impl Watcher {
     pub(crate) fn begin(&self) {
         self.moments.send_modify(|moments| {
             moments.fewest = moments.available();
-            moments.most = moments.pods.len();
+            moments.most = moments.wanted();
         });
     }
 
-    /// The fewest pods that were available at any moment since, and the most that there were.
+    /// The fewest pods that were available at any moment since, and the most that the ReplicaSets wanted.
     pub(crate) fn end(&self) -> (usize, usize) {
         let moments = self.moments.borrow();
         (moments.fewest, moments.most)
@@ -113,8 +132,11 @@ async fn connect(kubeconfig: &Path) -> Client {
 
 /// Whether it is one of the Deployment's that has not been told to end.
 fn is_counted(pod: &Pod) -> bool {
-    let ours = pod.metadata.labels.iter().flatten().any(|(key, value)| key == "app" && value == "web");
-    ours && pod.metadata.deletion_timestamp.is_none()
+    is_ours(&pod.metadata) && pod.metadata.deletion_timestamp.is_none()
+}
+
+fn is_ours(meta: &ObjectMeta) -> bool {
+    meta.labels.iter().flatten().any(|(key, value)| key == "app" && value == "web")
 }
 
 fn look_at(pod: &Pod) -> Seen {
