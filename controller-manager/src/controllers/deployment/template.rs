@@ -43,7 +43,7 @@ pub(super) fn hash(template: &PodTemplateSpec, collisions: Option<i32>) -> Strin
     safe_encode(&fnv(&bytes).to_string())
 }
 
-/// FNV-1a of 32 bits.
+/// FNV-1a of 32 bits. The crate of that name has only 64.
 fn fnv(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }

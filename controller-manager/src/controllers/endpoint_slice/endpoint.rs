@@ -98,6 +98,7 @@ pub(in crate::controllers) fn sort_ports(ports: &mut [EndpointPort]) {
     ports.sort_by_cached_key(|port| fnv(printed(port).as_bytes()));
 }
 
+/// FNV-1a of 128 bits. The crate of that name has only 64.
 fn fnv(bytes: &[u8]) -> u128 {
     let (basis, prime) = (0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, 0x0000_0000_0100_0000_0000_0000_0000_013b);
     bytes.iter().fold(basis, |hash: u128, byte| (hash ^ u128::from(*byte)).wrapping_mul(prime))

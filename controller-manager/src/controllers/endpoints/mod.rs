@@ -4,7 +4,6 @@
 //! There are at most 1000. When a Service goes, its Endpoints go, whoever made them; Endpoints that never had a Service are
 //! left alone, unless this controller made them.
 
-mod md5;
 pub(super) mod subsets;
 
 use std::collections::{BTreeMap, BTreeSet};

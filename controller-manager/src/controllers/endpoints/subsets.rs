@@ -1,13 +1,15 @@
 //! Subsets of Endpoints in the one form that upstream gives them.
 //!
 //! Ports that have the same addresses, ready and not ready, are in one subset, and no two subsets have the same addresses.
-//! Addresses are in the order of their text, ports and subsets in that of their hashes.
+//! Addresses are in the order of their text, ports and subsets in that of their hashes. Those are MD5 of how Go prints them,
+//! for no other reason than that upstream has it so: another order would be shown by kubectl, and would be written over and
+//! over wherever one process of each kind takes turns. They protect nothing.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{EndpointAddress, EndpointPort, EndpointSubset, ObjectReference};
+use md5::{Digest, Md5};
 
-use super::md5::md5;
 use crate::controllers::endpoint_slice::pods::protocol;
 
 /// The most addresses of Endpoints.
@@ -50,7 +52,7 @@ pub(in crate::controllers) fn repack(subsets: &[EndpointSubset]) -> Vec<Endpoint
     let mut subsets: Vec<EndpointSubset> = by_addresses
         .into_iter()
         .map(|(addresses, mut ports)| {
-            ports.sort_by_cached_key(|port| md5(format!("(v1.EndpointPort){}", printed_port(port)).as_bytes()));
+            ports.sort_by_cached_key(|port| Md5::digest(format!("(v1.EndpointPort){}", printed_port(port))));
             let of = |ready: bool| {
                 let addresses = addresses.iter().filter(|(_, is)| *is == ready);
                 full(addresses.map(|(place, _)| known[place].clone()).collect())
@@ -58,7 +60,7 @@ pub(in crate::controllers) fn repack(subsets: &[EndpointSubset]) -> Vec<Endpoint
             EndpointSubset { addresses: of(true), not_ready_addresses: of(false), ports: full(ports) }
         })
         .collect();
-    subsets.sort_by_cached_key(|subset| md5(printed(subset).as_bytes()));
+    subsets.sort_by_cached_key(|subset| Md5::digest(printed(subset)));
     subsets
 }
 
