@@ -1,5 +1,7 @@
 //! What a controller wants done: a value, to be printed, tested, and carried out by the [`driver`](crate::driver).
 
+mod failure;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -12,6 +14,9 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+
+pub(crate) use failure::Refused;
+pub use failure::{Attempt, Failure};
 
 /// The most actions of one plan. What is left is planned when they are done.
 pub const MOST_ACTIONS: usize = 500;
@@ -39,7 +44,7 @@ pub struct Action {
 }
 
 /// The object that an action is about.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Target {
     /// Its resource.
     #[serde(serialize_with = "by_name")]
@@ -197,17 +202,6 @@ fn by_kind_and_name<S: serde::Serializer>(reference: &ObjectReference, serialize
     serializer.collect_str(&format_args!("{} {}", text(&reference.kind), text(&reference.name)))
 }
 
-/// Why a plan was not carried out to its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The action that failed.
-    pub target: String,
-    /// The reason, as `metav1.Status` has it; empty if the server did not answer.
-    pub reason: String,
-    /// The message.
-    pub message: String,
-}
-
 impl Target {
     /// An object as it is known.
     #[must_use]
@@ -224,6 +218,12 @@ impl Target {
             name: meta.name.clone().unwrap_or_default(),
             uid: meta.uid.clone().unwrap_or_default(),
         }
+    }
+
+    /// Whether it is an object of kind `K`.
+    #[must_use]
+    pub fn is_of<K: Kind>(&self) -> bool {
+        self.resource.plural == K::URL_PATH_SEGMENT && self.resource.group == K::GROUP
     }
 }
 

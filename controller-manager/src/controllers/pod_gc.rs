@@ -89,8 +89,7 @@ impl Controller for PodGc {
             Observed::Ended(pods) => {
                 let mut excess: Vec<&Pod> = excess(pods, self.threshold).collect();
                 // Who cannot be deleted is no obstacle to those behind.
-                let failed =
-                    |pod: &&Pod| moment.failure.as_ref().is_some_and(|it| it.target == Key::to(*pod).to_string());
+                let failed = |pod: &&Pod| moment.failure.as_ref().is_some_and(|it| it.target == Target::of(*pod));
                 let begin = excess.iter().position(failed).map_or(0, |at| at + 1);
                 excess.rotate_left(begin);
                 for pod in excess.into_iter().take(plan.room()) {

@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 
 use super::Environment;
 use crate::certify::Authority;
-use crate::plan::{Action, Deletion, Effect, Fact, Failure, Propagation, Report, Target, refusal};
+use crate::plan::{Action, Deletion, Effect, Fact, Failure, Propagation, Refused, Report, Target, refusal};
 
 /// How many requests of one plan may be under way.
 const MOST_AT_ONCE: usize = 64;
@@ -101,7 +101,7 @@ impl Executor {
                 self.report(action, &outcome);
                 match outcome {
                     Ok(answer) => written.extend(trace_of(action, &answer)),
-                    Err(failure) => failed = failed.or(Some(stale_or_not(action, failure))),
+                    Err(refused) => failed = failed.or(Some(stale_or_not(action, refused))),
                 }
             }
             if let Some(failed) = failed {
@@ -113,27 +113,27 @@ impl Executor {
         Ok(())
     }
 
-    async fn act(&self, action: &Action) -> Result<Answer, Failure> {
+    async fn act(&self, action: &Action) -> Result<Answer, Refused> {
         let Action { target, effect, .. } = action;
         match effect {
-            Effect::Create(body) => self.send(target, Method::POST, &collection(target, MANAGER), JSON, body).await,
+            Effect::Create(body) => self.send(Method::POST, &collection(target, MANAGER), JSON, body).await,
             Effect::Patch { subresource, version, body } => {
                 let body = conditional(body.clone(), target, version);
-                self.send(target, Method::PATCH, &object(target, *subresource, MANAGER), MERGE_PATCH, &body).await
+                self.send(Method::PATCH, &object(target, *subresource, MANAGER), MERGE_PATCH, &body).await
             }
             Effect::Replace { subresource, body } => {
                 let body = conditional(body.clone(), target, "");
-                self.send(target, Method::PUT, &object(target, Some(subresource), MANAGER), JSON, &body).await
+                self.send(Method::PUT, &object(target, Some(subresource), MANAGER), JSON, &body).await
             }
             Effect::Post { subresource, body } => {
-                self.send(target, Method::POST, &object(target, Some(subresource), ""), JSON, body).await
+                self.send(Method::POST, &object(target, Some(subresource), ""), JSON, body).await
             }
             Effect::Delete(deletion) => {
                 let body = delete_options(target, deletion);
-                let outcome = self.send(target, Method::DELETE, &object(target, None, ""), JSON, &body).await;
+                let outcome = self.send(Method::DELETE, &object(target, None, ""), JSON, &body).await;
                 match outcome {
                     // Somebody else has done it.
-                    Err(failure) if failure.reason == "NotFound" => Ok(Answer::default()),
+                    Err(refused) if refused.reason == "NotFound" => Ok(Answer::default()),
                     outcome => outcome,
                 }
             }
@@ -141,35 +141,34 @@ impl Executor {
                 // Some kinds would keep what their objects own.
                 let deletion = Deletion { propagation: Some(Propagation::Background), ..Deletion::default() };
                 let options = delete_options(target, &deletion);
-                self.send(target, Method::DELETE, &collection(target, ""), JSON, &options).await
+                self.send(Method::DELETE, &collection(target, ""), JSON, &options).await
             }
             Effect::Confirm(fact) => self.confirm(target, *fact).await,
-            Effect::Review(reviews) => self.review(target, reviews).await,
+            Effect::Review(reviews) => self.review(reviews).await,
             Effect::Event(says) => {
                 self.recorder.event(regarding(target), says.event_type, says.reason, says.message.as_str());
                 Ok(Answer::default())
             }
             Effect::Certify(certification) => {
                 let Some(authority) = &self.authority else {
-                    return Err(failure(target, "", "this process does not have the cluster's authority"));
+                    return Err(Refused::new("", "this process does not have the cluster's authority"));
                 };
-                let certificate =
-                    authority.certify(certification).map_err(|error| failure(target, "", &error.to_string()))?;
+                let certificate = authority.certify(certification).map_err(unsent)?;
                 let patch = json!({"status": {"certificate": encode(&certificate)}});
                 let body = conditional(patch, target, &certification.version);
-                self.send(target, Method::PATCH, &object(target, Some("status"), MANAGER), MERGE_PATCH, &body).await
+                self.send(Method::PATCH, &object(target, Some("status"), MANAGER), MERGE_PATCH, &body).await
             }
         }
     }
 
-    async fn confirm(&self, target: &Target, fact: Fact) -> Result<Answer, Failure> {
+    async fn confirm(&self, target: &Target, fact: Fact) -> Result<Answer, Refused> {
         let so = match fact {
             Fact::Empty => {
-                let found = self.get(target, &collection(target, "limit=1"), METADATA_LIST).await?;
+                let found = self.get(&collection(target, "limit=1"), METADATA_LIST).await?;
                 found.is_none_or(|found| found.items.is_empty())
             }
             Fact::Alive | Fact::Gone => {
-                let found = self.get(target, &object(target, None, ""), METADATA).await?;
+                let found = self.get(&object(target, None, ""), METADATA).await?;
                 let same = found.filter(|found| target.uid.is_empty() || found.metadata.uid == target.uid);
                 match fact {
                     Fact::Gone => same.is_none(),
@@ -177,54 +176,47 @@ impl Executor {
                 }
             }
         };
-        if so { Ok(Answer::default()) } else { Err(failure(target, "", &format!("{fact:?} is not so"))) }
+        if so { Ok(Answer::default()) } else { Err(Refused::new("", format!("{fact:?} is not so"))) }
     }
 
     /// Asks whether one of the accesses is allowed.
-    async fn review(&self, target: &Target, reviews: &[SubjectAccessReviewSpec]) -> Result<Answer, Failure> {
+    async fn review(&self, reviews: &[SubjectAccessReviewSpec]) -> Result<Answer, Refused> {
         let api: Api<SubjectAccessReview> = Api::all(self.client.clone());
         for spec in reviews {
             let review = SubjectAccessReview { spec: spec.clone(), ..SubjectAccessReview::default() };
-            let answer = api.create(&PostParams::default(), &review).await.map_err(|error| failed(target, error))?;
+            let answer = api.create(&PostParams::default(), &review).await.map_err(refused)?;
             if answer.status.is_some_and(|status| status.allowed) {
                 return Ok(Answer::default());
             }
         }
-        Err(failure(target, "Forbidden", &refusal(reviews)))
+        Err(Refused::new("Forbidden", refusal(reviews)))
     }
 
     /// What there is, or `None` if there is nothing.
-    async fn get(&self, target: &Target, path: &str, accept: &str) -> Result<Option<Answer>, Failure> {
+    async fn get(&self, path: &str, accept: &str) -> Result<Option<Answer>, Refused> {
         let request = Request::get(path).header("accept", accept).body(Vec::new());
-        let request = request.map_err(|error| failure(target, "", &error.to_string()))?;
+        let request = request.map_err(unsent)?;
         match self.client.request(request).await {
             Ok(answer) => Ok(Some(answer)),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-            Err(error) => Err(failed(target, error)),
+            Err(error) => Err(refused(error)),
         }
     }
 
-    async fn send(
-        &self,
-        target: &Target,
-        method: Method,
-        path: &str,
-        content_type: &str,
-        body: &Value,
-    ) -> Result<Answer, Failure> {
+    async fn send(&self, method: Method, path: &str, content_type: &str, body: &Value) -> Result<Answer, Refused> {
         let body = body.to_string().into_bytes();
         let request = Request::builder().method(method).uri(path).header("content-type", content_type).body(body);
-        let request = request.map_err(|error| failure(target, "", &error.to_string()))?;
-        self.client.request(request).await.map_err(|error| failed(target, error))
+        let request = request.map_err(unsent)?;
+        self.client.request(request).await.map_err(refused)
     }
 
     /// Says what became of an action.
-    fn report(&self, action: &Action, outcome: &Result<Answer, Failure>) {
+    fn report(&self, action: &Action, outcome: &Result<Answer, Refused>) {
         let Some(Report { regarding, done, failed }) = &action.report else { return };
         let (event_type, words, name, error) = match outcome {
             Ok(answer) if answer.metadata.name.is_empty() => (EventType::Normal, done, &action.target.name, ""),
             Ok(answer) => (EventType::Normal, done, &answer.metadata.name, ""),
-            Err(failure) => (EventType::Warning, failed, &action.target.name, failure.message.as_str()),
+            Err(refused) => (EventType::Warning, failed, &action.target.name, refused.message.as_str()),
         };
         if let Some((reason, message)) = words {
             let message = message.replace("{name}", name).replace("{error}", error);
@@ -266,7 +258,8 @@ fn at_version(answer: &Answer) -> Option<Written> {
     answer.metadata.resource_version.parse().ok().map(Written::At)
 }
 
-fn stale_or_not(action: &Action, failure: Failure) -> Failed {
+fn stale_or_not(action: &Action, refused: Refused) -> Failed {
+    let failure = Failure::of(action, refused);
     let is_stale = match action.effect {
         Effect::Create(_) | Effect::DeleteAll | Effect::Certify(_) | Effect::Review(_) => failure.reason == "Conflict",
         Effect::Confirm(_) => true,
@@ -275,16 +268,20 @@ fn stale_or_not(action: &Action, failure: Failure) -> Failed {
     Failed { failure, is_stale }
 }
 
-fn failed(target: &Target, error: kube::Error) -> Failure {
+fn refused(error: kube::Error) -> Refused {
     match error {
-        kube::Error::Api(status) => failure(target, &status.reason, &status.message),
-        error => failure(target, "", &error.to_string()),
+        kube::Error::Api(status) => {
+            let causes = status.details.iter().flat_map(|details| &details.causes);
+            let causes = causes.map(|cause| cause.reason.clone()).collect();
+            Refused { causes, ..Refused::new(&status.reason, status.message.as_str()) }
+        }
+        error => Refused::new("", error.to_string()),
     }
 }
 
-fn failure(target: &Target, reason: &str, message: &str) -> Failure {
-    let target = format!("{} {}/{}", target.resource, target.namespace, target.name);
-    Failure { target, reason: reason.to_owned(), message: message.to_owned() }
+/// What did not come as far as the server.
+fn unsent(error: impl std::fmt::Display) -> Refused {
+    Refused::new("", error.to_string())
 }
 
 fn with_query(path: String, query: &str) -> String {
@@ -359,4 +356,24 @@ fn regarding(target: &Target) -> ObjectReference {
 /// PEM as the API has bytes.
 fn encode(pem: &str) -> Value {
     serde_json::to_value(k8s_openapi::ByteString(pem.as_bytes().to_vec())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use api::status::CAUSE_NAMESPACE_TERMINATING;
+
+    use super::*;
+
+    #[test]
+    fn what_the_server_answers_is_passed_on() {
+        let cause = json!({"reason": CAUSE_NAMESPACE_TERMINATING, "message": "it ends", "field": "metadata.namespace"});
+        let status = json!({
+            "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "message": "no", "code": 403,
+            "details": {"causes": [cause]},
+        });
+        let expected =
+            Refused { causes: vec![CAUSE_NAMESPACE_TERMINATING.to_owned()], ..Refused::new("Forbidden", "no") };
+        assert_eq!(refused(kube::Error::Api(serde_json::from_value(status).unwrap())), expected);
+        assert_eq!(refused(kube::Error::LinesCodecMaxLineLengthExceeded).reason, "");
+    }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::status::CAUSE_NAMESPACE_TERMINATING;
 use client::cache::{Cache, Subscription};
 use client::resource::{Key, Kind, Resource};
 use jiff::{SignedDuration, Timestamp};
@@ -16,7 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::controller::{Controller, Keep, Map, Moment};
-use crate::plan::{Deletion, Effect, Failure, MOST_ACTIONS, Plan, to_json};
+use crate::plan::{Deletion, Effect, Failure, MOST_ACTIONS, Plan, Refused, to_json};
 use server::Server;
 
 /// How many plans may be made before the world has to be at rest.
@@ -249,8 +250,8 @@ impl<C: Controller> World<C> {
             if let Some(report) = &action.report {
                 self.events.extend(server::words(report, &action.target.name, &result));
             }
-            if let Err(failure) = result {
-                return Some(failure);
+            if let Err(refused) = result {
+                return Some(Failure::of(action, refused));
             }
         }
         None
@@ -258,7 +259,15 @@ impl<C: Controller> World<C> {
 
     /// Makes every creation of this resource fail from now on, for this reason and with this message; or no longer.
     pub(crate) fn refuse_creation<K: Kind>(&mut self, refusal: Option<(&str, &str)>) {
-        self.server.refuse(Resource::of::<K>(), refusal);
+        let refused = refusal.map(|(reason, message)| Refused::new(reason, message));
+        self.server.refuse(&Resource::of::<K>(), refused);
+    }
+
+    /// Makes every creation of this resource fail from now on, as the server does where a namespace is being deleted.
+    pub(crate) fn refuse_creation_in_ending_namespace<K: Kind>(&mut self) {
+        let message = format!("{} \"x\" is forbidden: it is being terminated", K::URL_PATH_SEGMENT);
+        let causes = vec![CAUSE_NAMESPACE_TERMINATING.to_owned()];
+        self.server.refuse(&Resource::of::<K>(), Some(Refused { causes, ..Refused::new("Forbidden", message) }));
     }
 
     /// Makes the server allow the accesses of which `allows` says so, and no others. At first it allows none.

@@ -13,7 +13,7 @@ use k8s_openapi::api::authorization::v1::SubjectAccessReviewSpec;
 use serde_json::{Map, Value, json};
 
 use crate::controller::Keep;
-use crate::plan::{Action, Deletion, Effect, Fact, Failure, Propagation, Report, Target, refusal};
+use crate::plan::{Action, Deletion, Effect, Fact, Propagation, Refused, Report, Target, refusal};
 
 /// Whether an access is allowed.
 pub(super) type Authorizer = Box<dyn Fn(&SubjectAccessReviewSpec) -> bool>;
@@ -24,16 +24,16 @@ pub(super) struct Server {
     cache: Cache,
     kinds: BTreeMap<Arc<str>, (Resource, Keep)>,
     objects: BTreeMap<Key, Value>,
-    refused: BTreeMap<Arc<str>, (String, String)>,
+    refused: BTreeMap<Arc<str>, Refused>,
     pub(super) authorizer: Authorizer,
     revision: u64,
     made: u64,
 }
 
-type Outcome<T> = Result<T, Failure>;
+type Outcome<T> = Result<T, Refused>;
 
-fn failed(target: &str, reason: &str, message: impl Into<String>) -> Failure {
-    Failure { target: target.to_owned(), reason: reason.to_owned(), message: message.into() }
+fn refused<T>(reason: &str, message: impl Into<String>) -> Outcome<T> {
+    Err(Refused::new(reason, message))
 }
 
 fn key(target: &Target) -> Key {
@@ -71,27 +71,24 @@ impl Server {
         self.objects.get(key)
     }
 
-    pub(super) fn refuse(&mut self, resource: Resource, refusal: Option<(&str, &str)>) {
+    pub(super) fn refuse(&mut self, resource: &Resource, refusal: Option<Refused>) {
         self.refused.remove(&resource.name());
-        if let Some((reason, message)) = refusal {
-            self.refused.insert(resource.name(), (reason.to_owned(), message.to_owned()));
-        }
+        self.refused.extend(refusal.map(|refused| (resource.name(), refused)));
     }
 
     /// Carries an action out; returns the name of its object.
     pub(super) fn act(&mut self, action: &Action) -> Outcome<String> {
         let key = key(&action.target);
         let uid = &action.target.uid;
-        let target = key.to_string();
         if !matches!(action.effect, Effect::Create(_) | Effect::DeleteAll | Effect::Confirm(_)) {
             let Some(object) = self.objects.get(&key) else {
                 if matches!(action.effect, Effect::Delete(_)) {
                     return Ok(action.target.name.clone());
                 }
-                return Err(failed(&target, "NotFound", "it is not there"));
+                return refused("NotFound", "it is not there");
             };
             if !uid.is_empty() && object["metadata"]["uid"] != json!(uid) {
-                return Err(failed(&target, "Conflict", "the uid is another"));
+                return refused("Conflict", "the uid is another");
             }
         }
         match &action.effect {
@@ -114,7 +111,7 @@ impl Server {
             Effect::Event(_) => {}
             Effect::Review(reviews) => {
                 if !reviews.iter().any(|review| (self.authorizer)(review)) {
-                    return Err(failed(&target, "Forbidden", refusal(reviews)));
+                    return refused("Forbidden", refusal(reviews));
                 }
             }
             Effect::Certify(certification) => {
@@ -139,12 +136,12 @@ impl Server {
             Fact::Gone => found.is_none(),
             Fact::Empty => self.all_in(key).is_empty(),
         };
-        if so { Ok(()) } else { Err(failed(&key.to_string(), "", format!("{fact:?} is not so"))) }
+        if so { Ok(()) } else { refused("", format!("{fact:?} is not so")) }
     }
 
     pub(super) fn create(&mut self, resource: &Resource, mut body: Value) -> Outcome<Key> {
-        if let Some((reason, message)) = self.refused.get(&resource.name()) {
-            return Err(failed(&resource.to_string(), reason, message));
+        if let Some(refused) = self.refused.get(&resource.name()) {
+            return Err(refused.clone());
         }
         self.made += 1;
         let meta = &mut body["metadata"];
@@ -163,7 +160,7 @@ impl Server {
         let text = |field: &str| meta[field].as_str().unwrap_or_default().into();
         let key = Key { resource: resource.name(), namespace: text("namespace"), name: text("name") };
         if self.objects.contains_key(&key) {
-            return Err(failed(&key.to_string(), "AlreadyExists", format!("{key} already exists")));
+            return refused("AlreadyExists", format!("{key} already exists"));
         }
         if resource.plural == "pods" && body["status"]["phase"].is_null() {
             body["status"]["phase"] = json!("Pending");
@@ -176,7 +173,7 @@ impl Server {
         if version.is_empty() || self.objects[key]["metadata"]["resourceVersion"] == json!(version) {
             return Ok(());
         }
-        Err(failed(&key.to_string(), "Conflict", "the object has been modified"))
+        refused("Conflict", "the object has been modified")
     }
 
     fn patch(&mut self, key: &Key, subresource: Option<&str>, version: &str, patch: &Value) -> Outcome<()> {
@@ -314,7 +311,7 @@ fn mask_members(object: &mut Map<String, Value>, names: &BTreeMap<String, String
 pub(super) fn words(report: &Report, name: &str, outcome: &Outcome<String>) -> Option<String> {
     let (event_type, (reason, message), name, error) = match outcome {
         Ok(name) => (EventType::Normal, report.done.as_ref()?, name.as_str(), ""),
-        Err(failure) => (EventType::Warning, report.failed.as_ref()?, name, failure.message.as_str()),
+        Err(refused) => (EventType::Warning, report.failed.as_ref()?, name, refused.message.as_str()),
     };
     let message = message.replace("{name}", name).replace("{error}", error);
     let text = |text: &Option<String>| text.clone().unwrap_or_default();

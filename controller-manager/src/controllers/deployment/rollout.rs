@@ -434,9 +434,9 @@ fn scaling(deployment: &Deployment, message: String) -> Report {
 /// Whether the ReplicaSet could not be made, for a reason that users have to know of. That its name is taken is found out
 /// and answered; and where a namespace goes, nothing is to be made.
 fn is_refusal(failure: &Failure) -> bool {
-    failure.target.starts_with("replicasets.apps")
+    failure.is_creation_of::<ReplicaSet>()
         && !matches!(failure.reason.as_str(), "AlreadyExists" | "Conflict")
-        && !failure.message.contains("because it is being terminated")
+        && !failure.is_of_ending_namespace()
 }
 
 /// A new ReplicaSet for the Deployment's template.

@@ -64,7 +64,7 @@ impl Content {
 
     /// Whether it is what an action failed on.
     pub(super) fn is_target(&self, failure: &Failure) -> bool {
-        failure.target.split_once(' ').is_some_and(|(resource, _)| *resource == *self.resource.name())
+        failure.target.resource == self.resource
     }
 
     fn all(&self, namespace: &str) -> Target {

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, NamespaceCondition, Node};
 use serde_json::json;
 
 use super::*;
-use crate::plan::Fact;
+use crate::plan::{Action, Fact, Refused};
 use crate::testing::{World, check_converges};
 
 const NAME: &str = "shop";
@@ -86,10 +86,11 @@ fn key() -> Key {
 }
 
 /// What a controller would do that has failed so.
-fn plan_after(world: &World<Namespaces>, target: &str, message: &str) -> Plan {
+fn plan_after(world: &World<Namespaces>, resource: Resource, effect: Effect, message: &str) -> Plan {
     let observed = Namespaces.observe(&world.cache, &key()).unwrap();
-    let (target, reason, message) = (target.to_owned(), "Forbidden".to_owned(), message.to_owned());
-    Namespaces.reconcile(&observed, &Moment { now: world.now(), failure: Some(Failure { target, reason, message }) })
+    let target = Target { resource, namespace: NAME.to_owned(), name: String::new(), uid: String::new() };
+    let failure = Failure::of(&Action { target, effect, report: None }, Refused::new("Forbidden", message));
+    Namespaces.reconcile(&observed, &Moment { now: world.now(), failure: Some(failure) })
 }
 
 /// What a plan does, in short.
@@ -255,7 +256,7 @@ fn a_failure_is_said_and_holds_up_nothing_else() {
     world.carry_out(&mark);
     let all = ["delete all configmaps", "delete all events", "delete widgets.example.com"];
     assert_eq!(steps(&world.plan(&key()).unwrap()), all);
-    let failed = plan_after(&world, "configmaps shop/", "a webhook says no");
+    let failed = plan_after(&world, Resource::of::<ConfigMap>(), Effect::DeleteAll, "a webhook says no");
     let later = ["say namespaces", "delete all events", "delete widgets.example.com", "delete all configmaps"];
     assert_eq!(steps(&failed), later);
     world.carry_out(&Plan { actions: failed.actions[..1].to_vec(), ..Plan::default() });
@@ -263,7 +264,7 @@ fn a_failure_is_said_and_holds_up_nothing_else() {
                    a webhook says no";
     assert_eq!(troubles(&world), [failure]);
     // It is said once.
-    let again = plan_after(&world, "configmaps shop/", "a webhook says no");
+    let again = plan_after(&world, Resource::of::<ConfigMap>(), Effect::DeleteAll, "a webhook says no");
     assert_eq!(steps(&again), later[1..]);
     world.settle();
     settle_after(&mut world, 5);
@@ -276,10 +277,11 @@ fn a_failure_with_what_cannot_be_seen_is_said_before_it_is_tried_again() {
     delete(&mut world);
     world.settle();
     world.pass(SPREADING);
-    let failed = plan_after(&world, "events shop/", "no events");
+    let failed = plan_after(&world, events(), Effect::DeleteAll, "no events");
     assert_eq!(steps(&failed), ["say namespaces", "delete all events", "confirm events"]);
     // What is not about the content is no failure to delete it.
-    let other = plan_after(&world, "namespaces shop", "no finalize");
+    let finalize = Effect::Replace { subresource: "finalize", body: json!({}) };
+    let other = plan_after(&world, Resource::of::<Namespace>(), finalize, "no finalize");
     assert_eq!(steps(&other), ["say namespaces", "delete all events", "confirm events"]);
     world.carry_out(&other);
     assert!(troubles(&world).is_empty());

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use proptest::prelude::*;
 
 use super::*;
-use crate::plan::Failure;
+use crate::plan::{Failure, Refused};
 use crate::testing::{World, check_converges, nobody_else};
 
 fn node(name: &str, ready: &str, taint: Option<&str>) -> Node {
@@ -182,10 +182,10 @@ fn the_oldest_of_too_many_ended_pods_go() {
 fn a_pod_that_cannot_be_deleted_is_no_obstacle() {
     let pods: Vec<Arc<Pod>> = ["a", "b", "c", "d"].iter().map(|name| Arc::new(pod(name, None, "Failed"))).collect();
     let check = |failed: Option<&str>, expected: &[&str]| {
-        let failure = failed.map(|name| Failure {
-            target: format!("pods shop/{name}"),
-            reason: "Forbidden".to_owned(),
-            message: "a webhook says no".to_owned(),
+        let failure = failed.map(|name| {
+            let mut plan = Plan::new();
+            let action = plan.delete(&pod(name, None, "Failed"));
+            Failure::of(action, Refused::new("Forbidden", "a webhook says no"))
         });
         let moment = Moment { now: Timestamp::UNIX_EPOCH, failure };
         let plan = PodGc { threshold: 1 }.reconcile(&Observed::Ended(pods.clone()), &moment);

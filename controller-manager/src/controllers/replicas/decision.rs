@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use super::status::{Failing, Tally, count};
 use super::{Observed, Replicated, is_deleted, wanted};
 use crate::controller::Moment;
-use crate::plan::{Fact, Failure, Plan, Report, reference};
+use crate::plan::{Attempt, Fact, Plan, Report, reference};
 use crate::pods::{adopted, from_template, node, released, sort_by_deletion};
 
 const FAILED_CREATE: &str = "FailedCreate";
@@ -116,35 +116,15 @@ fn failing<K: Replicated>(observed: &Observed<K>, tally: &Tally, moment: &Moment
     let owner = &*observed.owner;
     let failure = moment.failure.as_ref().filter(|_| !is_deleted(owner))?;
     let (present, wanted) = (usize::try_from(tally.replicas).unwrap_or(0), wanted(owner));
-    // A pod that could not be claimed is still to be.
-    let is_claiming = !observed.strays.is_empty() || !observed.orphans.is_empty();
-    let (reason, message) = match what_failed(failure)? {
-        Attempt::Create if present < wanted && observed.can_create => (FAILED_CREATE, failure.message.clone()),
-        Attempt::Delete if present > wanted && !is_claiming => {
+    let (reason, message) = match failure.attempt {
+        Attempt::Create if present < wanted && observed.can_create && !failure.is_of_ending_namespace() => {
+            (FAILED_CREATE, failure.message.clone())
+        }
+        // That a pod is gone already is no failure to delete it.
+        Attempt::Delete if present > wanted && !matches!(failure.reason.as_str(), "Conflict" | "NotFound") => {
             (FAILED_DELETE, format!("unable to delete pods: {}", failure.message))
         }
-        Attempt::Create | Attempt::Delete => return None,
+        _ => return None,
     };
     Some(Failing { reason, message, since: moment.now })
-}
-
-/// What may be worth telling of, if it fails.
-#[derive(Debug, PartialEq, Eq)]
-enum Attempt {
-    Create,
-    Delete,
-}
-
-/// Which attempt failed, if something was done to pods. That a pod is gone already is no failure to delete it.
-fn what_failed(failure: &Failure) -> Option<Attempt> {
-    let (resource, name) = failure.target.split_once(' ').unwrap_or((&failure.target, ""));
-    if resource != "pods" {
-        return None;
-    }
-    // The server chooses the names of the pods that are created.
-    if name.is_empty() || name.ends_with('/') {
-        let namespace_is_ending = failure.message.ends_with("because it is being terminated");
-        return (!namespace_is_ending).then_some(Attempt::Create);
-    }
-    (!matches!(failure.reason.as_str(), "Conflict" | "NotFound")).then_some(Attempt::Delete)
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::plan::{Effect, Fact, Failure};
+use crate::plan::{Effect, Fact, Failure, Refused};
 use crate::testing::{World, check_converges, nobody_else};
 
 const LABELS: fn() -> Value = || json!({"app": "web"});
@@ -411,32 +411,49 @@ fn nothing_is_created_in_a_namespace_that_is_ending() {
 
 #[test]
 fn failures_are_told_apart() {
-    let check = |present: usize, target: &str, reason: &str, message: &str, expected: Value| {
+    let check = |present: usize, failed: &dyn Fn(&mut Plan), refused: Refused, expected: Value| {
         let world = world_of_pods::<ReplicaSet>(2, present);
         let controller = ReplicaSets::new();
         let observed = controller.observe(&world.cache, &Key::of::<ReplicaSet>("shop", "web")).unwrap();
-        let failure = Failure { target: target.to_owned(), reason: reason.to_owned(), message: message.to_owned() };
+        let mut last = Plan::new();
+        failed(&mut last);
+        let failure = Failure::of(&last.actions[0], refused);
+        let told = format!("{present}: {failure:?}");
         let plan = controller.reconcile(&observed, &Moment { now: world.now(), failure: Some(failure) });
         let conditions = plan.actions.iter().find_map(|action| match &action.effect {
             Effect::Patch { body, .. } => Some(body["status"]["conditions"][0].clone()),
             _ => None,
         });
         let found = conditions.map(|condition| json!([condition["reason"], condition["message"]]));
-        assert_eq!(found.unwrap(), expected, "{present}: {target} {reason} {message}");
+        assert_eq!(found.unwrap(), expected, "{told}");
         assert_eq!(effects(&plan)[0] == "status web", expected[0].is_string(), "what failed is tried last");
     };
     let nothing = json!([null, null]);
-    check(1, "pods", "Forbidden", "no", json!(["FailedCreate", "no"]));
-    check(1, "pods shop/", "", "no answer", json!(["FailedCreate", "no answer"]));
-    check(3, "pods shop/", "Forbidden", "no", nothing.clone());
-    check(3, "pods shop/web-0000", "Forbidden", "no", json!(["FailedDelete", "unable to delete pods: no"]));
-    check(1, "pods shop/web-0000", "Forbidden", "no", nothing.clone());
-    check(3, "pods shop/web-0000", "NotFound", "no", nothing.clone());
-    check(3, "pods shop/web-0000", "Conflict", "no", nothing.clone());
-    check(3, "replicasets.apps shop/web", "Conflict", "no", nothing.clone());
-    let ending =
-        "pods \"web-x\" is forbidden: unable to create new content in namespace shop because it is being terminated";
-    check(1, "pods", "Forbidden", ending, nothing);
+    let one = pod("web-0000", json!({}));
+    let create: &dyn Fn(&mut Plan) = &|plan| {
+        plan.create(&one);
+    };
+    let delete: &dyn Fn(&mut Plan) = &|plan| {
+        plan.delete(&one);
+    };
+    let adopt: &dyn Fn(&mut Plan) = &|plan| {
+        plan.update(&one, &Pod::default());
+    };
+    let scale: &dyn Fn(&mut Plan) = &|plan| {
+        plan.update(&web::<ReplicaSet>(1, json!({})), &web(2, json!({})));
+    };
+    let no = |reason: &str| Refused::new(reason, "no");
+    check(1, create, no("Forbidden"), json!(["FailedCreate", "no"]));
+    check(1, create, no(""), json!(["FailedCreate", "no"]));
+    check(3, create, no("Forbidden"), nothing.clone());
+    check(3, delete, no("Forbidden"), json!(["FailedDelete", "unable to delete pods: no"]));
+    check(1, delete, no("Forbidden"), nothing.clone());
+    check(3, delete, no("NotFound"), nothing.clone());
+    check(3, delete, no("Conflict"), nothing.clone());
+    check(3, adopt, no("Forbidden"), nothing.clone());
+    check(3, scale, no("Conflict"), nothing.clone());
+    let causes = vec![api::status::CAUSE_NAMESPACE_TERMINATING.to_owned()];
+    check(1, create, Refused { causes, ..no("Forbidden") }, nothing);
 }
 
 #[test]

@@ -118,10 +118,8 @@ fn failures_to_create_are_told() {
     world.settle_with(&replica_sets);
     check_reason(&world, "Progressing", "True", "NewReplicaSetAvailable");
 
-    let message = "replicasets.apps \"web\" is forbidden: unable to create new content in namespace shop because it is \
-                   being terminated";
     let mut world = World::new(Deployments);
-    world.refuse_creation::<ReplicaSet>(Some(("Forbidden", message)));
+    world.refuse_creation_in_ending_namespace::<ReplicaSet>();
     world.add(deployment(2, |_| {}));
     world.settle();
     assert_eq!((world.events.len(), reason(&world, "Progressing")), (0, None));
