@@ -1,5 +1,6 @@
 //! Puts the parts together: options in, a server that runs until it is told to stop.
 
+use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,6 +81,12 @@ pub enum RunError {
         /// Why not.
         source: std::io::Error,
     },
+    /// Another process has its files.
+    #[error("{data_dir} is in use by another process: stop it, or give this one a data directory of its own")]
+    InUse {
+        /// The data directory.
+        data_dir: PathBuf,
+    },
     /// Its certificates cannot be used.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
@@ -95,8 +102,8 @@ pub enum RunError {
     /// The token file is no token file.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
-    /// A file that the options name cannot be read.
-    #[error("cannot read {path}: {source}")]
+    /// A file cannot be read or written.
+    #[error("{path}: {source}")]
     File {
         /// The file.
         path: PathBuf,
@@ -129,6 +136,8 @@ pub struct Server {
     core: Arc<Core>,
     running: Running,
     ready: Ready,
+    /// Held as long as the server's files are its own.
+    _lock: File,
 }
 
 impl Server {
@@ -139,6 +148,7 @@ impl Server {
         let tokens = options.token_auth_file.as_deref().map(TokenFile::read).transpose()?;
         let listener = Listener::bind(listen).await.map_err(|source| RunError::Listen { address: listen, source })?;
         let address = listener.address();
+        let lock = lock(&data_dir)?;
         let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let names = serving_names(address, &host_name);
         let authority = Authority::open(&data_dir, &names, clock.clone(), random.clone())?;
@@ -168,7 +178,7 @@ impl Server {
         .await?;
         let running = listener.start(tls, clients, Arc::clone(core.pipeline()), core.stopping().clone());
         let ready = Ready { address, url, kubeconfig };
-        Ok(Server { core: Arc::new(core), running, ready })
+        Ok(Server { core: Arc::new(core), running, ready, _lock: lock })
     }
 
     /// Where it is found.
@@ -187,6 +197,20 @@ impl Server {
     pub async fn stop(self) {
         self.running.shutdown().await;
         self.core.close().await;
+    }
+}
+
+/// Makes the files in a data directory this process's own, before any of them is changed. A process that ends, however it
+/// does, lets go of them.
+fn lock(data_dir: &Path) -> Result<File, RunError> {
+    let path = data_dir.join("lock");
+    let failed = |source| RunError::File { path: path.clone(), source };
+    std::fs::create_dir_all(data_dir).map_err(failed)?;
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(RunError::InUse { data_dir: data_dir.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }
 

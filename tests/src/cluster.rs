@@ -1,23 +1,31 @@
 //! A cluster of real processes to test against: `gantry up`, or its roles apart, over either store, with hollow nodes.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
+use kube::Client;
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use tempfile::TempDir;
 
 use crate::etcd::Etcd;
 use crate::kubectl::Reachable;
 use crate::server::Backing;
 
+/// How long a process may take until it is ready.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+
 /// A running cluster. Dropping it ends its processes and removes what it kept.
 pub struct Cluster {
     url: String,
     kubeconfig: PathBuf,
+    started_in: Duration,
     // In this order: those who use something end before it.
     processes: Vec<Process>,
-    _etcd: Option<Etcd>,
-    _directory: TempDir,
+    etcd: Option<Etcd>,
+    directory: TempDir,
 }
 
 /// A process that is ended when this is dropped.
@@ -49,6 +57,82 @@ impl Reachable for Cluster {
     }
 }
 
+/// How the processes of a cluster are started.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The program.
+    pub binary: PathBuf,
+    /// What it logs to standard error.
+    pub log_level: String,
+    /// What objects are kept in.
+    pub backing: Backing,
+    /// How many hollow nodes there are.
+    pub nodes: usize,
+}
+
+impl Setup {
+    /// The binary that was built with this program. It logs warnings.
+    ///
+    /// # Panics
+    /// If there is no such binary.
+    #[must_use]
+    pub fn new(backing: Backing, nodes: usize) -> Setup {
+        Setup { binary: beside(), log_level: "warn".to_owned(), backing, nodes }
+    }
+
+    /// `gantry up`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn up(&self) -> Cluster {
+        self.up_in(tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    /// `gantry up`, with what a cluster before left in `directory`.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn up_in(&self, directory: TempDir) -> Cluster {
+        let etcd = start_etcd(self.backing, directory.path());
+        let mut command = self.command("up");
+        command.args(["--hollow-nodes", &self.nodes.to_string()]);
+        serve(&mut command, directory.path(), etcd.as_ref());
+        let (process, line, started_in) = start(command);
+        let (url, kubeconfig) = ready(&line);
+        Cluster { url, kubeconfig, started_in, processes: vec![process], etcd, directory }
+    }
+
+    /// `gantry apiserver`, `gantry controller-manager` and `gantry hollow`, each a process of its own.
+    ///
+    /// # Panics
+    /// If one of them does not start.
+    #[must_use]
+    pub fn apart(&self) -> Cluster {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let etcd = start_etcd(self.backing, directory.path());
+        let mut command = self.command("apiserver");
+        serve(&mut command, directory.path(), etcd.as_ref());
+        let (server, line, started_in) = start(command);
+        let (url, kubeconfig) = ready(&line);
+        let mut command = self.command("controller-manager");
+        command.arg("--kubeconfig").arg(kubeconfig.with_file_name("controller-manager.kubeconfig"));
+        let (controllers, ..) = start(command);
+        let mut command = self.command("hollow");
+        command.arg("--kubeconfig").arg(&kubeconfig).args(["--nodes", &self.nodes.to_string()]);
+        let (hollow, ..) = start(command);
+        let processes = vec![controllers, hollow, server];
+        Cluster { url, kubeconfig, started_in, processes, etcd, directory }
+    }
+
+    fn command(&self, role: &str) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.arg(role).env("GANTRY_LOG", &self.log_level);
+        command
+    }
+}
+
 impl Cluster {
     /// `gantry up`, with so many hollow nodes.
     ///
@@ -56,14 +140,7 @@ impl Cluster {
     /// If it does not start.
     #[must_use]
     pub fn up(backing: Backing, nodes: usize) -> Cluster {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let etcd = start_etcd(backing, directory.path());
-        let mut command = gantry();
-        command.arg("up").args(["--hollow-nodes", &nodes.to_string()]);
-        serve(&mut command, directory.path(), etcd.as_ref());
-        let (process, line) = start(command);
-        let (url, kubeconfig) = ready(&line);
-        Cluster { url, kubeconfig, processes: vec![process], _etcd: etcd, _directory: directory }
+        Setup::new(backing, nodes).up()
     }
 
     /// `gantry apiserver`, `gantry controller-manager` and `gantry hollow`, each a process of its own.
@@ -72,22 +149,10 @@ impl Cluster {
     /// If one of them does not start.
     #[must_use]
     pub fn apart(backing: Backing, nodes: usize) -> Cluster {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let etcd = start_etcd(backing, directory.path());
-        let mut command = gantry();
-        command.arg("apiserver");
-        serve(&mut command, directory.path(), etcd.as_ref());
-        let (server, line) = start(command);
-        let (url, kubeconfig) = ready(&line);
-        let (controllers, _) = start(controllers(&kubeconfig));
-        let mut command = gantry();
-        command.arg("hollow").arg("--kubeconfig").arg(&kubeconfig).args(["--nodes", &nodes.to_string()]);
-        let (hollow, _) = start(command);
-        let processes = vec![controllers, hollow, server];
-        Cluster { url, kubeconfig, processes, _etcd: etcd, _directory: directory }
+        Setup::new(backing, nodes).apart()
     }
 
-    /// Ends the controllers of a cluster whose roles are processes of their own.
+    /// Kills the controllers of a cluster whose roles are processes of their own.
     pub fn end_controllers(&mut self) {
         drop(self.processes.remove(0));
     }
@@ -98,7 +163,7 @@ impl Cluster {
     /// If they do not start.
     #[must_use]
     pub fn add_controllers(&self, lease: u64) -> Process {
-        start(with_lease(&self.kubeconfig, lease)).0
+        start(self.controllers(lease)).0
     }
 
     /// The same, and does not wait: it may be long until they lead.
@@ -107,22 +172,62 @@ impl Cluster {
     /// If they do not start.
     #[must_use]
     pub fn stand_by(&self, lease: u64) -> Process {
-        let mut command = with_lease(&self.kubeconfig, lease);
+        let mut command = self.controllers(lease);
         Process(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("gantry runs"))
     }
-}
 
-fn controllers(kubeconfig: &Path) -> Command {
-    let mut command = gantry();
-    let of_controllers = kubeconfig.with_file_name("controller-manager.kubeconfig");
-    command.arg("controller-manager").arg("--kubeconfig").arg(of_controllers);
-    command
-}
+    fn controllers(&self, lease: u64) -> Command {
+        let mut command = Command::new(beside());
+        let kubeconfig = self.kubeconfig.with_file_name("controller-manager.kubeconfig");
+        command.arg("controller-manager").arg("--kubeconfig").arg(kubeconfig).env("GANTRY_LOG", "warn");
+        command.args(["--leader-elect-lease-duration", &lease.to_string()]);
+        command
+    }
 
-fn with_lease(kubeconfig: &Path, lease: u64) -> Command {
-    let mut command = controllers(kubeconfig);
-    command.args(["--leader-elect-lease-duration", &lease.to_string()]).env("GANTRY_LOG", "warn");
-    command
+    /// The IDs of the processes.
+    #[must_use]
+    pub fn processes(&self) -> Vec<u32> {
+        self.processes.iter().map(Process::id).collect()
+    }
+
+    /// From the start of the process that serves the API until it said that it was ready.
+    #[must_use]
+    pub fn started_in(&self) -> Duration {
+        self.started_in
+    }
+
+    /// A client with the rights of the administrator, over TLS.
+    ///
+    /// # Panics
+    /// If the cluster's kubeconfig is of no use.
+    pub async fn client(&self) -> Client {
+        let config = Kubeconfig::read_from(&self.kubeconfig).expect("a kubeconfig");
+        let options = KubeConfigOptions::default();
+        let config = kube::Config::from_custom_kubeconfig(config, &options).await.expect("a context");
+        Client::try_from(config).expect("a client")
+    }
+
+    /// Asks the processes to end, waits until they have, and leaves their files to whoever starts them again.
+    ///
+    /// # Panics
+    /// If one of them fails at its end.
+    #[must_use]
+    pub fn stop(mut self) -> TempDir {
+        for process in &mut self.processes {
+            let asked = Command::new("kill").arg(process.0.id().to_string()).status();
+            assert!(asked.is_ok_and(|status| status.success()), "a process of the cluster has ended by itself");
+            assert!(process.0.wait().is_ok_and(|status| status.success()), "a process of the cluster failed");
+        }
+        self.kill()
+    }
+
+    /// Ends the processes as a crash does, and leaves their files to whoever starts them again.
+    #[must_use]
+    pub fn kill(self) -> TempDir {
+        let Cluster { processes, etcd, directory, .. } = self;
+        drop((processes, etcd));
+        directory
+    }
 }
 
 fn start_etcd(backing: Backing, directory: &Path) -> Option<Etcd> {
@@ -130,12 +235,12 @@ fn start_etcd(backing: Backing, directory: &Path) -> Option<Etcd> {
     (backing == Backing::Etcd).then(start)
 }
 
-/// The binary that was built with this test: it is two directories above.
-fn gantry() -> Command {
-    let here = std::env::current_exe().expect("a test knows where it is");
+/// The binary that was built with this program: it is two directories above.
+fn beside() -> PathBuf {
+    let here = std::env::current_exe().expect("a program knows where it is");
     let binary = here.ancestors().nth(2).expect("it is in a target directory").join("gantry");
     assert!(binary.exists(), "{} is not there: run `cargo build -p gantry`", binary.display());
-    Command::new(binary)
+    binary
 }
 
 fn serve(command: &mut Command, directory: &Path, etcd: Option<&Etcd>) {
@@ -145,18 +250,24 @@ fn serve(command: &mut Command, directory: &Path, etcd: Option<&Etcd>) {
     }
 }
 
-/// Starts a process and waits for the line in which it says that it is ready.
-fn start(mut command: Command) -> (Process, String) {
-    command.env("GANTRY_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+/// Starts a process and waits for the line in which it says that it is ready, and takes the time until then.
+fn start(mut command: Command) -> (Process, String, Duration) {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let begin = Instant::now();
     let mut child = command.spawn().expect("gantry runs");
     let mut output = BufReader::new(child.stdout.take().expect("it was piped"));
     let process = Process(child);
-    let mut line = String::new();
-    output.read_line(&mut line).expect("gantry writes to its standard output");
+    let (said, hears) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let _ = output.read_line(&mut line);
+        let _ = said.send((line, begin.elapsed()));
+        // What else it says is of no interest, and must not keep it waiting.
+        let _ = std::io::copy(&mut output, &mut std::io::sink());
+    });
+    let (line, started_in) = hears.recv_timeout(READY_WITHIN).unwrap_or_default();
     assert!(line.contains(" is ready"), "{command:?} said {line:?}");
-    // What else it says is of no interest, and must not keep it waiting.
-    std::thread::spawn(move || drop(output.read_to_end(&mut Vec::new())));
-    (process, line)
+    (process, line, started_in)
 }
 
 /// The address and the kubeconfig in the line that a server writes when it is ready.
