@@ -124,6 +124,16 @@ impl Key {
         Key::of::<K>(meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
     }
 
+    /// The key of the object with this metadata, of the resource of this name.
+    #[must_use]
+    pub fn in_resource(resource: &Arc<str>, meta: &ObjectMeta) -> Key {
+        Key {
+            resource: Arc::clone(resource),
+            namespace: meta.namespace.as_deref().unwrap_or_default().into(),
+            name: meta.name.as_deref().unwrap_or_default().into(),
+        }
+    }
+
     /// Whether it names an object of kind `K`.
     #[must_use]
     pub fn is_of<K: Kind>(&self) -> bool {

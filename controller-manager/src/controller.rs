@@ -117,9 +117,7 @@ impl Watches {
     #[must_use]
     pub fn on<K: Kind>() -> Watches {
         let resource = Resource::of::<K>();
-        let name = resource.name();
-        let map: Map =
-            Arc::new(move |_, change| change.latest().map(|object| key_of(&name, object.meta())).into_iter().collect());
+        let map: Map = Arc::new(|_, change| change.key().into_iter().collect());
         let watched = Watched { resource: resource.clone(), keep: Keep::whole::<K>(), map: Some(map) };
         Watches { primary: resource, watched: vec![watched], everything: None }
     }
@@ -175,16 +173,6 @@ impl Watches {
     fn and<K: Kind>(mut self, map: Option<Map>) -> Watches {
         self.watched.push(Watched { resource: Resource::of::<K>(), keep: Keep::whole::<K>(), map });
         self
-    }
-}
-
-/// The key of the object with this metadata, of the resource of this name.
-#[must_use]
-pub fn key_of(resource: &Arc<str>, meta: &ObjectMeta) -> Key {
-    Key {
-        resource: Arc::clone(resource),
-        namespace: meta.namespace.as_deref().unwrap_or_default().into(),
-        name: meta.name.as_deref().unwrap_or_default().into(),
     }
 }
 

@@ -25,6 +25,8 @@ use crate::told::Told;
 /// What happened to one object.
 #[derive(Clone)]
 pub struct Change {
+    /// The name of its resource, such as `deployments.apps`.
+    pub resource: Arc<str>,
     /// As it was; `None` if it is new.
     pub old: Option<AnyObject>,
     /// As it is; `None` if it is gone.
@@ -37,12 +39,20 @@ impl Change {
     pub fn latest(&self) -> Option<&AnyObject> {
         self.new.as_ref().or(self.old.as_ref())
     }
+
+    /// The key of the object.
+    #[must_use]
+    pub fn key(&self) -> Option<Key> {
+        self.latest().map(|object| Key::in_resource(&self.resource, object.meta()))
+    }
 }
 
 type Listener = Box<dyn Fn(&Change) + Send + Sync>;
 
 /// The objects of one resource, and who wants to know of changes.
 struct Table {
+    /// The name of the resource.
+    name: Arc<str>,
     /// In the version in which it was kept last.
     resource: RwLock<Resource>,
     objects: RwLock<Objects>,
@@ -61,12 +71,17 @@ impl Table {
     fn new(resource: Resource) -> Table {
         let reached = Told::new((false, 0));
         Table {
+            name: resource.name(),
             resource: RwLock::new(resource),
             objects: RwLock::default(),
             listeners: Mutex::default(),
             reached,
             failures: AtomicU32::new(0),
         }
+    }
+
+    fn changed(&self, old: Option<AnyObject>, new: Option<AnyObject>) -> Change {
+        Change { resource: Arc::clone(&self.name), old, new }
     }
 
     /// Makes changes visible, and then tells of them.
@@ -87,28 +102,27 @@ impl Table {
     fn put(&self, object: AnyObject) {
         self.apply(|objects| {
             let old = objects.put(Arc::clone(&object));
-            vec![Change { old, new: Some(object) }]
+            vec![self.changed(old, Some(object))]
         });
     }
 
     fn remove(&self, meta: &ObjectMeta) {
-        self.apply(|objects| {
-            objects.remove(meta).map(|old| Change { old: Some(old), new: None }).into_iter().collect()
-        });
+        self.apply(|objects| objects.remove(meta).map(|old| self.changed(Some(old), None)).into_iter().collect());
     }
 
     /// Replaces everything by what a list at `revision` had.
     fn replace(&self, listed: Vec<AnyObject>, revision: u64) {
         self.apply(|objects| {
             let gone = objects.all_but(&places(&listed));
-            let mut changes: Vec<Change> = gone.iter().filter_map(|meta| objects.remove(meta)).map(removed).collect();
+            let gone = gone.iter().filter_map(|meta| objects.remove(meta));
+            let mut changes: Vec<Change> = gone.map(|old| self.changed(Some(old), None)).collect();
             for object in listed {
                 let known = objects.get(namespace(object.meta()), name(object.meta()));
                 if known.is_some_and(|known| is_as_known(known.meta(), object.meta())) {
                     continue;
                 }
                 let old = objects.put(Arc::clone(&object));
-                changes.push(Change { old, new: Some(object) });
+                changes.push(self.changed(old, Some(object)));
             }
             // A list may also show an earlier state, after a watch that was ahead of its server.
             objects.revision = revision;
@@ -140,10 +154,6 @@ impl Table {
 /// Whether a listed object is the one that is known, at the same version. What states no version may be another.
 fn is_as_known(known: &ObjectMeta, listed: &ObjectMeta) -> bool {
     known.resource_version.is_some() && known.resource_version == listed.resource_version && known.uid == listed.uid
-}
-
-fn removed(old: AnyObject) -> Change {
-    Change { old: Some(old), new: None }
 }
 
 fn namespace(meta: &ObjectMeta) -> &str {
@@ -383,7 +393,7 @@ impl Cache {
         let mut listeners = table.listeners.lock();
         let present: Vec<AnyObject> = table.objects.read().list(None).cloned().collect();
         for object in present {
-            listener(&Change { old: None, new: Some(object) });
+            listener(&table.changed(None, Some(object)));
         }
         listeners.push((id, Box::new(listener)));
         drop(listeners);

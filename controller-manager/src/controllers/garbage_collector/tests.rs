@@ -135,7 +135,7 @@ pub(super) fn adopt<C: Controller>(world: &mut World<C>, name: &str, owner: &str
 pub(super) fn texts<C: Controller>(world: &World<C>) -> Vec<String> {
     let names = ['c', 'e', 'm', 'n', 'w'].map(|letter| kind(letter).name());
     let objects = names.iter().flat_map(|name| world.cache.list_any(name, None).into_iter().map(move |it| (name, it)));
-    let keys = objects.map(|(name, object)| crate::controller::key_of(name, object.meta()));
+    let keys = objects.map(|(name, object)| Key::in_resource(name, object.meta()));
     let mut texts: Vec<String> = keys.map(|key| text(world.json(&key).unwrap())).collect();
     texts.sort();
     texts

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::cache::{Cache, Change};
-use client::resource::{Key, Resource, as_kind};
+use client::resource::{Key, Resource};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, NamespaceSpec, Pod};
 
@@ -85,9 +85,10 @@ fn concerned(cache: &Cache, change: &Change) -> Vec<Key> {
     let concerns = match (&change.old, &change.new) {
         (None, Some(_)) => true,
         (Some(_), Some(_)) | (None, None) => false,
-        (Some(old), None) => {
-            let left = cache.occupied(&name);
-            left.is_empty() || (as_kind::<Pod>(old).is_some() && !left.contains(&Resource::of::<Pod>()))
+        (Some(_), None) => {
+            let is_last_of_all = || cache.occupied(&name).is_empty();
+            let is_of_pods = change.resource == Resource::of::<Pod>().name();
+            (is_of_pods && cache.list::<Pod>(Some(&name)).is_empty()) || is_last_of_all()
         }
     };
     if concerns { vec![Key::of::<Namespace>("", &name)] } else { Vec::new() }

@@ -86,7 +86,9 @@ impl Controller for ResourceQuotas {
                 if is_same { Vec::new() } else { limiting(cache, None, devices::may_measure) }
             })
             .and_everything(|cache, change| match come_or_gone(change) {
-                Some(namespace) => limiting(cache, Some(namespace), |name| names::counted(name).is_some()),
+                Some(namespace) => {
+                    limiting(cache, Some(namespace), |name| names::counted(name) == Some(&*change.resource))
+                }
                 None => Vec::new(),
             })
     }
