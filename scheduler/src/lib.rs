@@ -1,0 +1,5 @@
+//! Finds a node for every pod.
+
+// tidy: sorted
+pub mod queue;
+// tidy: end
