@@ -1,0 +1,246 @@
+//! What the scheduler knows of nodes and of the pods on them, laid out for deciding quickly, and kept by event.
+//!
+//! Whatever the order of events, the snapshot is what it would be if it were made anew of the nodes and pods that there
+//! are. Nodes keep their index for as long as they exist, or pods say that they are on them. Adding or removing a pod
+//! takes time proportional to what it requests; changing a node, to what it says of itself; adding or removing a node, or
+//! moving it to another zone, to the number of nodes.
+
+mod node;
+mod order;
+mod pod;
+mod ports;
+mod resources;
+mod taints;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, Pod};
+
+pub use node::NodeInfo;
+pub use pod::{PodInfo, PreferredNodes};
+pub use ports::{HostPort, TakenPorts};
+pub use resources::{CPU, EPHEMERAL_STORAGE, MEMORY, NodeIndex, PODS, ResourceIndex, Resources};
+pub use taints::{Taint, Toleration};
+
+use order::Order;
+
+/// A pod that is on a node, or will be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedPod {
+    /// Its identity.
+    pub uid: String,
+    /// Its name.
+    pub name: String,
+    /// What scheduling sees of it.
+    pub info: Arc<PodInfo>,
+    /// The node.
+    pub node: NodeIndex,
+    /// When it was started there.
+    pub started: Option<Timestamp>,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+    /// Whether it was decided that it goes to the node, and the API does not say so yet.
+    pub assumed: bool,
+}
+
+/// Nodes, and pods on nodes.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    resources: Resources,
+    nodes: Vec<NodeInfo>,
+    by_name: HashMap<String, NodeIndex>,
+    /// Indices that no node has.
+    free: Vec<NodeIndex>,
+    order: Order,
+    pods: HashMap<String, Arc<PlacedPod>>,
+    /// What is seen of pods, and how many pods have it.
+    groups: HashMap<Arc<PodInfo>, usize>,
+    /// On how many nodes there is an image of that name.
+    images: HashMap<String, u32>,
+}
+
+impl Snapshot {
+    /// The nodes that exist, in the order in which they are tried.
+    #[must_use]
+    pub fn order(&self) -> &[NodeIndex] {
+        self.order.all()
+    }
+
+    /// What nodes have and what is requested of them.
+    #[must_use]
+    pub fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
+    /// A node.
+    #[must_use]
+    pub fn node(&self, index: NodeIndex) -> &NodeInfo {
+        &self.nodes[index.get()]
+    }
+
+    /// The index of the node of that name, if it exists.
+    #[must_use]
+    pub fn index(&self, name: &str) -> Option<NodeIndex> {
+        self.by_name.get(name).copied().filter(|index| self.node(*index).exists)
+    }
+
+    /// A number that is greater than every node's index.
+    #[must_use]
+    pub fn bound(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The pod, if it is on a node.
+    #[must_use]
+    pub fn pod(&self, uid: &str) -> Option<&Arc<PlacedPod>> {
+        self.pods.get(uid)
+    }
+
+    /// On how many nodes there is an image of that name.
+    #[must_use]
+    pub fn nodes_with_image(&self, name: &str) -> u32 {
+        self.images.get(name).copied().unwrap_or_default()
+    }
+
+    /// A node appeared or changed.
+    pub fn set_node(&mut self, node: &Node) {
+        let Some(name) = &node.metadata.name else { return };
+        let index = self.slot(name);
+        let existed = self.nodes[index.get()].exists;
+        self.count_images(index, false);
+        let info = &mut self.nodes[index.get()];
+        let zone = |info: &NodeInfo| (info.zone().0.to_owned(), info.zone().1.to_owned());
+        let before = zone(info);
+        info.describe(node);
+        if !existed || before != zone(info) {
+            if existed {
+                self.order.remove(index);
+            }
+            self.order.add(index, info.zone());
+        }
+        self.count_images(index, true);
+        let status = node.status.as_ref();
+        let allocatable = api::pod_resources::read(status.and_then(|status| status.allocatable.as_ref()));
+        self.resources.set_allocatable(index, &pod::amounts(&allocatable));
+    }
+
+    /// A node is gone.
+    pub fn remove_node(&mut self, name: &str) {
+        let Some(index) = self.index(name) else { return };
+        self.count_images(index, false);
+        self.order.remove(index);
+        self.nodes[index.get()].vanish();
+        self.resources.set_allocatable(index, &[]);
+        self.free_if_unused(index);
+    }
+
+    /// A pod appeared or changed. It counts if it has a node and has not ended.
+    pub fn set_pod(&mut self, pod: &Pod) {
+        let ended = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        let ended = matches!(ended, Some("Succeeded" | "Failed"));
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).filter(|name| !name.is_empty());
+        match node {
+            Some(node) if !ended => self.place(pod, node, false),
+            // What is decided stays so until the API says otherwise of the pod's node, or that there is no such pod.
+            None if !ended && self.pods.get(uid(pod)).is_some_and(|known| known.assumed) => {}
+            _ => self.remove_pod(uid(pod)),
+        }
+    }
+
+    /// It was decided that the pod goes to that node.
+    pub fn assume(&mut self, pod: &Pod, node: &str) {
+        self.place(pod, node, true);
+    }
+
+    /// A pod is gone, or does not go where it was decided that it goes.
+    pub fn remove_pod(&mut self, uid: &str) {
+        let Some(pod) = self.pods.remove(uid) else { return };
+        let node = &mut self.nodes[pod.node.get()];
+        node.pods.retain(|other| other.uid != uid);
+        node.ports.release(&pod.info.host_ports);
+        self.resources.request(pod.node, &pod.info.requests, pod.info.presumed, -1);
+        if let Some(count) = self.groups.get_mut(&pod.info) {
+            *count -= 1;
+            if *count == 0 {
+                self.groups.remove(&pod.info);
+            }
+        }
+        self.free_if_unused(pod.node);
+    }
+
+    fn place(&mut self, pod: &Pod, node: &str, assumed: bool) {
+        self.remove_pod(uid(pod));
+        let index = self.slot(node);
+        let info = self.group(PodInfo::new(pod));
+        let placed = Arc::new(PlacedPod {
+            uid: uid(pod).to_owned(),
+            name: pod.metadata.name.clone().unwrap_or_default(),
+            info,
+            node: index,
+            started: pod.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0),
+            terminating: pod.metadata.deletion_timestamp.is_some(),
+            assumed,
+        });
+        let node = &mut self.nodes[index.get()];
+        node.ports.take(&placed.info.host_ports);
+        node.pods.push(Arc::clone(&placed));
+        self.resources.request(index, &placed.info.requests, placed.info.presumed, 1);
+        self.pods.insert(placed.uid.clone(), placed);
+    }
+
+    /// The one copy of what is seen of pods such as this one, which counts one more.
+    fn group(&mut self, mut info: PodInfo) -> Arc<PodInfo> {
+        // Where it is, is not what scheduling sees of it: it would set apart pods that are alike.
+        info.node_name = None;
+        let known = self.groups.get_key_value(&info).map(|(known, _)| Arc::clone(known));
+        let info = known.unwrap_or_else(|| Arc::new(info));
+        *self.groups.entry(Arc::clone(&info)).or_default() += 1;
+        info
+    }
+
+    /// The index of the node of that name, which it gets if it has none.
+    fn slot(&mut self, name: &str) -> NodeIndex {
+        if let Some(known) = self.by_name.get(name) {
+            return *known;
+        }
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.nodes.push(NodeInfo::default());
+            self.resources.push_node();
+            NodeIndex::new(self.nodes.len() - 1)
+        });
+        self.nodes[index.get()].name = name.to_owned();
+        self.by_name.insert(name.to_owned(), index);
+        index
+    }
+
+    fn free_if_unused(&mut self, index: NodeIndex) {
+        let node = &mut self.nodes[index.get()];
+        if !node.exists && node.pods.is_empty() {
+            self.by_name.remove(&node.name);
+            *node = NodeInfo::default();
+            self.free.push(index);
+        }
+    }
+
+    fn count_images(&mut self, index: NodeIndex, there: bool) {
+        for name in self.nodes[index.get()].images.keys() {
+            if there {
+                *self.images.entry(name.clone()).or_default() += 1;
+            } else if let Some(count) = self.images.get_mut(name) {
+                *count -= 1;
+                if *count == 0 {
+                    self.images.remove(name);
+                }
+            }
+        }
+    }
+}
+
+fn uid(pod: &Pod) -> &str {
+    pod.metadata.uid.as_deref().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! What scheduling sees of a pod.
+//!
+//! Everything is read and checked once, when the pod is first seen. Pods of which scheduling sees the same are equal, and
+//! share one `PodInfo` in a snapshot.
+
+use std::collections::BTreeMap;
+
+use api::pod_resources::{self, List, Options};
+use api::quantity::{Format, Quantity};
+use api::selector::node::{Selector, Term};
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
+
+use super::ports::{self, HostPort};
+use super::taints::Toleration;
+
+/// What a container without a request of cpu counts as, in thousandths, where requests are compared and not granted.
+const PRESUMED_MILLI_CPU: i64 = 100;
+/// The same of memory.
+const PRESUMED_MEMORY: i64 = 200 << 20;
+
+/// A term of node affinity that nodes had better match.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PreferredNodes {
+    /// How much it counts, from 1 to 100.
+    pub weight: i32,
+    /// Which nodes.
+    pub term: Term,
+}
+
+/// What scheduling sees of a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PodInfo {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// What it requests, by the names of resources, nothing that is zero: cpu in thousandths, others in units.
+    pub requests: Vec<(String, i64)>,
+    /// What it requests of cpu and memory, where containers without a request count as if they had a small one.
+    pub presumed: [i64; 2],
+    /// The ports that it takes of its node.
+    pub host_ports: Vec<HostPort>,
+    /// What it tolerates.
+    pub tolerations: Vec<Toleration>,
+    /// The labels that its node must have.
+    pub node_selector: BTreeMap<String, String>,
+    /// The nodes on which it may be.
+    pub required_nodes: Option<Selector>,
+    /// The nodes on which it had better be.
+    pub preferred_nodes: Vec<PreferredNodes>,
+    /// The only node on which it may be.
+    pub node_name: Option<String>,
+    /// The images of its containers and volumes, as nodes name them.
+    pub images: Vec<String>,
+    /// What must be gone before it is scheduled.
+    pub scheduling_gates: Vec<String>,
+    /// How important it is.
+    pub priority: i32,
+    /// Whether others never have to make room for it.
+    pub never_preempts: bool,
+}
+
+impl PodInfo {
+    /// Reads a pod. What no server accepts (unreadable quantities, impossible terms) counts as absent, or matches nothing.
+    #[must_use]
+    pub fn new(pod: &Pod) -> Self {
+        let empty = PodSpec::default();
+        let spec = pod.spec.as_ref().unwrap_or(&empty);
+        let node_affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
+        let required = node_affinity
+            .and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref())
+            .map(Selector::from_api);
+        let preferred =
+            node_affinity.and_then(|affinity| affinity.preferred_during_scheduling_ignored_during_execution.as_ref());
+        let preferred = preferred.into_iter().flatten().filter(|preferred| preferred.weight != 0);
+        let preferred = preferred.filter_map(|preferred| {
+            Some(PreferredNodes { weight: preferred.weight, term: Term::from_api(&preferred.preference)? })
+        });
+        let (requests, presumed) = requests(pod);
+        Self {
+            namespace: pod.metadata.namespace.clone().unwrap_or_default(),
+            labels: pod.metadata.labels.clone().unwrap_or_default(),
+            requests,
+            presumed,
+            host_ports: ports::of_pod(spec),
+            tolerations: spec.tolerations.iter().flatten().map(Toleration::from).collect(),
+            node_selector: spec.node_selector.clone().unwrap_or_default(),
+            required_nodes: required,
+            preferred_nodes: preferred.collect(),
+            node_name: spec.node_name.clone().filter(|name| !name.is_empty()),
+            images: images(spec),
+            scheduling_gates: spec.scheduling_gates.iter().flatten().map(|gate| gate.name.clone()).collect(),
+            priority: spec.priority.unwrap_or_default(),
+            never_preempts: spec.preemption_policy.as_deref() == Some("Never"),
+        }
+    }
+
+    /// How much the pod requests of a resource.
+    #[must_use]
+    pub fn requested(&self, resource: &str) -> i64 {
+        self.requests.iter().find(|(name, _)| name == resource).map_or(0, |(_, amount)| *amount)
+    }
+}
+
+/// Amounts as they are compared, in order of the resources' names.
+pub(super) fn amounts(list: &List) -> Vec<(String, i64)> {
+    let amount = |name: &str, quantity: &Quantity| match name {
+        "cpu" => quantity.milli_value(),
+        _ => quantity.value(),
+    };
+    list.iter().map(|(name, quantity)| (name.clone(), amount(name, quantity))).collect()
+}
+
+fn requests(pod: &Pod) -> (Vec<(String, i64)>, [i64; 2]) {
+    let options = Options { status: true, ..Options::default() };
+    let mut requests = amounts(&pod_resources::requests(pod, options));
+    // That a pod is one pod is counted without its saying so.
+    requests.retain(|(name, amount)| *amount > 0 && name != "pods");
+    let missing = List::from([
+        ("cpu".to_owned(), Quantity::from_milli(PRESUMED_MILLI_CPU, Format::DecimalSi)),
+        ("memory".to_owned(), Quantity::new(PRESUMED_MEMORY, Format::BinarySi)),
+    ]);
+    let presumed = pod_resources::requests(pod, Options { missing: Some(&missing), ..options });
+    let presumed_cpu = presumed.get("cpu").map_or(0, Quantity::milli_value);
+    let presumed_memory = presumed.get("memory").map_or(0, Quantity::value);
+    (requests, [presumed_cpu, presumed_memory])
+}
+
+/// The images that the pod's node needs: one for each container and each volume of an image, as often as there are.
+fn images(spec: &PodSpec) -> Vec<String> {
+    let containers = spec.init_containers.iter().flatten().chain(&spec.containers);
+    let of_containers = containers.map(|container| container.image.as_deref().unwrap_or_default());
+    let volumes = spec.volumes.iter().flatten().filter_map(|volume| volume.image.as_ref());
+    let of_volumes = volumes.map(|image| image.reference.as_deref().unwrap_or_default());
+    of_containers.chain(of_volumes).map(full_image_name).collect()
+}
+
+/// The name of an image with its tag, as nodes report it.
+fn full_image_name(name: &str) -> String {
+    if name.rfind(':') <= name.rfind('/') { format!("{name}:latest") } else { name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_have_tags() {
+        let check = |name: &str, expected: &str| assert_eq!(full_image_name(name), expected);
+        check("nginx", "nginx:latest");
+        check("nginx:1", "nginx:1");
+        check("host:5000/nginx", "host:5000/nginx:latest");
+        check("host:5000/nginx:1", "host:5000/nginx:1");
+        check("nginx@sha256:abc", "nginx@sha256:abc");
+    }
+}

@@ -1,0 +1,193 @@
+//! The snapshot is what it would be if it were made anew, whatever happened before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::testing;
+
+/// What happens to one of a few nodes or pods.
+#[derive(Clone, Debug)]
+enum Event {
+    SetNode(u8, Node),
+    RemoveNode(u8),
+    /// The pod is on a node, if one is given.
+    SetPod(u8, Pod, Option<u8>),
+    /// The pod ends on its node.
+    EndPod(u8),
+    Assume(u8, Pod, u8),
+    RemovePod(u8),
+}
+
+fn a_node() -> impl Strategy<Value = Node> {
+    (0..3i64, proptest::option::of(0..3i64), 0..3u8, any::<bool>()).prop_map(|(cpu, gpu, zone, image)| {
+        let mut allocatable = json!({"cpu": format!("{cpu}500m"), "memory": "1Gi", "pods": "10"});
+        if let Some(gpu) = gpu {
+            allocatable["example.com/gpu"] = json!(gpu.to_string());
+        }
+        let images = if image { json!([{"names": ["a:1", "a:2"], "sizeBytes": 5}]) } else { json!([]) };
+        testing::node(
+            "",
+            json!({
+                "metadata": {"labels": {"topology.kubernetes.io/zone": zone.to_string()}},
+                "status": {"allocatable": allocatable, "images": images},
+            }),
+        )
+    })
+}
+
+fn a_pod() -> impl Strategy<Value = Pod> {
+    (0..3i64, 0..2i64, proptest::option::of(80..82)).prop_map(|(cpu, gpu, port)| {
+        let mut spec = testing::requesting(json!({"cpu": format!("{cpu}00m"), "example.com/gpu": gpu.to_string()}));
+        if let Some(port) = port {
+            spec["containers"][0]["ports"] = json!([{"containerPort": port, "hostPort": port}]);
+        }
+        testing::pod("", spec)
+    })
+}
+
+fn an_event() -> impl Strategy<Value = Event> {
+    let (node, pod) = (0..4u8, 0..6u8);
+    prop_oneof![
+        (node.clone(), a_node()).prop_map(|(name, node)| Event::SetNode(name, node)),
+        node.clone().prop_map(Event::RemoveNode),
+        (pod.clone(), a_pod(), proptest::option::of(node.clone())).prop_map(|(n, pod, on)| Event::SetPod(n, pod, on)),
+        pod.clone().prop_map(Event::EndPod),
+        (pod.clone(), a_pod(), node).prop_map(|(name, pod, on)| Event::Assume(name, pod, on)),
+        pod.prop_map(Event::RemovePod),
+    ]
+}
+
+fn named_node(number: u8, mut node: Node) -> Node {
+    node.metadata.name = Some(format!("n{number}"));
+    node
+}
+
+fn named_pod(number: u8, mut pod: Pod, node: Option<u8>) -> Pod {
+    pod.metadata.uid = Some(number.to_string());
+    pod.spec.as_mut().unwrap().node_name = node.map(|node| format!("n{node}"));
+    pod
+}
+
+/// The nodes and pods that there are.
+#[derive(Default)]
+struct Model {
+    nodes: BTreeMap<u8, Node>,
+    pods: BTreeMap<u8, (Pod, u8, bool)>,
+}
+
+impl Model {
+    fn apply(&mut self, event: &Event) {
+        match event.clone() {
+            Event::SetNode(name, node) => drop(self.nodes.insert(name, node)),
+            Event::RemoveNode(name) => drop(self.nodes.remove(&name)),
+            Event::SetPod(name, pod, Some(node)) => drop(self.pods.insert(name, (pod, node, false))),
+            Event::SetPod(name, _, None) => {
+                if self.pods.get(&name).is_some_and(|(_, _, assumed)| !assumed) {
+                    self.pods.remove(&name);
+                }
+            }
+            Event::Assume(name, pod, node) => drop(self.pods.insert(name, (pod, node, true))),
+            Event::EndPod(name) | Event::RemovePod(name) => drop(self.pods.remove(&name)),
+        }
+    }
+
+    fn anew(&self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        for (name, node) in &self.nodes {
+            snapshot.set_node(&named_node(*name, node.clone()));
+        }
+        for (name, (pod, node, assumed)) in &self.pods {
+            let pod = named_pod(*name, pod.clone(), (!assumed).then_some(*node));
+            if *assumed {
+                snapshot.assume(&pod, &format!("n{node}"));
+            } else {
+                snapshot.set_pod(&pod);
+            }
+        }
+        snapshot
+    }
+}
+
+fn apply(snapshot: &mut Snapshot, event: &Event) {
+    match event.clone() {
+        Event::SetNode(name, node) => snapshot.set_node(&named_node(name, node)),
+        Event::RemoveNode(name) => snapshot.remove_node(&format!("n{name}")),
+        Event::SetPod(name, pod, node) => snapshot.set_pod(&named_pod(name, pod, node)),
+        Event::EndPod(name) => {
+            let mut pod = named_pod(name, testing::pod("", json!({})), Some(0));
+            pod.status.get_or_insert_default().phase = Some("Failed".to_owned());
+            snapshot.set_pod(&pod);
+        }
+        Event::Assume(name, pod, node) => snapshot.assume(&named_pod(name, pod, None), &format!("n{node}")),
+        Event::RemovePod(name) => snapshot.remove_pod(&name.to_string()),
+    }
+}
+
+/// Everything that a snapshot says of its nodes, but their indices.
+fn told(snapshot: &Snapshot) -> BTreeMap<String, impl PartialEq + std::fmt::Debug + use<>> {
+    let tell = |(name, index): (&String, &NodeIndex)| {
+        let resources = ["cpu", "memory", "pods", "example.com/gpu"].map(|resource| {
+            let column = snapshot.resources.index(resource);
+            column.map_or([0; 3], |column| {
+                let resources = &snapshot.resources;
+                [
+                    resources.allocatable(column, *index),
+                    resources.requested(column, *index),
+                    resources.presumed(column, *index),
+                ]
+            })
+        });
+        let node = snapshot.node(*index);
+        let pods: BTreeMap<_, _> =
+            node.pods.iter().map(|pod| (pod.uid.clone(), (pod.info.clone(), pod.assumed))).collect();
+        let rest = NodeInfo { pods: Vec::new(), ..node.clone() };
+        (name.clone(), (resources, pods, rest, snapshot.order().contains(index)))
+    };
+    snapshot.by_name.iter().map(tell).collect()
+}
+
+proptest! {
+    #[test]
+    fn events_make_what_would_be_made_anew(events in proptest::collection::vec(an_event(), 0..60)) {
+        let (mut snapshot, mut model) = (Snapshot::default(), Model::default());
+        for event in &events {
+            apply(&mut snapshot, event);
+            model.apply(event);
+        }
+        let anew = model.anew();
+        prop_assert_eq!(told(&snapshot), told(&anew));
+        prop_assert_eq!(&snapshot.groups, &anew.groups);
+        prop_assert_eq!(&snapshot.images, &anew.images);
+        prop_assert_eq!(snapshot.order().len(), model.nodes.len());
+        prop_assert_eq!(snapshot.pods.len(), model.pods.len());
+        let unused: BTreeSet<_> = snapshot.free.iter().collect();
+        prop_assert_eq!(unused.len() + snapshot.by_name.len(), snapshot.bound());
+        let zones = |snapshot: &Snapshot| -> Vec<usize> {
+            let mut known = BTreeMap::<&str, usize>::new();
+            let round = |index: &NodeIndex| {
+                let count = known.entry(snapshot.node(*index).zone().1).or_default();
+                *count += 1;
+                *count
+            };
+            snapshot.order().iter().map(round).collect()
+        };
+        prop_assert!(zones(&snapshot).is_sorted(), "a zone had two turns before another had one");
+    }
+}
+
+#[test]
+fn pods_that_are_alike_are_seen_as_one() {
+    let alike = |name: &str| testing::pod(name, testing::requesting(json!({"cpu": "1"})));
+    let other = testing::pod("c", testing::requesting(json!({"cpu": "2"})));
+    let pods = [("n1", alike("a")), ("n2", alike("b")), ("n2", other)];
+    let snapshot = testing::snapshot(&[testing::node("n1", json!({}))], &pods);
+    let info = |uid: &str| &snapshot.pod(uid).unwrap().info;
+    assert!(Arc::ptr_eq(info("a"), info("b")));
+    assert!(!Arc::ptr_eq(info("a"), info("c")));
+    assert!(snapshot.index("n1").is_some());
+    assert_eq!(snapshot.index("n2"), None, "no such node exists, though pods are on it");
+}
