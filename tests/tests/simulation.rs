@@ -16,8 +16,11 @@ fn number(name: &str) -> Option<u64> {
 
 /// Runs a seed in a thread of its own, so that a failure names it.
 fn in_a_thread(seed: u64) -> Outcome {
-    let thread = std::thread::Builder::new().name(format!("seed {seed}")).spawn(move || run(seed)).unwrap();
-    thread.join().unwrap_or_else(|_| panic!("seed {seed} failed: run it alone with GANTRY_SEED={seed}"))
+    let thread = std::thread::Builder::new().name(format!("seed {seed}")).spawn(move || run(seed));
+    thread
+        .expect("a thread")
+        .join()
+        .unwrap_or_else(|_| panic!("seed {seed} failed: run it alone with GANTRY_SEED={seed}"))
 }
 
 #[test]
@@ -45,7 +48,7 @@ fn clusters_come_to_rest_whatever_goes_wrong() {
         })
         .collect();
     for worker in workers {
-        worker.join().unwrap();
+        worker.join().expect("no seed fails");
     }
 }
 

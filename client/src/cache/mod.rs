@@ -136,7 +136,8 @@ impl Table {
         self.reached.change(|reached| reached.0 = false);
         self.apply(|objects| {
             let gone = objects.all_but(&BTreeSet::new());
-            let changes = gone.iter().filter_map(|meta| objects.remove(meta)).map(removed).collect();
+            let gone = gone.iter().filter_map(|meta| objects.remove(meta));
+            let changes = gone.map(|old| self.changed(Some(old), None)).collect();
             objects.revision = 0;
             changes
         });

@@ -142,7 +142,7 @@ fn observe<K: Counted>(
 ) -> Subscription {
     let resource = Resource::of::<K>();
     let tally = Arc::clone(tally);
-    let subscription = cache.subscribe(&resource, move |Change { old, new }| {
+    let subscription = cache.subscribe(&resource, move |Change { old, new, .. }| {
         let of = |object: &Option<_>| object.as_ref().and_then(as_kind::<K>).map(|object| object.counts());
         tally.send_modify(|tally| {
             tally.add(of(new).unwrap_or_default());

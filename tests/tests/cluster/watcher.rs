@@ -1,7 +1,6 @@
 //! Sees every moment of the pods of a Deployment; and binds pods, as long as there is no scheduler.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +9,8 @@ use client::resource::{Resource, as_kind};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Client;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use tests::binder;
 use tests::cluster::Cluster;
-use tests::kubectl::Reachable;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -55,9 +51,10 @@ pub(crate) struct Watcher {
 impl Watcher {
     /// Begins to watch, and to bind.
     pub(crate) fn start(cluster: &Cluster) -> Watcher {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
         let moments = Arc::new(watch::Sender::new(Moments::default()));
-        let client = runtime.block_on(connect(cluster.kubeconfig()));
+        let client = runtime.block_on(cluster.client());
         runtime.spawn(binder::run(client.clone()));
         let cache = Cache::new();
         let pods = Resource::of::<Pod>();
@@ -122,12 +119,6 @@ impl Watcher {
         let moments = self.moments.borrow();
         (moments.fewest, moments.most)
     }
-}
-
-async fn connect(kubeconfig: &Path) -> Client {
-    let config = Kubeconfig::read_from(kubeconfig).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
-    Client::try_from(config).unwrap()
 }
 
 /// Whether it is one of the Deployment's that has not been told to end.

@@ -1,7 +1,7 @@
 //! Tests run, all of them, and none of them waits for time to pass.
 //!
 //! An ignored test or an unwritten one proves nothing, and a sleep is either too short or too long. Sleeping on tokio's
-//! clock is fine in a function that runs with it paused, where it takes no time.
+//! clock is fine where it is paused, and that takes no time: in a function that pauses it, and everywhere in the simulation.
 
 use proc_macro2::Span;
 use syn::visit::{self, Visit};
@@ -12,6 +12,9 @@ use super::syntax::{self, Aliases, Seen, Source, is_for_tests, line, parts, scan
 
 const IGNORED: &str = "an ignored test proves nothing: make it run or remove it";
 
+/// What only ever runs on a paused clock, by how its path begins.
+const SIMULATED: &str = "tests/src/sim/";
+
 /// Finds `#[ignore]`, `todo!`, `unimplemented!` and sleeps in test code.
 pub(crate) fn check(sources: &[Source]) -> Vec<Finding> {
     sources.iter().flat_map(check_source).collect()
@@ -19,7 +22,8 @@ pub(crate) fn check(sources: &[Source]) -> Vec<Finding> {
 
 fn check_source(source: &Source) -> Vec<Finding> {
     let aliases = Aliases::of(&source.file, true);
-    let mut visitor = TestCode { source, aliases, test: source.test, paused: false, findings: Vec::new() };
+    let paused = source.path.starts_with(SIMULATED);
+    let mut visitor = TestCode { source, aliases, test: source.test, paused, findings: Vec::new() };
     visitor.visit_file(&source.file);
     visitor.findings
 }
@@ -188,6 +192,12 @@ mod tests {
         check("#[test]\nfn t() {\ntodo!() }", &[(3, "`todo!` in test code: write it or leave it out")]);
         let message = "`unimplemented!` in test code: write it or leave it out";
         check("#[test]\nfn t() { assert!(\nunimplemented!()) }", &[(3, message)]);
+    }
+
+    #[test]
+    fn simulations_sleep_on_a_paused_clock() {
+        let text = "async fn t() { tokio::time::sleep(D).await; std::thread::sleep(D) }";
+        check_at("tests/src/sim/a.rs", text, &[(1, THREAD)]);
     }
 
     #[test]
