@@ -4,6 +4,8 @@
 
 // tidy: sorted
 pub mod queue;
+pub mod cycle;
+pub mod plugins;
 pub mod snapshot;
 // tidy: end
 

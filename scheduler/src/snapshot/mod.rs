@@ -59,6 +59,8 @@ pub struct Snapshot {
     groups: HashMap<Arc<PodInfo>, usize>,
     /// On how many nodes there is an image of that name.
     images: HashMap<String, u32>,
+    /// Pods for which room is being made, by node.
+    nominated: HashMap<NodeIndex, Vec<Arc<PlacedPod>>>,
 }
 
 impl Snapshot {
@@ -104,6 +106,28 @@ impl Snapshot {
         self.images.get(name).copied().unwrap_or_default()
     }
 
+    /// The pods for which room is being made on the node.
+    #[must_use]
+    pub fn nominated(&self, node: NodeIndex) -> &[Arc<PlacedPod>] {
+        self.nominated.get(&node).map_or(&[], Vec::as_slice)
+    }
+
+    /// Room is being made for the pod on the node of that name, if it exists, and nowhere else.
+    pub fn nominate(&mut self, pod: &Pod, node: &str) {
+        self.withdraw(uid(pod));
+        let Some(index) = self.index(node) else { return };
+        let placed = Arc::new(placed(pod, Arc::new(PodInfo::new(pod)), index, false));
+        self.nominated.entry(index).or_default().push(placed);
+    }
+
+    /// Room is being made for the pod no longer.
+    pub fn withdraw(&mut self, uid: &str) {
+        self.nominated.retain(|_, pods| {
+            pods.retain(|pod| pod.uid != uid);
+            !pods.is_empty()
+        });
+    }
+
     /// A node appeared or changed.
     pub fn set_node(&mut self, node: &Node) {
         let Some(name) = &node.metadata.name else { return };
@@ -131,6 +155,7 @@ impl Snapshot {
         let Some(index) = self.index(name) else { return };
         self.count_images(index, false);
         self.order.remove(index);
+        self.nominated.remove(&index);
         self.nodes[index.get()].vanish();
         self.resources.set_allocatable(index, &[]);
         self.free_if_unused(index);
@@ -172,17 +197,10 @@ impl Snapshot {
 
     fn place(&mut self, pod: &Pod, node: &str, assumed: bool) {
         self.remove_pod(uid(pod));
+        self.withdraw(uid(pod));
         let index = self.slot(node);
         let info = self.group(PodInfo::new(pod));
-        let placed = Arc::new(PlacedPod {
-            uid: uid(pod).to_owned(),
-            name: pod.metadata.name.clone().unwrap_or_default(),
-            info,
-            node: index,
-            started: pod.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0),
-            terminating: pod.metadata.deletion_timestamp.is_some(),
-            assumed,
-        });
+        let placed = Arc::new(placed(pod, info, index, assumed));
         let node = &mut self.nodes[index.get()];
         node.ports.take(&placed.info.host_ports);
         node.pods.push(Arc::clone(&placed));
@@ -235,6 +253,18 @@ impl Snapshot {
                 }
             }
         }
+    }
+}
+
+fn placed(pod: &Pod, info: Arc<PodInfo>, node: NodeIndex, assumed: bool) -> PlacedPod {
+    PlacedPod {
+        uid: uid(pod).to_owned(),
+        name: pod.metadata.name.clone().unwrap_or_default(),
+        info,
+        node,
+        started: pod.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0),
+        terminating: pod.metadata.deletion_timestamp.is_some(),
+        assumed,
     }
 }
 

@@ -1,0 +1,105 @@
+//! What each plugin said of each node, and the message that users get of it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::framework::Rejection;
+use crate::snapshot::NodeIndex;
+
+/// What is said when there are no nodes.
+pub const NO_NODES: &str = "no nodes available to schedule pods";
+
+/// A rejection and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The plugin's position in its profile.
+    pub plugin: usize,
+    /// Why.
+    pub rejection: Rejection,
+}
+
+/// What a plugin's reasons mean, as far as it gave them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reasons {
+    pub(super) name: &'static str,
+    pub(super) texts: BTreeMap<u32, String>,
+}
+
+/// What plugins said of the nodes that were tried.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdicts {
+    /// How many nodes there are.
+    pub nodes: usize,
+    /// The plugin that rejected the pod before any node was tried, and its reason.
+    pub rejected: Option<(&'static str, &'static str)>,
+    /// The plugins that left only some nodes to be tried.
+    pub narrowed: Vec<&'static str>,
+    /// The nodes that were rejected, in the order in which they were tried.
+    pub rejections: Vec<(NodeIndex, Verdict)>,
+    /// By the plugin's position.
+    pub(super) reasons: BTreeMap<usize, Reasons>,
+}
+
+impl Verdicts {
+    /// The plugins on whose account the pod is not scheduled, in alphabetical order, each once.
+    #[must_use]
+    pub fn plugins(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> = self.reasons.values().map(|reasons| reasons.name).collect();
+        names.extend(&self.narrowed);
+        names.extend(self.rejected.map(|(name, _)| name));
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The plugin of a verdict, and its reasons.
+    pub fn explain(&self, verdict: &Verdict) -> (&'static str, impl Iterator<Item = &str>) {
+        let reasons = self.reasons.get(&verdict.plugin);
+        let bits = verdict.rejection.reasons;
+        let texts = reasons.into_iter().flat_map(|reasons| &reasons.texts);
+        let texts = texts.filter(move |(number, _)| bits & (1 << **number) != 0).map(|(_, text)| text.as_str());
+        (reasons.map_or("", |reasons| reasons.name), texts)
+    }
+
+    /// The nodes from which it may help to remove pods.
+    pub fn resolvable(&self) -> impl Iterator<Item = NodeIndex> {
+        let resolvable = self.rejections.iter().filter(|(_, verdict)| !verdict.rejection.unresolvable);
+        resolvable.map(|(node, _)| *node)
+    }
+
+    /// Why the pod is not scheduled, in upstream's words. `post_filter` is what was tried in vain to make room.
+    #[must_use]
+    pub fn message(&self, post_filter: &str) -> String {
+        if self.nodes == 0 {
+            return NO_NODES.to_owned();
+        }
+        let mut message = format!("0/{} nodes are available:", self.nodes);
+        let told = match self.rejected {
+            Some((_, reason)) => reason.to_owned(),
+            None => self.histogram(),
+        };
+        if !told.is_empty() {
+            let _ = write!(message, " {told}.");
+        }
+        if !post_filter.is_empty() {
+            let _ = write!(message, " {post_filter}");
+        }
+        message
+    }
+
+    fn histogram(&self) -> String {
+        let mut counts = BTreeMap::<&str, usize>::new();
+        for (_, verdict) in &self.rejections {
+            for reason in self.explain(verdict).1 {
+                *counts.entry(reason).or_default() += 1;
+            }
+        }
+        let untried = format!("node(s) didn't satisfy plugin(s) [{}]", self.narrowed.join(" "));
+        if !self.narrowed.is_empty() && self.rejections.len() < self.nodes {
+            *counts.entry(&untried).or_default() += self.nodes - self.rejections.len();
+        }
+        let mut lines: Vec<String> = counts.into_iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        lines.sort_unstable();
+        lines.join(", ")
+    }
+}

@@ -1,0 +1,20 @@
+//! Upstream's default plugins, one file each: which nodes each lets a pod go to, in upstream's words, and how it scores.
+//!
+//! Each says in its doc what judging costs.
+
+// tidy: sorted
+pub mod image_locality;
+pub mod node_affinity;
+pub mod node_name;
+pub mod node_ports;
+pub mod node_resources_balanced_allocation;
+pub mod node_resources_fit;
+pub mod node_unschedulable;
+pub mod priority_sort;
+pub mod resource_scoring;
+pub mod scheduling_gates;
+pub mod taint_toleration;
+// tidy: end
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,76 @@
+//! What plugins' tables of cases are checked with.
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+
+use crate::cycle::{Plugin, PreFilter};
+use crate::snapshot::PodInfo;
+use crate::testing;
+
+/// What a plugin says of a pod and a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Fits,
+    Resolvable(&'static [&'static str]),
+    Unresolvable(&'static [&'static str]),
+    /// Said of all nodes, before any was looked at.
+    Rejected(&'static str),
+}
+
+/// What the plugin says of `pod`, if `node` has `pods` already; and that supposing the pods away and back again says the
+/// same as if they were.
+pub(crate) fn check_filter(plugin: &dyn Plugin, node: &Node, pods: &[Pod], pod: &Pod, expected: Told) {
+    let name = node.metadata.name.as_deref().unwrap();
+    let placed: Vec<_> = pods.iter().map(|pod| (name, pod.clone())).collect();
+    let info = PodInfo::new(pod);
+    let snapshot = testing::snapshot(std::slice::from_ref(node), &placed);
+    let index = snapshot.index(name).unwrap();
+    let mut filter = match plugin.pre_filter(&snapshot, &info) {
+        PreFilter::Skip => return assert_eq!(expected, Told::Fits, "{pod:?}"),
+        PreFilter::Reject(reason) => return assert_eq!(expected, Told::Rejected(reason), "{pod:?}"),
+        PreFilter::Filter(filter) => filter,
+        PreFilter::Only(names, filter) => {
+            assert!(names.contains(name), "{names:?}");
+            filter
+        }
+    };
+    let told = filter.filter(index);
+    let reasons = |reasons: u64| -> Vec<String> {
+        (0..u64::BITS).filter(|number| reasons & (1 << number) != 0).map(|number| filter.reason(number)).collect()
+    };
+    match (expected, told) {
+        (Told::Fits, Ok(())) => {}
+        (Told::Resolvable(texts), Err(told)) if !told.unresolvable => {
+            assert_eq!(reasons(told.reasons), texts, "{pod:?}")
+        }
+        (Told::Unresolvable(texts), Err(told)) if told.unresolvable => {
+            assert_eq!(reasons(told.reasons), texts, "{pod:?}")
+        }
+        _ => panic!("{told:?} instead of {expected:?} of {pod:?}"),
+    }
+    snapshot.node(index).pods.iter().for_each(|pod| filter.remove(pod));
+    let empty = testing::snapshot(std::slice::from_ref(node), &[]);
+    if let PreFilter::Filter(unused) = plugin.pre_filter(&empty, &info) {
+        let (supposed, real) = (filter.filter(index).is_ok(), unused.filter(empty.index(name).unwrap()).is_ok());
+        assert_eq!(supposed, real, "{pod:?} without others");
+    }
+    snapshot.node(index).pods.iter().for_each(|pod| filter.add(pod));
+    assert_eq!(filter.filter(index), told, "{pod:?} with others again");
+}
+
+/// How the plugin scores the nodes for `pod`, brought to scale; none if it has no say.
+pub(crate) fn check_scores(
+    plugin: &dyn Plugin,
+    nodes: &[Node],
+    pods: &[(&str, Pod)],
+    pod: &Pod,
+    expected: Option<&[i64]>,
+) {
+    let snapshot = testing::snapshot(nodes, pods);
+    let info = PodInfo::new(pod);
+    let scores = plugin.pre_score(&snapshot, &info, snapshot.order()).map(|judge| {
+        let mut scores: Vec<_> = snapshot.order().iter().map(|node| judge.score(*node)).collect();
+        judge.normalize(&mut scores);
+        scores
+    });
+    assert_eq!(scores.as_deref(), expected, "{pod:?}");
+}
