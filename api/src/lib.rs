@@ -16,4 +16,5 @@ pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod table;
+pub mod taints;
 pub mod validate;

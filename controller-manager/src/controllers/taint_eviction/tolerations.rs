@@ -1,9 +1,10 @@
-//! Which taints a pod tolerates, and for how long.
+//! For how long a pod tolerates taints.
 
 use std::time::Duration;
 
+use api::taints::tolerates;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Pod, Taint, Toleration};
+use k8s_openapi::api::core::v1::{Pod, Taint};
 
 use crate::pods;
 
@@ -18,26 +19,6 @@ pub(super) enum Stay {
     Undated,
     /// Not at all.
     Over,
-}
-
-/// Whether the toleration is of this taint.
-pub(super) fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let is_or_any = |stated: &Option<String>, wanted: &str| {
-        stated.as_deref().is_none_or(|stated| stated.is_empty() || stated == wanted)
-    };
-    if !is_or_any(&toleration.effect, &taint.effect) || !is_or_any(&toleration.key, &taint.key) {
-        return false;
-    }
-    let wanted = toleration.value.as_deref().unwrap_or_default();
-    let value = taint.value.as_deref().unwrap_or_default();
-    let numbers = || Some((value.parse::<i64>().ok()?, wanted.parse::<i64>().ok()?));
-    match toleration.operator.as_deref().unwrap_or_default() {
-        "" | "Equal" => value == wanted,
-        "Exists" => true,
-        "Lt" => numbers().is_some_and(|(value, limit)| value < limit),
-        "Gt" => numbers().is_some_and(|(value, limit)| value > limit),
-        _ => false,
-    }
 }
 
 /// How long the pod may stay on a node with these taints, all of effect NoExecute. Of several tolerations of a taint the
@@ -86,7 +67,7 @@ pub(super) fn time_until(then: Timestamp, now: Timestamp) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::{PodCondition, PodSpec, PodStatus};
+    use k8s_openapi::api::core::v1::{PodCondition, PodSpec, PodStatus, Toleration};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use proptest::prelude::*;
 
@@ -123,26 +104,6 @@ mod tests {
             status: Some(PodStatus { conditions: Some(vec![scheduled]), ..PodStatus::default() }),
             ..Pod::default()
         }
-    }
-
-    #[test]
-    fn tolerations_are_of_keys_values_and_effects() {
-        let check = |toleration: Toleration, value: &str, expected: bool| {
-            assert_eq!(tolerates(&toleration, &taint("a", value, None)), expected, "{toleration:?} of {value}");
-        };
-        check(toleration("a", "", "1", None), "1", true);
-        check(toleration("a", "Equal", "1", None), "2", false);
-        check(toleration("a", "Exists", "", None), "2", true);
-        check(toleration("b", "Exists", "", None), "2", false);
-        check(toleration("", "Exists", "", None), "2", true);
-        check(toleration("a", "Lt", "10", None), "9", true);
-        check(toleration("a", "Lt", "10", None), "10", false);
-        check(toleration("a", "Gt", "10", None), "11", true);
-        check(toleration("a", "Gt", "10", None), "many", false);
-        check(toleration("a", "Like", "1", None), "1", false);
-        let with = |effect: &str| Toleration { effect: text(effect), ..toleration("a", "Exists", "", None) };
-        check(with("NoExecute"), "", true);
-        check(with("NoSchedule"), "", false);
     }
 
     #[test]
