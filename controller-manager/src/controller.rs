@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::plan::{Failure, Plan};
+use crate::pods::controller_of;
 
 /// Converges the objects of one kind, or one aspect of them.
 ///
@@ -178,8 +179,7 @@ impl Watches {
 
 /// The key of the controller of an object, if it is of the resource `owner`.
 fn controller_key(owner: &Resource, name: &Arc<str>, meta: &ObjectMeta) -> Option<Key> {
-    let references = meta.owner_references.iter().flatten();
-    let reference = references.into_iter().find(|reference| reference.controller == Some(true))?;
+    let reference = controller_of(meta)?;
     let group = reference.api_version.split_once('/').map_or("", |(group, _)| group);
     if reference.kind != owner.kind || group != owner.group {
         return None;

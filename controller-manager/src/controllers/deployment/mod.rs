@@ -24,10 +24,10 @@ use client::events::EventType;
 use client::resource::Key;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use crate::controller::{Controller, Moment, Pair, Watches};
 use crate::plan::Plan;
+use crate::pods::{controller_of, is_terminal};
 use claim::Claims;
 use rollout::Rollout;
 
@@ -116,11 +116,7 @@ fn has_pods(cache: &Cache, set: &ReplicaSet) -> bool {
     let pods = || cache.controlled::<Pod>(set.metadata.uid.as_deref().unwrap_or_default());
     budget::wanted(set) > 0
         || set.status.as_ref().is_some_and(|status| status.replicas > 0)
-        || pods().iter().any(|pod| !has_ended(pod))
-}
-
-fn has_ended(pod: &Pod) -> bool {
-    matches!(pod.status.as_ref().and_then(|status| status.phase.as_deref()), Some("Failed" | "Succeeded"))
+        || pods().iter().any(|pod| !is_terminal(pod))
 }
 
 fn next(cache: &Cache, deployment: &Deployment) -> Next {
@@ -146,10 +142,6 @@ fn refuse(deployment: &Deployment, plan: &mut Plan) {
     plan.update_status(deployment, &new);
 }
 
-fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
-    meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
-}
-
 /// The Deployments that may want to adopt a ReplicaSet.
 fn adopters(cache: &Cache, pair: &Pair<ReplicaSet>) -> Vec<Key> {
     let Some(new) = pair.new.as_deref().filter(|set| controller_of(&set.metadata).is_none()) else {
@@ -171,8 +163,8 @@ fn adopters(cache: &Cache, pair: &Pair<ReplicaSet>) -> Vec<Key> {
 
 /// The Deployment that may have waited for a pod to be gone.
 fn waiting(cache: &Cache, pair: &Pair<Pod>) -> Vec<Key> {
-    let ended = |pod: &Option<Arc<Pod>>| pod.as_ref().is_none_or(|pod| has_ended(pod));
-    let Some(pod) = pair.old.as_deref().filter(|pod| !has_ended(pod) && ended(&pair.new)) else { return Vec::new() };
+    let ended = |pod: &Option<Arc<Pod>>| pod.as_ref().is_none_or(|pod| is_terminal(pod));
+    let Some(pod) = pair.old.as_deref().filter(|pod| !is_terminal(pod) && ended(&pair.new)) else { return Vec::new() };
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let deployment = || {
         let owner = controller_of(&pod.metadata).filter(|owner| owner.kind == "ReplicaSet")?;

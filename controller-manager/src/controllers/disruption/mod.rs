@@ -29,7 +29,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 
 use crate::controller::{Controller, Moment, Pair, Watches};
 use crate::plan::Plan;
-use scale::{Scaled, controller_of, scale_of};
+use crate::pods::controller_of;
+use scale::{Scaled, scale_of};
 use status::{Scales, count, disrupted, failed, healthy, known, needs_scales};
 
 /// When a budget that could not be worked out is looked at again: nothing tells that a kind has come to be served.

@@ -7,7 +7,9 @@ use client::cache::Cache;
 use client::resource::Kind;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1::ReplicationController;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
+use crate::pods::controller_of;
 
 /// How many pods a controller wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,11 +58,6 @@ impl Scaled for StatefulSet {
     fn replicas(&self) -> i32 {
         or_one(self.spec.replicas)
     }
-}
-
-/// The reference to the controller of an object.
-pub(super) fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
-    meta.owner_references.iter().flatten().find(|reference| reference.controller == Some(true))
 }
 
 /// The scale of a pod's controller, or of what stands behind that; `None` if there is no such controller.

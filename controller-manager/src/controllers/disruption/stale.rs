@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::plan::Plan;
+use crate::pods::is_terminal;
 
 /// How long the condition may hold of a pod that is not being deleted (`stalePodDisruptionTimeout`).
 const TIMEOUT: SignedDuration = SignedDuration::from_mins(2);
@@ -16,7 +17,7 @@ const CONDITION: &str = "DisruptionTarget";
 /// and of pods that have ended it does not matter.
 pub(super) fn target(pod: &Pod) -> Option<&PodCondition> {
     let status = pod.status.as_ref()?;
-    if pod.metadata.deletion_timestamp.is_some() || matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
+    if pod.metadata.deletion_timestamp.is_some() || is_terminal(pod) {
         return None;
     }
     let condition = status.conditions.iter().flatten().find(|condition| condition.type_ == CONDITION)?;

@@ -12,7 +12,8 @@ use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec,
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::scale::{Scale, controller_of};
+use super::scale::Scale;
+use crate::pods::{controller_of, is_ready};
 
 /// For how long a pod is taken for gone after its eviction was allowed, while it is still there (`DeletionTimeout`).
 const DELETION_TIMEOUT: SignedDuration = SignedDuration::from_mins(2);
@@ -134,11 +135,6 @@ pub(super) fn healthy(pods: &[Arc<Pod>], expected_to_go: &BTreeMap<String, Time>
         pod.metadata.deletion_timestamp.is_none() && !expected_to_go.contains_key(name)
     };
     i32::try_from(pods.iter().filter(stays).filter(|pod| is_ready(pod)).count()).unwrap_or(i32::MAX)
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let mut conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.find(|condition| condition.type_ == "Ready").is_some_and(|ready| ready.status == "True")
 }
 
 /// The status of a budget of which everything is known.

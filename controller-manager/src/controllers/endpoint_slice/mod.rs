@@ -27,6 +27,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::controller::{Controller, Moment, Pair, Watches};
 use crate::plan::{Plan, Report, reference};
+use crate::pods::is_ready;
 use endpoint::{Identity, PortSet};
 use hints::Distribution;
 use packing::{Family, Layout, Wanted};
@@ -293,7 +294,7 @@ fn ports(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
 
 /// A pod as an endpoint, with its addresses of one family.
 fn endpoint(service: &Service, pod: &Pod, zone: Option<&String>, address_type: &str) -> Endpoint {
-    let (serving, terminating) = (pods::is_ready(pod), pod.metadata.deletion_timestamp.is_some());
+    let (serving, terminating) = (is_ready(pod), pod.metadata.deletion_timestamp.is_some());
     let ready = pods::publishes_not_ready(service) || (serving && !terminating);
     let of_family = pods::addresses(pod).filter(|address| pods::family(address) == Some(address_type));
     let mut addresses: Vec<String> = of_family.filter_map(parse_ip_sloppy).map(|ip| ip.to_string()).collect();

@@ -12,12 +12,11 @@ use api::selector::label::Selector;
 use client::cache::Cache;
 use client::resource::Key;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, Namespace, Node, Pod, PodCondition, Service, ServicePort, ServiceSpec,
-};
+use k8s_openapi::api::core::v1::{Container, ContainerPort, Namespace, Node, Pod, Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::controller::Pair;
+use crate::pods::{condition, is_ready, is_terminal};
 
 /// The label of a node that says in which zone it is.
 pub(in crate::controllers) const ZONE: &str = "topology.kubernetes.io/zone";
@@ -32,24 +31,9 @@ fn text(text: Option<&String>) -> &str {
     text.map_or("", String::as_str)
 }
 
-fn ready_condition(pod: &Pod) -> Option<&PodCondition> {
-    pod.status.as_ref()?.conditions.iter().flatten().find(|condition| condition.type_ == "Ready")
-}
-
-/// Whether the pod can serve.
-pub(in crate::controllers) fn is_ready(pod: &Pod) -> bool {
-    ready_condition(pod).is_some_and(|condition| condition.status == "True")
-}
-
 /// Since when the pod has been ready, or not ready.
 pub(in crate::controllers) fn ready_changed(pod: &Pod) -> Option<Timestamp> {
-    ready_condition(pod)?.last_transition_time.as_ref().map(|time| time.0)
-}
-
-/// Whether all containers have ended, never to be started again.
-fn is_terminal(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Failed" | "Succeeded"))
+    condition(pod, "Ready")?.last_transition_time.as_ref().map(|time| time.0)
 }
 
 /// The pod's addresses, of whatever family, as its status has them.

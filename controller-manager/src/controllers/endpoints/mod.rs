@@ -21,6 +21,7 @@ use super::endpoint_slice::pods::{self, HEADLESS};
 use super::endpoint_slice::{annotate, target};
 use crate::controller::{Controller, Moment, Pair, Watches};
 use crate::plan::{Effect, Fact, Plan, Report, Target, reference};
+use crate::pods::is_ready;
 
 const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
 const MANAGER: &str = "endpoint-controller";
@@ -152,7 +153,7 @@ impl Observed {
             let Some(address) = address(service, pod) else { continue };
             let mut add = |ports: Option<Vec<EndpointPort>>| {
                 let addresses = Some(vec![address.clone()]);
-                subsets.push(if publishes || pods::is_ready(pod) {
+                subsets.push(if publishes || is_ready(pod) {
                     EndpointSubset { addresses, not_ready_addresses: None, ports }
                 } else {
                     EndpointSubset { addresses: None, not_ready_addresses: addresses, ports }

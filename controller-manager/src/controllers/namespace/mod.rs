@@ -20,6 +20,7 @@ use k8s_openapi::api::core::v1::{Namespace, NamespaceSpec, Pod};
 
 use crate::controller::{Controller, Moment, Watches};
 use crate::plan::{Effect, Failure, Plan, Target, to_json};
+use crate::pods::is_terminal;
 use conditions::Findings;
 use content::Content;
 
@@ -100,9 +101,8 @@ fn finalizers(namespace: &Namespace) -> impl Iterator<Item = &String> {
 
 /// How many seconds a pod may take to end.
 fn grace_of(pod: &Pod) -> i64 {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     let stated = pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
-    if matches!(phase, Some("Succeeded" | "Failed")) { 0 } else { stated.unwrap_or(0) }
+    if is_terminal(pod) { 0 } else { stated.unwrap_or(0) }
 }
 
 impl Observed {

@@ -15,6 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::names::{REQUESTS, is_extended_request, number};
 use super::pods;
+use crate::pods::controller_of;
 
 const COUNT: &str = "count/resourceclaims.resource.k8s.io";
 /// After the name of a device class, for the devices of it.
@@ -106,8 +107,7 @@ fn age(claim: &ResourceClaim) -> (Option<Timestamp>, Option<&str>) {
 fn pod_reference(claim: &ResourceClaim) -> Option<&OwnerReference> {
     let annotated = claim.metadata.annotations.as_ref().and_then(|annotations| annotations.get(ANNOTATION));
     annotated.filter(|value| *value == "true")?;
-    let mut references = claim.metadata.owner_references.iter().flatten();
-    let controller = references.find(|reference| reference.controller == Some(true))?;
+    let controller = controller_of(&claim.metadata)?;
     (controller.kind == "Pod" && controller.api_version == "v1").then_some(controller)
 }
 

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 
 use super::devices::IMPLICIT;
 use super::names::{HUGE_PAGES, REQUESTS, is_extended, is_extended_request, number};
+use crate::pods::is_terminal;
 
 const COUNT: &str = "count/pods";
 const PODS: &str = "pods";
@@ -47,11 +48,6 @@ pub(super) fn usage(pod: &Pod, now: Timestamp) -> List {
     usage
 }
 
-fn has_ended(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
-}
-
 /// When a pod that is being deleted should be gone, and no longer takes anything, even if its node is lost.
 fn should_be_gone(pod: &Pod) -> Option<Timestamp> {
     let (deleted, grace) = (pod.metadata.deletion_timestamp.as_ref()?, pod.metadata.deletion_grace_period_seconds?);
@@ -59,7 +55,7 @@ fn should_be_gone(pod: &Pod) -> Option<Timestamp> {
 }
 
 fn is_charged(pod: &Pod, now: Timestamp) -> bool {
-    !has_ended(pod) && should_be_gone(pod).is_none_or(|time| now <= time)
+    !is_terminal(pod) && should_be_gone(pod).is_none_or(|time| now <= time)
 }
 
 /// How long it is until a pod takes less only because time passes.
@@ -82,7 +78,7 @@ pub(super) fn is_same(old: &Pod, new: &Pod) -> bool {
         (status.qos_class.clone(), status.resources.clone(), status.allocated_resources.clone(), claim)
     };
     meta(old) == meta(new)
-        && has_ended(old) == has_ended(new)
+        && is_terminal(old) == is_terminal(new)
         && pod_resources::is_resize_infeasible(old) == pod_resources::is_resize_infeasible(new)
         && statuses(old) == statuses(new)
         && containers(old).eq(containers(new))
