@@ -79,6 +79,9 @@ pub(crate) fn roll(bench: &Bench) {
     });
 }
 
+/// What is counted of a tally.
+type Counter = fn(&Tally) -> usize;
+
 /// A cluster, and who works with it.
 struct Load<'b> {
     report: &'b Report,
@@ -124,20 +127,27 @@ impl<'b> Load<'b> {
         self.begun = begin(&self.cluster, &self.client).await;
     }
 
-    /// Reports each step of the life of pods, all from the same beginning.
+    /// Reports each step of the life of pods, all from the same beginning, up to the first that is not reached.
     async fn come_up(&self, name: &str, pods: usize) {
-        self.until(&format!("{name}: all exist"), pods, |tally| tally.living == pods).await;
-        self.until(&format!("{name}: all bound"), pods, |tally| tally.bound == pods).await;
-        self.until(&format!("{name}: all ready"), pods, |tally| tally.ready == pods).await;
-        self.until(&format!("{name}: said to be available"), pods, |tally| tally.available == pods).await;
+        let steps: [(&str, Counter); 4] = [
+            ("all exist", |tally| tally.living),
+            ("all bound", |tally| tally.bound),
+            ("all ready", |tally| tally.ready),
+            ("said to be available", |tally| tally.available),
+        ];
+        for (step, count) in steps {
+            if !self.until(&format!("{name}: {step}"), pods, |tally| count(tally) == pods).await {
+                break;
+            }
+        }
         let mut times = self.observer.bindings.take();
         let at_once = times.iter().sum::<Duration>().as_secs_f64() / self.begun.at.elapsed().as_secs_f64();
         let shown = format!("{} bindings, {}; {at_once:.1} at once on average", times.len(), percentiles(&mut times));
         self.report.say(&format!("{name}: the binder"), &shown);
     }
 
-    /// Reports when the cluster has come so far, and what it has used until then since the beginning.
-    async fn until(&self, what: &str, pods: usize, far_enough: impl FnMut(&Tally) -> bool) {
+    /// Reports when the cluster has come so far, and what it has used until then since the beginning. Says whether it has.
+    async fn until(&self, what: &str, pods: usize, far_enough: impl FnMut(&Tally) -> bool) -> bool {
         let reached = self.observer.reaches(WITHIN, far_enough).await;
         let took = reached.then(|| self.begun.at.elapsed());
         let cluster = self.begun.cluster.iter().map(Meter::used).collect();
@@ -147,6 +157,7 @@ impl<'b> Load<'b> {
         if !reached {
             self.report.say(what, &format!("after {} s there is {:?}", WITHIN.as_secs(), self.observer.now()));
         }
+        reached
     }
 }
 
