@@ -17,7 +17,7 @@ const UNITS: [(&str, i128); 8] = [
 ///
 /// # Errors
 /// What Go's `time.ParseDuration` says.
-pub(super) fn parse(text: &str) -> Result<i64, String> {
+pub fn parse(text: &str) -> Result<i64, String> {
     let quoted = go_quote(text);
     let invalid = || format!("time: invalid duration {quoted}");
     let (negative, mut rest) = match text.strip_prefix('-') {

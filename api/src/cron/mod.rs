@@ -3,7 +3,7 @@
 //!
 //! Whatever that library takes is taken here, and what it says of the rest is what [`Schedule::parse`] fails with.
 
-mod duration;
+pub mod duration;
 mod zones;
 
 use zones::split;
