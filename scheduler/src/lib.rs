@@ -3,6 +3,7 @@
 //! It is usable without a cluster: a [`snapshot::Snapshot`] is kept by event, and decisions on it are pure.
 
 // tidy: sorted
+pub mod config;
 pub mod queue;
 pub mod cycle;
 pub mod plugins;
