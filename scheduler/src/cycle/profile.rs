@@ -2,12 +2,14 @@
 
 use super::framework::Plugin;
 use crate::plugins::image_locality::ImageLocality;
+use crate::plugins::inter_pod_affinity::InterPodAffinity;
 use crate::plugins::node_affinity::NodeAffinity;
 use crate::plugins::node_name::NodeName;
 use crate::plugins::node_ports::NodePorts;
 use crate::plugins::node_resources_balanced_allocation::NodeResourcesBalancedAllocation;
 use crate::plugins::node_resources_fit::NodeResourcesFit;
 use crate::plugins::node_unschedulable::NodeUnschedulable;
+use crate::plugins::pod_topology_spread::PodTopologySpread;
 use crate::plugins::scheduling_gates::SchedulingGates;
 use crate::plugins::taint_toleration::TaintToleration;
 
@@ -46,6 +48,8 @@ impl Default for Profile {
             weighted(2, NodeAffinity::default()),
             weighted(0, NodePorts),
             weighted(1, NodeResourcesFit::default()),
+            weighted(2, PodTopologySpread),
+            weighted(2, InterPodAffinity::default()),
             weighted(1, NodeResourcesBalancedAllocation::default()),
             weighted(1, ImageLocality),
         ];

@@ -1,9 +1,11 @@
 //! What plugins' tables of cases are checked with.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::{Node, Pod};
 
 use crate::cycle::{Plugin, PreFilter};
-use crate::snapshot::PodInfo;
+use crate::snapshot::{PlacedPod, PodInfo, Snapshot};
 use crate::testing;
 
 /// What a plugin says of a pod and a node.
@@ -73,4 +75,40 @@ pub(crate) fn check_scores(
         scores
     });
     assert_eq!(scores.as_deref(), expected, "{pod:?}");
+}
+
+/// What the plugin says of each node, in order, if `pods` are there; nothing where the pod fits. It is the same whether
+/// the pod is watched or not, and if the other pods are only supposed there.
+pub(crate) fn check_reasons(plugin: &dyn Plugin, nodes: &[Node], pods: &[(&str, Pod)], pod: &Pod, expected: &[&str]) {
+    let info = PodInfo::new(pod);
+    let told = |snapshot: &Snapshot, supposed: &[(bool, Arc<PlacedPod>)]| -> Vec<String> {
+        let mut filter = match plugin.pre_filter(snapshot, &info) {
+            PreFilter::Skip if supposed.is_empty() => return vec![String::new(); nodes.len()],
+            PreFilter::Filter(filter) => filter,
+            _ => return expected.iter().map(|reason| (*reason).to_owned()).collect(),
+        };
+        for (there, pod) in supposed {
+            if *there { filter.add(pod) } else { filter.remove(pod) }
+        }
+        let reason = |name: &str| match filter.filter(snapshot.index(name).unwrap()) {
+            Ok(()) => String::new(),
+            Err(rejection) => filter.reason(rejection.reasons.trailing_zeros()),
+        };
+        nodes.iter().map(|node| reason(node.metadata.name.as_deref().unwrap())).collect()
+    };
+    let mut full = testing::snapshot(nodes, pods);
+    let mut empty = testing::snapshot(nodes, &[]);
+    let placed: Vec<_> = full.order().iter().flat_map(|node| full.node(*node).pods.clone()).collect();
+    for watched in [false, true] {
+        if watched {
+            full.watch(&info);
+            empty.watch(&info);
+        }
+        assert_eq!(told(&full, &[]), expected, "{watched} {pod:?}");
+        let come: Vec<_> = placed.iter().map(|pod| (true, Arc::clone(pod))).collect();
+        assert_eq!(told(&empty, &come), expected, "supposed there: {pod:?}");
+        let gone: Vec<_> = placed.iter().map(|pod| (false, Arc::clone(pod))).collect();
+        let without = told(&empty, &[]);
+        assert!(matches!(plugin.pre_filter(&full, &info), PreFilter::Skip) || told(&full, &gone) == without);
+    }
 }

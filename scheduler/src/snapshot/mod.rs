@@ -2,9 +2,11 @@
 //!
 //! Whatever the order of events, the snapshot is what it would be if it were made anew of the nodes and pods that there
 //! are. Nodes keep their index for as long as they exist, or pods say that they are on them. Adding or removing a pod
-//! takes time proportional to what it requests; changing a node, to what it says of itself; adding or removing a node, or
+//! takes time proportional to what it requests and to the queries that count it; changing a node, to what it says of itself; adding or removing a node, or
 //! moving it to another zone, to the number of nodes.
 
+mod affinity;
+mod counts;
 mod node;
 mod order;
 mod pod;
@@ -12,18 +14,22 @@ mod ports;
 mod resources;
 mod taints;
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 
+pub use affinity::{AffinityTerm, Namespaces, PodAffinities, PodSet, Query, SpreadConstraint};
+pub use counts::{Domains, Wish};
 pub use node::NodeInfo;
 pub use pod::{PodInfo, PreferredNodes};
 pub use ports::{HostPort, TakenPorts};
 pub use resources::{CPU, EPHEMERAL_STORAGE, MEMORY, NodeIndex, PODS, ResourceIndex, Resources};
 pub use taints::{Taint, Toleration};
 
+use counts::Counts;
 use order::Order;
 
 /// A pod that is on a node, or will be.
@@ -61,6 +67,8 @@ pub struct Snapshot {
     images: HashMap<String, u32>,
     /// Pods for which room is being made, by node.
     nominated: HashMap<NodeIndex, Vec<Arc<PlacedPod>>>,
+    namespaces: Namespaces,
+    counts: Counts,
 }
 
 impl Snapshot {
@@ -106,10 +114,59 @@ impl Snapshot {
         self.images.get(name).copied().unwrap_or_default()
     }
 
+    /// The labels of namespaces.
+    #[must_use]
+    pub fn namespaces(&self) -> &Namespaces {
+        &self.namespaces
+    }
+
+    /// Keeps counted from now on what the pod's constraints are about. Decisions are the same without, but slower.
+    pub fn watch(&mut self, pod: &PodInfo) {
+        self.counts.watch(pod, &self.nodes, &self.namespaces);
+    }
+
+    /// The nodes that exist by their values of a label.
+    #[must_use]
+    pub fn domains(&self, key: &str) -> Cow<'_, Domains> {
+        self.counts.domains(key, &self.nodes)
+    }
+
+    /// How many pods on each node the query counts; for nodes beyond the end, none.
+    #[must_use]
+    pub fn count(&self, query: &Query) -> Cow<'_, [u32]> {
+        self.counts.count(query, &self.nodes, &self.namespaces)
+    }
+
+    /// What pods on nodes want of others: each different wish once, with how many pods on which nodes have it.
+    pub fn wishes(&self) -> impl Iterator<Item = (Wish, &AffinityTerm, &BTreeMap<NodeIndex, u32>)> {
+        self.counts.wishes()
+    }
+
+    /// A namespace appeared or its labels changed.
+    pub fn set_namespace(&mut self, name: &str, labels: BTreeMap<String, String>) {
+        if self.namespaces.get(name) != Some(&labels) {
+            self.namespaces.insert(name.to_owned(), labels);
+            self.counts.recount(&self.nodes, &self.namespaces);
+        }
+    }
+
+    /// A namespace is gone.
+    pub fn remove_namespace(&mut self, name: &str) {
+        if self.namespaces.remove(name).is_some() {
+            self.counts.recount(&self.nodes, &self.namespaces);
+        }
+    }
+
     /// The pods for which room is being made on the node.
     #[must_use]
     pub fn nominated(&self, node: NodeIndex) -> &[Arc<PlacedPod>] {
         self.nominated.get(&node).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether there are any such pods.
+    #[must_use]
+    pub fn has_nominated(&self) -> bool {
+        !self.nominated.is_empty()
     }
 
     /// Room is being made for the pod on the node of that name, if it exists, and nowhere else.
@@ -148,6 +205,7 @@ impl Snapshot {
         let status = node.status.as_ref();
         let allocatable = api::pod_resources::read(status.and_then(|status| status.allocatable.as_ref()));
         self.resources.set_allocatable(index, &pod::amounts(&allocatable));
+        self.counts.set_node(index, &self.nodes);
     }
 
     /// A node is gone.
@@ -158,6 +216,7 @@ impl Snapshot {
         self.nominated.remove(&index);
         self.nodes[index.get()].vanish();
         self.resources.set_allocatable(index, &[]);
+        self.counts.set_node(index, &self.nodes);
         self.free_if_unused(index);
     }
 
@@ -186,10 +245,12 @@ impl Snapshot {
         node.pods.retain(|other| other.uid != uid);
         node.ports.release(&pod.info.host_ports);
         self.resources.request(pod.node, &pod.info.requests, pod.info.presumed, -1);
+        self.counts.set_pod(&pod, false, &self.namespaces);
         if let Some(count) = self.groups.get_mut(&pod.info) {
             *count -= 1;
             if *count == 0 {
                 self.groups.remove(&pod.info);
+                self.counts.forget(&pod.info);
             }
         }
         self.free_if_unused(pod.node);
@@ -205,6 +266,7 @@ impl Snapshot {
         node.ports.take(&placed.info.host_ports);
         node.pods.push(Arc::clone(&placed));
         self.resources.request(index, &placed.info.requests, placed.info.presumed, 1);
+        self.counts.set_pod(&placed, true, &self.namespaces);
         self.pods.insert(placed.uid.clone(), placed);
     }
 

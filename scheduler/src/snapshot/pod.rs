@@ -10,6 +10,7 @@ use api::quantity::{Format, Quantity};
 use api::selector::node::{Selector, Term};
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 
+use super::affinity::{self, PodAffinities, SpreadConstraint};
 use super::ports::{self, HostPort};
 use super::taints::Toleration;
 
@@ -48,6 +49,10 @@ pub struct PodInfo {
     pub required_nodes: Option<Selector>,
     /// The nodes on which it had better be.
     pub preferred_nodes: Vec<PreferredNodes>,
+    /// Which pods it wants near or far.
+    pub affinities: PodAffinities,
+    /// How evenly it wants to be spread.
+    pub spread: Vec<SpreadConstraint>,
     /// The only node on which it may be.
     pub node_name: Option<String>,
     /// The images of its containers and volumes, as nodes name them.
@@ -77,9 +82,13 @@ impl PodInfo {
             Some(PreferredNodes { weight: preferred.weight, term: Term::from_api(&preferred.preference)? })
         });
         let (requests, presumed) = requests(pod);
+        let namespace = pod.metadata.namespace.clone().unwrap_or_default();
+        let labels = pod.metadata.labels.clone().unwrap_or_default();
         Self {
-            namespace: pod.metadata.namespace.clone().unwrap_or_default(),
-            labels: pod.metadata.labels.clone().unwrap_or_default(),
+            affinities: PodAffinities::new(&namespace, spec.affinity.as_ref()),
+            spread: affinity::spread(&namespace, &labels, spec),
+            namespace,
+            labels,
             requests,
             presumed,
             host_ports: ports::of_pod(spec),

@@ -40,13 +40,44 @@ fn a_node() -> impl Strategy<Value = Node> {
 }
 
 fn a_pod() -> impl Strategy<Value = Pod> {
-    (0..3i64, 0..2i64, proptest::option::of(80..82)).prop_map(|(cpu, gpu, port)| {
+    (0..3i64, 0..2i64, proptest::option::of(80..82), 0..3u8).prop_map(|(cpu, gpu, port, app)| {
         let mut spec = testing::requesting(json!({"cpu": format!("{cpu}00m"), "example.com/gpu": gpu.to_string()}));
         if let Some(port) = port {
             spec["containers"][0]["ports"] = json!([{"containerPort": port, "hostPort": port}]);
         }
-        testing::pod("", spec)
+        if app == 2 {
+            let term =
+                json!({"topologyKey": "topology.kubernetes.io/zone", "labelSelector": {"matchLabels": {"app": "2"}}});
+            spec["affinity"] = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}});
+        }
+        let mut pod = testing::pod("", spec);
+        pod.metadata.labels = Some(BTreeMap::from([("app".to_owned(), app.to_string())]));
+        if gpu == 1 {
+            pod.metadata.deletion_timestamp =
+                Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH));
+        }
+        pod
     })
+}
+
+/// A pod about whose surroundings everything is kept counted.
+fn watched() -> PodInfo {
+    let constraint = |key: &str, app: &str| {
+        let selector = json!({"matchLabels": {"app": app}});
+        json!({"maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "DoNotSchedule", "labelSelector": selector})
+    };
+    let constraints = [constraint("topology.kubernetes.io/zone", "1"), constraint("kubernetes.io/hostname", "2")];
+    PodInfo::new(&testing::pod("watched", json!({ "topologySpreadConstraints": constraints })))
+}
+
+/// The wishes of pods, with the names of their nodes.
+fn named_wishes(snapshot: &Snapshot) -> BTreeMap<String, Vec<(String, u32)>> {
+    let wish = |(wish, term, nodes): (Wish, &AffinityTerm, &BTreeMap<NodeIndex, u32>)| {
+        let mut named: Vec<_> = nodes.iter().map(|(node, count)| (snapshot.node(*node).name.clone(), *count)).collect();
+        named.sort();
+        (format!("{wish:?} {term:?}"), named)
+    };
+    snapshot.wishes().map(wish).collect()
 }
 
 fn an_event() -> impl Strategy<Value = Event> {
@@ -154,16 +185,40 @@ proptest! {
     #[test]
     fn events_make_what_would_be_made_anew(events in proptest::collection::vec(an_event(), 0..60)) {
         let (mut snapshot, mut model) = (Snapshot::default(), Model::default());
-        for event in &events {
+        for (number, event) in events.iter().enumerate() {
+            if number == events.len() / 2 {
+                snapshot.watch(&watched());
+            }
             apply(&mut snapshot, event);
             model.apply(event);
         }
         let anew = model.anew();
+        snapshot.watch(&watched());
         prop_assert_eq!(told(&snapshot), told(&anew));
         prop_assert_eq!(&snapshot.groups, &anew.groups);
         prop_assert_eq!(&snapshot.images, &anew.images);
         prop_assert_eq!(snapshot.order().len(), model.nodes.len());
         prop_assert_eq!(snapshot.pods.len(), model.pods.len());
+        for key in ["topology.kubernetes.io/zone", "kubernetes.io/hostname"] {
+            // Numbers of domains differ; which nodes are in the same one does not.
+            let kept = snapshot.counts.domains(key, &[]);
+            prop_assert!(matches!(kept, Cow::Borrowed(_)));
+            for (a, b) in snapshot.order().iter().flat_map(|a| snapshot.order().iter().map(move |b| (*a, *b))) {
+                let label = |node| snapshot.node(node).labels.get(key);
+                prop_assert_eq!(kept.get(a) == kept.get(b), label(a) == label(b));
+                prop_assert_eq!(kept.get(a).is_some(), label(a).is_some());
+            }
+        }
+        for query in watched().spread.iter().map(|constraint| &constraint.query) {
+            let kept = snapshot.count(query);
+            prop_assert!(matches!(kept, Cow::Borrowed(_)));
+            let of_node = |node: &NodeInfo| node.pods.iter().filter(|pod| query.counts(pod, snapshot.namespaces())).count();
+            let counted: Vec<_> = snapshot.nodes.iter().map(|node| u32::try_from(of_node(node)).unwrap()).collect();
+            let mut kept = kept.into_owned();
+            kept.resize(counted.len(), 0);
+            prop_assert_eq!(kept, counted);
+        }
+        prop_assert_eq!(named_wishes(&snapshot), named_wishes(&anew));
         let unused: BTreeSet<_> = snapshot.free.iter().collect();
         prop_assert_eq!(unused.len() + snapshot.by_name.len(), snapshot.bound());
         let zones = |snapshot: &Snapshot| -> Vec<usize> {

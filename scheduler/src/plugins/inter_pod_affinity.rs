@@ -1,0 +1,363 @@
+//! InterPodAffinity: pods go near those that they want near, and far from those that they, or these, want far.
+//!
+//! A pod costs a look at each different wish of pods that are there, and, for each of its own terms, a pass over two
+//! arrays of one number a node; then, a node, a look-up in an array for each term that is of matter. The counts and the
+//! wishes are kept by event.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::cycle::{Filter, MAX_SCORE, Plugin, PreFilter, Rejection, Score};
+use crate::snapshot::{AffinityTerm, Domains, NodeIndex, PlacedPod, PodInfo, Query, Snapshot, Wish};
+
+const AFFINITY: u32 = 0;
+const ANTI_AFFINITY: u32 = 1;
+const EXISTING: u32 = 2;
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct InterPodAffinity {
+    /// What it counts, from 0 to 100, that a pod that is there must have the pod near.
+    pub hard_pod_affinity_weight: i64,
+    /// Whether what pods that are there prefer is of no matter if the pod itself prefers nothing.
+    pub ignore_preferred_terms_of_existing_pods: bool,
+}
+
+impl Default for InterPodAffinity {
+    fn default() -> Self {
+        Self { hard_pod_affinity_weight: 1, ignore_preferred_terms_of_existing_pods: false }
+    }
+}
+
+impl Plugin for InterPodAffinity {
+    fn name(&self) -> &'static str {
+        "InterPodAffinity"
+    }
+
+    fn pre_filter<'a>(&'a self, snapshot: &'a Snapshot, pod: &'a PodInfo) -> PreFilter<'a> {
+        let mut near = Near {
+            snapshot,
+            pod,
+            query: pod.affinities.required_query(),
+            required: pod.affinities.required.iter().map(|term| Sums::at(snapshot, &term.topology_key)).collect(),
+            forbidden: pod.affinities.forbidden.iter().map(|term| Sums::at(snapshot, &term.topology_key)).collect(),
+            existing: ByKey::default(),
+        };
+        for (wish, term, nodes) in snapshot.wishes() {
+            if wish == Wish::Forbidden && term.pods.contains(pod, snapshot.namespaces()) {
+                let sums = near.existing.get(snapshot, &term.topology_key);
+                nodes.iter().for_each(|(node, count)| sums.add(*node, i64::from(*count)));
+            }
+        }
+        let required = snapshot.count(&near.query);
+        near.required.iter_mut().for_each(|sums| sums.add_all(snapshot, &required, 1));
+        for (sums, term) in near.forbidden.iter_mut().zip(&pod.affinities.forbidden) {
+            sums.add_all(snapshot, &snapshot.count(&term.query()), 1);
+        }
+        if near.required.is_empty()
+            && near.forbidden.is_empty()
+            && near.existing.0.is_empty()
+            && !snapshot.has_nominated()
+        {
+            return PreFilter::Skip;
+        }
+        PreFilter::Filter(Box::new(near))
+    }
+
+    fn pre_score<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        pod: &'a PodInfo,
+        _feasible: &[NodeIndex],
+    ) -> Option<Box<dyn Score + 'a>> {
+        let preferred = &pod.affinities.preferred;
+        if self.ignore_preferred_terms_of_existing_pods && preferred.is_empty() {
+            return None;
+        }
+        let mut by_key = ByKey::default();
+        for (weight, term) in preferred {
+            let counts = snapshot.count(&term.query());
+            by_key.get(snapshot, &term.topology_key).add_all(snapshot, &counts, *weight);
+        }
+        for (wish, term, nodes) in snapshot.wishes() {
+            let weight = match wish {
+                Wish::Required => self.hard_pod_affinity_weight,
+                Wish::Forbidden => 0,
+                Wish::Preferred(weight) => weight,
+            };
+            if weight != 0 && term.pods.contains(pod, snapshot.namespaces()) {
+                let sums = by_key.get(snapshot, &term.topology_key);
+                nodes.iter().for_each(|(node, count)| sums.add(*node, weight * i64::from(*count)));
+            }
+        }
+        by_key.0.retain(|_, sums| sums.touched > 0);
+        if by_key.0.is_empty() { None } else { Some(Box::new(Liked { sums: by_key.0.into_values().collect() })) }
+    }
+}
+
+/// Sums by domain.
+struct Sums<'a> {
+    domains: Cow<'a, Domains>,
+    of_domain: Vec<i64>,
+    /// How many pods were added that are in a domain, and not removed.
+    touched: i64,
+}
+
+impl<'a> Sums<'a> {
+    fn at(snapshot: &'a Snapshot, key: &str) -> Self {
+        let domains = snapshot.domains(key);
+        Self { of_domain: vec![0; domains.bound()], domains, touched: 0 }
+    }
+
+    fn add(&mut self, node: NodeIndex, amount: i64) {
+        if let Some(domain) = self.domains.get(node) {
+            self.of_domain[domain] += amount;
+            self.touched += 1;
+        }
+    }
+
+    /// Adds what is counted on each node, so many times.
+    fn add_all(&mut self, snapshot: &Snapshot, by_node: &[u32], weight: i64) {
+        for node in snapshot.order() {
+            match by_node.get(node.get()) {
+                None | Some(0) => {}
+                Some(count) => self.add(*node, weight * i64::from(*count)),
+            }
+        }
+    }
+
+    fn is_zero(&self) -> bool {
+        self.of_domain.iter().all(|sum| *sum == 0)
+    }
+
+    /// The sum of the node's domain; none if the node is in no domain.
+    fn get(&self, node: NodeIndex) -> Option<i64> {
+        self.domains.get(node).map(|domain| self.of_domain[domain])
+    }
+}
+
+/// Sums by the domains of different labels.
+#[derive(Default)]
+struct ByKey<'a>(BTreeMap<String, Sums<'a>>);
+
+impl<'a> ByKey<'a> {
+    fn get(&mut self, snapshot: &'a Snapshot, key: &str) -> &mut Sums<'a> {
+        self.0.entry(key.to_owned()).or_insert_with(|| Sums::at(snapshot, key))
+    }
+}
+
+struct Near<'a> {
+    snapshot: &'a Snapshot,
+    pod: &'a PodInfo,
+    /// What all of the required terms are about.
+    query: Query,
+    /// For each required term, pods that match all of them.
+    required: Vec<Sums<'a>>,
+    /// For each forbidden term, pods that match it.
+    forbidden: Vec<Sums<'a>>,
+    /// Pods that want this one far.
+    existing: ByKey<'a>,
+}
+
+impl Near<'_> {
+    fn suppose(&mut self, pod: &PlacedPod, sign: i64) {
+        let namespaces = self.snapshot.namespaces();
+        if self.query.contains(&pod.info, namespaces) {
+            self.required.iter_mut().for_each(|sums| sums.add(pod.node, sign));
+        }
+        for (sums, term) in self.forbidden.iter_mut().zip(&self.pod.affinities.forbidden) {
+            if term.pods.contains(&pod.info, namespaces) {
+                sums.add(pod.node, sign);
+            }
+        }
+        let wants_far = |term: &&AffinityTerm| term.pods.contains(self.pod, namespaces);
+        for term in pod.info.affinities.forbidden.iter().filter(wants_far) {
+            self.existing.get(self.snapshot, &term.topology_key).add(pod.node, sign);
+        }
+    }
+
+    fn has_near(&self, node: NodeIndex) -> bool {
+        let mut near = true;
+        for sums in &self.required {
+            match sums.get(node) {
+                None => return false,
+                Some(count) => near &= count > 0,
+            }
+        }
+        // The first of pods that want each other near has to be somewhere.
+        near || (self.required.iter().all(Sums::is_zero) && self.query.contains(self.pod, self.snapshot.namespaces()))
+    }
+}
+
+fn any_at<'a>(sums: impl IntoIterator<Item = &'a Sums<'a>>, node: NodeIndex) -> bool {
+    sums.into_iter().any(|sums| sums.get(node).is_some_and(|count| count > 0))
+}
+
+impl Filter for Near<'_> {
+    fn filter(&self, node: NodeIndex) -> Result<(), Rejection> {
+        if !self.has_near(node) {
+            Err(Rejection::unresolvable(AFFINITY))
+        } else if any_at(&self.forbidden, node) {
+            Err(Rejection::resolvable(ANTI_AFFINITY))
+        } else if any_at(self.existing.0.values(), node) {
+            Err(Rejection::resolvable(EXISTING))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn reason(&self, number: u32) -> String {
+        let reason = match number {
+            AFFINITY => "node(s) didn't match pod affinity rules",
+            ANTI_AFFINITY => "node(s) didn't match pod anti-affinity rules",
+            _ => "node(s) didn't satisfy existing pods anti-affinity rules",
+        };
+        reason.to_owned()
+    }
+
+    fn add(&mut self, pod: &PlacedPod) {
+        self.suppose(pod, 1);
+    }
+
+    fn remove(&mut self, pod: &PlacedPod) {
+        self.suppose(pod, -1);
+    }
+}
+
+struct Liked<'a> {
+    sums: Vec<Sums<'a>>,
+}
+
+impl Score for Liked<'_> {
+    fn score(&self, node: NodeIndex) -> i64 {
+        self.sums.iter().filter_map(|sums| sums.get(node)).sum()
+    }
+
+    fn normalize(&self, scores: &mut [i64]) {
+        let least = scores.iter().copied().min().unwrap_or_default();
+        let range = scores.iter().copied().max().unwrap_or_default() - least;
+        for score in scores {
+            let share = if range > 0 { (*score - least) as f64 / range as f64 } else { 0.0 };
+            *score = (MAX_SCORE as f64 * share) as i64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::{Node, Pod};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::plugins::testing::{check_reasons, check_scores};
+    use crate::testing;
+
+    const FITS: &str = "";
+    const NEAR: &str = "node(s) didn't match pod affinity rules";
+    const FAR: &str = "node(s) didn't match pod anti-affinity rules";
+    const THEY: &str = "node(s) didn't satisfy existing pods anti-affinity rules";
+
+    /// Nodes `a1`, `a2` in zone `a`, `b1` in zone `b`, and `x` in none.
+    fn nodes() -> Vec<Node> {
+        let node = |name: &str, over: Value| testing::node(name, json!({"metadata": {"labels": over}}));
+        let zone = |zone: &str| json!({ "zone": zone });
+        vec![node("a1", zone("a")), node("a2", zone("a")), node("b1", zone("b")), node("x", json!({}))]
+    }
+
+    fn pod(name: &str, app: &str, affinity: Value) -> Pod {
+        let mut pod = testing::pod(name, json!({ "affinity": affinity }));
+        pod.metadata.labels = Some([("app".to_owned(), app.to_owned())].into());
+        pod
+    }
+
+    fn term(key: &str, app: &str) -> Value {
+        json!({"topologyKey": key, "labelSelector": {"matchLabels": {"app": app}}})
+    }
+
+    fn affinity(kind: &str, terms: &[Value]) -> Value {
+        json!({ kind: {"requiredDuringSchedulingIgnoredDuringExecution": terms} })
+    }
+
+    fn near(terms: &[Value]) -> Value {
+        affinity("podAffinity", terms)
+    }
+
+    fn far(terms: &[Value]) -> Value {
+        affinity("podAntiAffinity", terms)
+    }
+
+    #[test]
+    fn pods_go_near_and_far() {
+        let check = |pods: &[(&str, &str, Value)], wanted: Value, expected: [&str; 4]| {
+            let placed = pods.iter().enumerate();
+            let placed = placed.map(|(i, (on, app, affinity))| (*on, pod(&i.to_string(), app, affinity.clone())));
+            let placed: Vec<_> = placed.collect();
+            check_reasons(&InterPodAffinity::default(), &nodes(), &placed, &pod("p", "web", wanted), &expected);
+        };
+        let db = |on| (on, "db", json!({}));
+        check(&[db("a1")], json!({}), [FITS; 4]);
+        check(&[db("a1")], near(&[term("zone", "db")]), [FITS, FITS, NEAR, NEAR]);
+        check(&[], near(&[term("zone", "db")]), [NEAR; 4]);
+        check(&[db("x")], near(&[term("zone", "db")]), [NEAR; 4]);
+        let host = "kubernetes.io/hostname";
+        check(&[db("a1")], near(&[term(host, "db"), term("zone", "db")]), [FITS, NEAR, NEAR, NEAR]);
+        check(&[db("a1"), ("a1", "lb", json!({}))], near(&[term("zone", "db"), term("zone", "lb")]), [NEAR; 4]);
+        check(&[], near(&[term("zone", "web")]), [FITS, FITS, FITS, NEAR]);
+        check(&[("b1", "web", json!({}))], near(&[term("zone", "web")]), [NEAR, NEAR, FITS, NEAR]);
+        check(&[db("a1")], far(&[term("zone", "db")]), [FAR, FAR, FITS, FITS]);
+        check(&[db("a1"), db("b1")], far(&[term(host, "db")]), [FAR, FITS, FAR, FITS]);
+        check(&[("a1", "db", far(&[term("zone", "web")]))], json!({}), [THEY, THEY, FITS, FITS]);
+        check(&[("a1", "db", far(&[term("zone", "lb")]))], json!({}), [FITS; 4]);
+        check(&[("x", "db", far(&[term("zone", "web")]))], json!({}), [FITS; 4]);
+    }
+
+    #[test]
+    fn namespaces_bound_what_is_meant() {
+        let check = |over: Value, expected: &str| {
+            let mut wanted = term("zone", "db");
+            wanted.as_object_mut().unwrap().extend(over.as_object().unwrap().clone());
+            let mut other = pod("o", "db", json!({}));
+            other.metadata.namespace = Some("other".to_owned());
+            let mut snapshot = testing::snapshot(&nodes()[..1], &[("a1", other)]);
+            snapshot.set_namespace("other", [("team".to_owned(), "x".to_owned())].into());
+            let info = PodInfo::new(&pod("p", "web", far(&[wanted])));
+            for watched in [false, true] {
+                if watched {
+                    snapshot.watch(&info);
+                }
+                let plugin = InterPodAffinity::default();
+                let PreFilter::Filter(filter) = plugin.pre_filter(&snapshot, &info) else { panic!("there is a term") };
+                let told = filter.filter(snapshot.order()[0]).err().map_or(FITS, |_| FAR);
+                assert_eq!(told, expected, "{over}");
+            }
+        };
+        check(json!({}), FITS);
+        check(json!({"namespaces": ["other"]}), FAR);
+        check(json!({"namespaceSelector": {}}), FAR);
+        check(json!({"namespaceSelector": {"matchLabels": {"team": "x"}}}), FAR);
+        check(json!({"namespaceSelector": {"matchLabels": {"team": "y"}}}), FITS);
+    }
+
+    #[test]
+    fn preferences_of_both_sides_count() {
+        let preferred = |kind: &str, weight: i32, app: &str| {
+            let terms = json!([{"weight": weight, "podAffinityTerm": term("zone", app)}]);
+            json!({ kind: {"preferredDuringSchedulingIgnoredDuringExecution": terms} })
+        };
+        let check = |pods: &[(&str, Value)], wanted: Value, expected: Option<&[i64]>| {
+            let placed = pods.iter().enumerate();
+            let placed = placed.map(|(i, (on, affinity))| (*on, pod(&i.to_string(), "db", affinity.clone())));
+            let placed: Vec<_> = placed.collect();
+            check_scores(&InterPodAffinity::default(), &nodes(), &placed, &pod("p", "web", wanted), expected);
+        };
+        check(&[("a1", json!({}))], json!({}), None);
+        check(&[], preferred("podAffinity", 5, "db"), None);
+        check(&[("a1", json!({}))], preferred("podAffinity", 5, "db"), Some(&[100, 100, 0, 0]));
+        check(&[("a1", json!({}))], preferred("podAntiAffinity", 5, "db"), Some(&[0, 0, 100, 100]));
+        check(&[("b1", preferred("podAffinity", 5, "web"))], json!({}), Some(&[0, 0, 100, 0]));
+        check(&[("b1", preferred("podAffinity", 5, "lb"))], json!({}), None);
+        check(&[("b1", near(&[term("zone", "web")]))], json!({}), Some(&[0, 0, 100, 0]));
+        let both = [("b1", preferred("podAffinity", 4, "web")), ("a1", preferred("podAntiAffinity", 4, "web"))];
+        check(&both, json!({}), Some(&[0, 0, 100, 50]));
+    }
+}

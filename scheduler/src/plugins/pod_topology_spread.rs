@@ -1,0 +1,312 @@
+//! PodTopologySpread: pods are spread evenly among domains, which are nodes with the same value of a label.
+//!
+//! A pod with constraints costs, for each, a pass over two arrays of one number a node; then, a node, two look-ups in
+//! arrays. The counts themselves are kept by event for pods that are watched.
+
+use std::borrow::Cow;
+
+use super::node_affinity;
+use crate::cycle::{Filter, MAX_SCORE, Plugin, PreFilter, Rejection, Score};
+use crate::snapshot::{Domains, NodeIndex, PlacedPod, PodInfo, Snapshot, SpreadConstraint};
+
+const UNEVEN: u32 = 0;
+const NO_LABEL: u32 = 1;
+
+const HOSTNAME: &str = "kubernetes.io/hostname";
+
+/// See the module.
+pub struct PodTopologySpread;
+
+impl Plugin for PodTopologySpread {
+    fn name(&self) -> &'static str {
+        "PodTopologySpread"
+    }
+
+    fn pre_filter<'a>(&'a self, snapshot: &'a Snapshot, pod: &'a PodInfo) -> PreFilter<'a> {
+        let spreads = spreads(snapshot, pod, true);
+        if spreads.is_empty() { PreFilter::Skip } else { PreFilter::Filter(Box::new(Even { snapshot, pod, spreads })) }
+    }
+
+    fn pre_score<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        pod: &'a PodInfo,
+        feasible: &[NodeIndex],
+    ) -> Option<Box<dyn Score + 'a>> {
+        let spreads = spreads(snapshot, pod, false);
+        if spreads.is_empty() {
+            return None;
+        }
+        let ignored: Vec<bool> = feasible.iter().map(|node| !in_all_domains(&spreads, *node)).collect();
+        let considered = || feasible.iter().zip(&ignored).filter(|(_, ignored)| !**ignored).map(|(node, _)| *node);
+        let weight = |spread: &Spread<'_>| {
+            let size = if spread.constraint.topology_key == HOSTNAME {
+                considered().count()
+            } else {
+                let mut seen = vec![false; spread.domains.bound()];
+                considered().filter_map(|node| spread.domains.get(node)).for_each(|domain| seen[domain] = true);
+                seen.into_iter().filter(|seen| *seen).count()
+            };
+            // Counts in few domains are not watered down by those in many.
+            ((size + 2) as f64).ln()
+        };
+        let weights = spreads.iter().map(weight).collect();
+        Some(Box::new(Evenness { spreads, weights, ignored }))
+    }
+}
+
+/// A constraint and what is counted for it.
+struct Spread<'a> {
+    constraint: &'a SpreadConstraint,
+    domains: Cow<'a, Domains>,
+    by_node: Cow<'a, [u32]>,
+    /// How many pods each domain has; none if no eligible node is in it.
+    sums: Vec<Option<i64>>,
+    /// The least of them, or zero if there are too few domains.
+    least: i64,
+}
+
+impl Spread<'_> {
+    fn sum(&self, domain: usize) -> i64 {
+        self.sums[domain].unwrap_or_default()
+    }
+
+    fn find_least(&mut self) {
+        let sums = || self.sums.iter().flatten().copied();
+        let too_few = sums().count() < self.constraint.min_domains;
+        self.least = if too_few { 0 } else { sums().min().unwrap_or_default() };
+    }
+}
+
+/// The pod's constraints that are required, or those that are not.
+fn spreads<'a>(snapshot: &'a Snapshot, pod: &'a PodInfo, required: bool) -> Vec<Spread<'a>> {
+    let constraints = pod.spread.iter().filter(|constraint| constraint.required == required);
+    let mut spreads: Vec<_> = constraints
+        .map(|constraint| {
+            let domains = snapshot.domains(&constraint.topology_key);
+            let (by_node, sums) = (snapshot.count(&constraint.query), vec![None; domains.bound()]);
+            Spread { constraint, domains, by_node, sums, least: 0 }
+        })
+        .collect();
+    for node in snapshot.order() {
+        if !in_all_domains(&spreads, *node) {
+            continue;
+        }
+        for spread in &mut spreads {
+            let Some(domain) = spread.domains.get(*node).filter(|_| eligible(snapshot, pod, spread.constraint, *node))
+            else {
+                continue;
+            };
+            let count = spread.by_node.get(node.get()).copied().unwrap_or_default();
+            *spread.sums[domain].get_or_insert(0) += i64::from(count);
+        }
+    }
+    spreads.iter_mut().for_each(Spread::find_least);
+    spreads
+}
+
+fn in_all_domains(spreads: &[Spread<'_>], node: NodeIndex) -> bool {
+    spreads.iter().all(|spread| spread.domains.get(node).is_some())
+}
+
+/// Whether the node counts, although its pods and labels do.
+fn eligible(snapshot: &Snapshot, pod: &PodInfo, constraint: &SpreadConstraint, node: NodeIndex) -> bool {
+    let node = snapshot.node(node);
+    let tolerated = || {
+        let mut taints = node.taints.iter().filter(|taint| taint.forbids());
+        taints.all(|taint| pod.tolerations.iter().any(|toleration| toleration.tolerates(taint)))
+    };
+    (!constraint.honors_affinity || node_affinity::matches(pod, node)) && (!constraint.honors_taints || tolerated())
+}
+
+struct Even<'a> {
+    snapshot: &'a Snapshot,
+    pod: &'a PodInfo,
+    spreads: Vec<Spread<'a>>,
+}
+
+impl Even<'_> {
+    fn suppose(&mut self, pod: &PlacedPod, sign: i64) {
+        if !in_all_domains(&self.spreads, pod.node) {
+            return;
+        }
+        for spread in &mut self.spreads {
+            let counts = spread.constraint.query.counts(pod, self.snapshot.namespaces());
+            if let Some(domain) = spread.domains.get(pod.node)
+                && counts
+                && eligible(self.snapshot, self.pod, spread.constraint, pod.node)
+            {
+                *spread.sums[domain].get_or_insert(0) += sign;
+                spread.find_least();
+            }
+        }
+    }
+}
+
+impl Filter for Even<'_> {
+    fn filter(&self, node: NodeIndex) -> Result<(), Rejection> {
+        for spread in &self.spreads {
+            let Some(domain) = spread.domains.get(node) else { return Err(Rejection::unresolvable(NO_LABEL)) };
+            let with_pod = spread.sum(domain) + i64::from(spread.constraint.contains_self);
+            if with_pod - spread.least > spread.constraint.max_skew {
+                return Err(Rejection::resolvable(UNEVEN));
+            }
+        }
+        Ok(())
+    }
+
+    fn reason(&self, number: u32) -> String {
+        let reason = match number {
+            NO_LABEL => "node(s) didn't match pod topology spread constraints (missing required label)",
+            _ => "node(s) didn't match pod topology spread constraints",
+        };
+        reason.to_owned()
+    }
+
+    fn add(&mut self, pod: &PlacedPod) {
+        self.suppose(pod, 1);
+    }
+
+    fn remove(&mut self, pod: &PlacedPod) {
+        self.suppose(pod, -1);
+    }
+}
+
+struct Evenness<'a> {
+    spreads: Vec<Spread<'a>>,
+    weights: Vec<f64>,
+    /// For each feasible node, whether it is in no domain of some constraint.
+    ignored: Vec<bool>,
+}
+
+impl Score for Evenness<'_> {
+    fn score(&self, node: NodeIndex) -> i64 {
+        if !in_all_domains(&self.spreads, node) {
+            return 0;
+        }
+        let score = |(spread, weight): (&Spread<'_>, &f64)| {
+            let count = if spread.constraint.topology_key == HOSTNAME {
+                spread.by_node.get(node.get()).copied().unwrap_or_default().into()
+            } else {
+                spread.domains.get(node).map_or(0, |domain| spread.sum(domain))
+            };
+            count as f64 * weight + (spread.constraint.max_skew - 1) as f64
+        };
+        self.spreads.iter().zip(&self.weights).map(score).sum::<f64>().round() as i64
+    }
+
+    fn normalize(&self, scores: &mut [i64]) {
+        let considered = || scores.iter().zip(&self.ignored).filter(|(_, ignored)| !**ignored).map(|(score, _)| *score);
+        let (least, greatest) = (considered().min().unwrap_or_default(), considered().max().unwrap_or_default());
+        for (score, ignored) in scores.iter_mut().zip(&self.ignored) {
+            *score = match greatest {
+                _ if *ignored => 0,
+                0 => MAX_SCORE,
+                _ => MAX_SCORE * (greatest + least - *score) / greatest,
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::{Node, Pod};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::plugins::testing::{check_reasons, check_scores};
+    use crate::testing;
+
+    const FITS: &str = "";
+    const SKEW: &str = "node(s) didn't match pod topology spread constraints";
+    const LABEL: &str = "node(s) didn't match pod topology spread constraints (missing required label)";
+
+    /// Nodes `a1`, `a2` in zone `a`, `b1` in zone `b`, and `x` in none.
+    fn nodes() -> Vec<Node> {
+        let node = |name: &str, over: Value| testing::node(name, json!({"metadata": {"labels": over}}));
+        let mut tainted = node("b1", json!({"zone": "b"}));
+        let taint = json!({"key": "a", "effect": "NoSchedule"});
+        tainted.spec = Some(testing::object(json!({"taints": [taint]})));
+        vec![
+            node("a1", json!({"zone": "a", "disk": "ssd"})),
+            node("a2", json!({"zone": "a"})),
+            tainted,
+            node("x", json!({})),
+        ]
+    }
+
+    fn labelled(name: &str, app: &str) -> Pod {
+        let mut pod = testing::pod(name, json!({}));
+        pod.metadata.labels = Some([("app".to_owned(), app.to_owned())].into());
+        pod
+    }
+
+    fn constraint(key: &str, over: Value) -> Value {
+        let mut constraint = json!({
+            "topologyKey": key, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule",
+            "labelSelector": {"matchLabels": {"app": "web"}},
+        });
+        constraint.as_object_mut().unwrap().extend(over.as_object().unwrap().clone());
+        constraint
+    }
+
+    fn wanting(constraints: &[Value], spec: Value) -> Pod {
+        let mut pod = labelled("p", "web");
+        let mut spec = testing::pod("p", spec).spec.unwrap();
+        spec.topology_spread_constraints = Some(testing::object(json!(constraints)));
+        pod.spec = Some(spec);
+        pod
+    }
+
+    #[test]
+    fn skew_is_bound() {
+        let check = |on: &[&str], constraints: &[Value], spec: Value, expected: [&str; 4]| {
+            let pods = on.iter().enumerate().map(|(i, node)| (*node, labelled(&i.to_string(), "web")));
+            let pods: Vec<_> = pods.chain([("b1", labelled("other", "other"))]).collect();
+            check_reasons(&PodTopologySpread, &nodes(), &pods, &wanting(constraints, spec), &expected);
+        };
+        let zone = |over| constraint("zone", over);
+        check(&[], &[], json!({}), [FITS; 4]);
+        check(&[], &[zone(json!({}))], json!({}), [FITS, FITS, FITS, LABEL]);
+        check(&["a1"], &[zone(json!({}))], json!({}), [SKEW, SKEW, FITS, LABEL]);
+        check(&["a1", "b1"], &[zone(json!({}))], json!({}), [FITS, FITS, FITS, LABEL]);
+        check(&["a1", "a2"], &[zone(json!({"maxSkew": 2}))], json!({}), [SKEW, SKEW, FITS, LABEL]);
+        check(&["a1", "x"], &[zone(json!({}))], json!({}), [SKEW, SKEW, FITS, LABEL]);
+        check(&["a1", "b1"], &[zone(json!({"minDomains": 3}))], json!({}), [SKEW, SKEW, SKEW, LABEL]);
+        check(&["a1"], &[zone(json!({"nodeTaintsPolicy": "Honor"}))], json!({}), [FITS, FITS, FITS, LABEL]);
+        let ssd = || json!({"nodeSelector": {"disk": "ssd"}});
+        check(&["a1"], &[zone(json!({}))], ssd(), [FITS, FITS, FITS, LABEL]);
+        check(&["a1"], &[zone(json!({"nodeAffinityPolicy": "Ignore"}))], ssd(), [SKEW, SKEW, FITS, LABEL]);
+        let host = || constraint(HOSTNAME, json!({}));
+        check(&["a1"], &[host()], json!({}), [SKEW, FITS, FITS, FITS]);
+        check(&["a1"], &[host(), zone(json!({"maxSkew": 2}))], json!({}), [SKEW, FITS, FITS, LABEL]);
+        check(&["a1"], &[zone(json!({"labelSelector": {}}))], json!({}), [FITS, FITS, FITS, LABEL]);
+        check(&["a1"], &[zone(json!({"labelSelector": null}))], json!({}), [FITS, FITS, FITS, LABEL]);
+        let other = json!({"labelSelector": {"matchLabels": {"app": "other"}}});
+        check(&[], &[zone(other)], json!({}), [FITS, FITS, FITS, LABEL]);
+        check(&["a1"], &[zone(json!({"whenUnsatisfiable": "ScheduleAnyway"}))], json!({}), [FITS; 4]);
+        check(
+            &["a1"],
+            &[zone(json!({"labelSelector": {}, "matchLabelKeys": ["app"]}))],
+            json!({}),
+            [SKEW, SKEW, FITS, LABEL],
+        );
+    }
+
+    #[test]
+    fn emptier_domains_are_better() {
+        let check = |on: &[&str], constraints: &[Value], expected: Option<&[i64]>| {
+            let pods: Vec<_> =
+                on.iter().enumerate().map(|(i, node)| (*node, labelled(&i.to_string(), "web"))).collect();
+            check_scores(&PodTopologySpread, &nodes(), &pods, &wanting(constraints, json!({})), expected);
+        };
+        let soft = |key: &str| constraint(key, json!({"whenUnsatisfiable": "ScheduleAnyway"}));
+        check(&[], &[], None);
+        check(&[], &[constraint("zone", json!({}))], None);
+        check(&[], &[soft("zone")], Some(&[100, 100, 100, 0]));
+        check(&["a1"], &[soft("zone")], Some(&[0, 0, 100, 0]));
+        // Logarithms of 2 + 2 weigh 1, 1 and 1 pods with 1, 1 and 1; the greatest is 3 and the least 1.
+        check(&["a1", "a2", "b1"], &[soft("zone")], Some(&[33, 33, 100, 0]));
+        check(&["a1", "a1", "x"], &[soft(HOSTNAME)], Some(&[0, 100, 100, 50]));
+    }
+}
