@@ -31,12 +31,19 @@ deps: ## install the Debian packages that are missing, kubectl, and the Python c
 DATA_DIR ?= gantry-data
 
 .PHONY: run
-run: deps ## serve the Kubernetes API on this machine
-	$(CARGO) run --locked --release --package gantry -- apiserver --data-dir $(DATA_DIR) --listen 127.0.0.1:6443
+run: deps ## start a cluster on this machine
+	$(CARGO) run --locked --release --package gantry -- up --data-dir $(DATA_DIR) --listen 127.0.0.1:6443 --hollow-nodes 10
 
 .PHONY: test
 test: deps ## run every test
 	$(CARGO) test --locked --workspace
+
+# How many seeds `make sim` runs.
+SEEDS ?= 1000
+
+.PHONY: sim
+sim: ## simulate clusters with faults, one a seed (SEEDS=n)
+	GANTRY_SEEDS=$(SEEDS) $(CARGO) test --locked --release --package tests --test simulation
 
 .PHONY: check
 check: deps ## check format, lints and house rules
