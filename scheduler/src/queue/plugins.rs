@@ -17,7 +17,8 @@ pub enum Hint {
     Queue,
 }
 
-/// A plugin that says whether a pod may be tried. It must be quick and look at nothing but the pod.
+/// A plugin that says whether a pod may be tried. It must be quick. It is asked again when the pod changes, and when an
+/// event happens that it waits for.
 pub trait PreEnqueue: Send + Sync {
     /// The plugin's name.
     fn name(&self) -> &'static str;

@@ -113,7 +113,10 @@ impl Queue {
             |kind| Event { kind, old: Some(Object::Pod(Arc::clone(&old))), new: Some(Object::Pod(Arc::clone(&pod))) };
         let events: Vec<Event> = pod_changes(&old, &pod).into_iter().map(event).collect();
         if spot == Spot::Unschedulable {
-            let back = events.iter().map(|event| self.consider(id, event)).max();
+            // Whether a pod is admitted is for the most part up to itself, so that is asked whatever has changed.
+            let is_gated = self.pods.get(&id).is_some_and(|entry| entry.queued.gated_by.is_some());
+            let gated = is_gated.then_some(Return::AfterBackoff);
+            let back = events.iter().map(|event| self.consider(id, event)).chain(gated).max();
             self.bring_back(id, back.unwrap_or(Return::Skip), now);
         } else {
             let interested = self.pods.get(&id).map(|entry| &self.profiles[entry.profile]);

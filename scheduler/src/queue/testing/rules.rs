@@ -161,6 +161,28 @@ fn nobody_waits_for_longer_than_five_minutes() {
 }
 
 #[test]
+fn a_long_backoff_goes_on_when_the_wait_is_over() {
+    let settings = Settings { initial_backoff: at(500_000), ..Settings::default() };
+    let mut queue = Queue::new(settings, profiles());
+    queue.add(Arc::new(pod("a", 0)), at(0));
+    queue.pop(at(0)).unwrap();
+    queue.failed("a", refused(&["A"], &[]), at(0));
+    queue.advance(at(300_000));
+    assert_eq!((queue.place("a"), queue.next_wake()), (Some(Place::Backoff), Some(at(501_000))));
+}
+
+#[test]
+fn a_gate_that_waits_for_no_event_is_asked_when_its_pod_changes() {
+    let default = Profile { pre_enqueue: vec![Arc::new(Gates)], extensions: Vec::new() };
+    let mut queue = Queue::new(Settings::default(), BTreeMap::from([("default-scheduler".to_owned(), default)]));
+    queue.add(Arc::new(gated(pod("a", 0))), at(0));
+    queue.update(Arc::new(labeled(gated(pod("a", 0)), "b")), at(1));
+    assert_eq!(queue.place("a"), Some(Place::Gated));
+    queue.update(Arc::new(pod("a", 0)), at(2));
+    assert_eq!(queue.place("a"), Some(Place::Active));
+}
+
+#[test]
 fn updates_reach_pods_wherever_they_are() {
     let mut queue = with_refused(refused(&["A"], &[]));
     queue.update(Arc::new(labeled(pod("a", 0), "1")), at(1100));
