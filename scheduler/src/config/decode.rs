@@ -95,41 +95,50 @@ fn read<T>(value: &Value, what: &str, decode: impl Fn(Value) -> Result<T, serde_
     })
 }
 
+/// How many fields or elements of one value are tried to find the one to blame.
+const MOST_SUSPECTS: usize = 1_000;
+
 /// The path of the only value without which the whole could be read: as deep in it as possible.
 fn culprit(value: &Value, succeeds: &dyn Fn(&Value) -> bool) -> Option<String> {
-    let parts: Vec<(String, Value, &Value)> = match value {
+    match value {
         Value::Object(fields) => {
             let without = |name: &String| {
-                let others = fields.iter().filter(|(other, _)| *other != name);
-                Value::Object(others.map(|(name, value)| (name.clone(), value.clone())).collect())
+                let mut others = fields.clone();
+                others.remove(name);
+                Value::Object(others)
             };
-            fields.iter().map(|(name, part)| (name.clone(), without(name), part)).collect()
+            let (name, part) = fields.iter().take(MOST_SUSPECTS).find(|(name, _)| succeeds(&without(name)))?;
+            let within = |replacement: &Value| {
+                let mut fields = fields.clone();
+                fields.insert(name.clone(), replacement.clone());
+                succeeds(&Value::Object(fields))
+            };
+            Some(join(name, culprit(part, &within)))
         }
         Value::Array(elements) => {
-            let without = |index| {
+            let without = |index: usize| {
                 let mut others = elements.clone();
                 others.remove(index);
                 Value::Array(others)
             };
-            elements.iter().enumerate().map(|(i, part)| (format!("[{i}]"), without(i), part)).collect()
+            let index = (0..elements.len().min(MOST_SUSPECTS)).find(|index| succeeds(&without(*index)))?;
+            let within = |replacement: &Value| {
+                let mut elements = elements.clone();
+                elements[index] = replacement.clone();
+                succeeds(&Value::Array(elements))
+            };
+            Some(join(&format!("[{index}]"), culprit(&elements[index], &within)))
         }
-        _ => return None,
-    };
-    let (step, _, part) = parts.into_iter().find(|(_, without, _)| succeeds(without))?;
-    let within = |replacement: &Value| {
-        let mut whole = value.clone();
-        match (&mut whole, step.trim_matches(['[', ']']).parse::<usize>()) {
-            (Value::Array(elements), Ok(index)) => elements[index] = replacement.clone(),
-            (Value::Object(fields), _) => drop(fields.insert(step.clone(), replacement.clone())),
-            _ => {}
-        }
-        succeeds(&whole)
-    };
-    Some(match culprit(part, &within) {
-        Some(deeper) if deeper.starts_with('[') => step + &deeper,
+        _ => None,
+    }
+}
+
+fn join(step: &str, deeper: Option<String>) -> String {
+    match deeper {
+        Some(deeper) if deeper.starts_with('[') => format!("{step}{deeper}"),
         Some(deeper) => format!("{step}.{deeper}"),
-        None => step,
-    })
+        None => step.to_owned(),
+    }
 }
 
 fn strict(faults: &[String]) -> String {

@@ -1,5 +1,7 @@
 //! What is wrong with files, and how it is said.
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn check(file: &str, expected: &str) {
@@ -62,11 +64,23 @@ fn values_of_the_wrong_type_are_found() {
         &profile("plugins:\n  score:\n    enabled:\n    - name: a\n    - name: b\n      weight: c"),
         "profiles[0].plugins.score.enabled[1].weight: invalid type: string \"c\", expected i32",
     );
+    check(&file("profiles:\n- 1\n"), "profiles[0]: invalid type: integer `1`, expected struct Profile");
+    check(&file("parallelism: []\npodMaxBackoffSeconds: a\n"), "invalid type: sequence, expected i32");
     check(
         &arguments("InterPodAffinity", "{hardPodAffinityWeight: true}"),
         "decoding .profiles[0].pluginConfig[0]: decoding args for plugin InterPodAffinity: hardPodAffinityWeight: \
          invalid type: boolean `true`, expected i32",
     );
+}
+
+proptest! {
+    /// Whatever a file says, it is read or refused.
+    #[test]
+    fn nothing_panics(field in "[a-z]{1,3}|profiles|leaderElection|extenders", value in ".{0,40}", args in ".{0,40}") {
+        let _ = load(&file(&format!("{field}: {value}\n")));
+        let _ = load(&arguments("NodeResourcesFit", &args));
+        let _ = load(&value);
+    }
 }
 
 #[test]
