@@ -68,6 +68,10 @@ impl Arguments {
             Arguments::PodTopologySpread(args) if args.defaulting_type.is_empty() => {
                 args.defaulting_type = "System".to_owned();
             }
+            Arguments::VolumeBinding(args) if args.shape.is_empty() => {
+                let point = |utilization, score| UtilizationShapePoint { utilization, score };
+                args.shape = vec![point(0, 10), point(100, 0)];
+            }
             _ => {}
         }
     }
@@ -228,12 +232,12 @@ pub struct PodTopologySpreadArgs {
 pub struct VolumeBindingArgs {
     /// How long is waited for volumes to be bound.
     pub bind_timeout_seconds: i64,
-    /// Scores by how much of the storage is used. Only with a feature that is off.
-    pub shape: Option<Vec<UtilizationShapePoint>>,
+    /// Scores by how much of the storage is used: the less the better if it is not said.
+    pub shape: Vec<UtilizationShapePoint>,
 }
 
 impl Default for VolumeBindingArgs {
     fn default() -> VolumeBindingArgs {
-        VolumeBindingArgs { bind_timeout_seconds: 600, shape: None }
+        VolumeBindingArgs { bind_timeout_seconds: 600, shape: Vec::new() }
     }
 }

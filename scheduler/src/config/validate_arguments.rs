@@ -3,7 +3,6 @@
 use api::field::{BadValue, Error, ErrorList, Path};
 use api::selector::label::{Operator, Requirement, validate_label_name};
 use k8s_openapi::api::core::v1::{NodeAffinity, NodeSelectorRequirement, NodeSelectorTerm};
-use serde::Serialize;
 
 use super::arguments::{
     Arguments, DefaultPreemptionArgs, DynamicResourcesArgs, NodeResourcesFitArgs, PodTopologySpreadArgs, ResourceSpec,
@@ -231,25 +230,12 @@ fn pod_topology_spread(args: &PodTopologySpreadArgs, path: &Path) -> ErrorList {
 }
 
 fn volume_binding(args: &VolumeBindingArgs, path: &Path) -> ErrorList {
-    /// A point as upstream's errors show it, whose internal types have other names for the fields.
-    #[derive(Serialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Shown {
-        utilization: i32,
-        score: i32,
-    }
     let mut errors = ErrorList::new();
     let timeout = args.bind_timeout_seconds;
     if timeout < 0 {
         let detail = "invalid BindTimeoutSeconds, should not be a negative value";
         errors.push(Error::invalid(&path.child("bindTimeoutSeconds"), timeout, detail));
     }
-    if let Some(shape) = &args.shape {
-        let points: Vec<Shown> =
-            shape.iter().map(|point| Shown { utilization: point.utilization, score: point.score }).collect();
-        let shown = BadValue::json(&points);
-        let detail = "unexpected field `shape`, remove it or turn on the feature gate StorageCapacityScoring";
-        errors.push(Error::invalid(&path.child("shape"), shown, detail));
-    }
+    errors.extend(shape(&args.shape, &path.child("shape")));
     errors
 }

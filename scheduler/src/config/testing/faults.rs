@@ -254,10 +254,10 @@ fn other_arguments() {
     );
     check_arguments(
         "VolumeBinding",
-        "{bindTimeoutSeconds: -1, shape: [{utilization: 0, score: 1}]}",
+        "{bindTimeoutSeconds: -1, shape: [{utilization: 101, score: 1}]}",
         &[
             "bindTimeoutSeconds: Invalid value: -1: invalid BindTimeoutSeconds, should not be a negative value",
-            "shape: Invalid value: [{\"Utilization\":0,\"Score\":1}]: unexpected field `shape`, remove it or turn on the feature gate StorageCapacityScoring",
+            "shape[0].utilization: Invalid value: 101: not in valid range [0, 100]",
         ],
     );
     check_arguments(

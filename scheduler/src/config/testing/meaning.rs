@@ -106,7 +106,8 @@ fn arguments_are_completed() {
         "{ignorePreferredTermsOfExistingPods: true}",
         json!({"hardPodAffinityWeight": 1, "ignorePreferredTermsOfExistingPods": true}),
     );
-    check_arguments("VolumeBinding", "{}", json!({"bindTimeoutSeconds": 600, "shape": null}));
+    let shape = json!([{"utilization": 0, "score": 10}, {"utilization": 100, "score": 0}]);
+    check_arguments("VolumeBinding", "{}", json!({"bindTimeoutSeconds": 600, "shape": shape}));
     check_arguments("PodTopologySpread", "{}", json!({"defaultConstraints": [], "defaultingType": "System"}));
     check_arguments("DynamicResources", "{}", json!({"filterTimeout": "10s", "bindingTimeout": "10m0s"}));
     check_arguments("NodeAffinity", "{}", json!({"addedAffinity": null}));
