@@ -6,6 +6,7 @@
 
 mod framework;
 mod profile;
+mod search;
 mod verdicts;
 
 use rand::Rng;
@@ -14,8 +15,10 @@ pub use framework::{Filter, MAX_SCORE, Plugin, PreFilter, Rejection, Score, norm
 pub use profile::{Profile, Weighted};
 pub use verdicts::{NO_NODES, Verdict, Verdicts};
 
-use crate::snapshot::{NodeIndex, PlacedPod, PodInfo, Snapshot};
-use verdicts::Reasons;
+pub(crate) use search::Search;
+pub(crate) use verdicts::tell;
+
+use crate::snapshot::{NodeIndex, PodInfo, Snapshot};
 
 /// A pod that is to be scheduled.
 #[derive(Clone, Copy, Debug)]
@@ -43,12 +46,6 @@ pub struct Decision {
     pub verdicts: Verdicts,
 }
 
-/// A filter and its plugin's position.
-struct Active<'a> {
-    plugin: usize,
-    filter: Box<dyn Filter + 'a>,
-}
-
 /// Decides where the pod goes. The search starts at the node of number `start`.
 pub fn schedule(
     snapshot: &Snapshot,
@@ -58,8 +55,7 @@ pub fn schedule(
     random: &mut impl Rng,
 ) -> Decision {
     let all = snapshot.order();
-    let mut search = Search { snapshot, pod, filters: Vec::new(), feasible: Vec::new(), verdicts: Verdicts::default() };
-    search.verdicts.nodes = all.len();
+    let mut search = Search::new(snapshot, pod);
     let only = search.prepare(profile);
     let mut next_start = start;
     if search.verdicts.rejected.is_none() && !search.on_nominated_node() {
@@ -77,107 +73,6 @@ pub fn schedule(
     };
     let evaluated = feasible.len() + verdicts.rejections.len();
     Decision { node, evaluated, feasible: feasible.len(), next_start, verdicts }
-}
-
-struct Search<'a> {
-    snapshot: &'a Snapshot,
-    pod: &'a Candidate<'a>,
-    filters: Vec<Active<'a>>,
-    feasible: Vec<NodeIndex>,
-    verdicts: Verdicts,
-}
-
-impl<'a> Search<'a> {
-    /// Asks the plugins about the pod; returns the only nodes that can be for it, if plugins know them.
-    fn prepare(&mut self, profile: &'a Profile) -> Option<Vec<NodeIndex>> {
-        let mut only: Option<Vec<NodeIndex>> = None;
-        for (plugin, Weighted { plugin: asked, .. }) in profile.plugins.iter().enumerate() {
-            let filter = match asked.pre_filter(self.snapshot, self.pod.info) {
-                PreFilter::Skip => continue,
-                PreFilter::Reject(reason) => {
-                    self.verdicts.rejected = Some((asked.name(), reason));
-                    return None;
-                }
-                PreFilter::Filter(filter) => filter,
-                PreFilter::Only(names, filter) => {
-                    self.verdicts.narrowed.push(asked.name());
-                    let named = names.into_iter().filter_map(|name| self.snapshot.index(name));
-                    let named = named.filter(|node| only.as_ref().is_none_or(|only| only.contains(node)));
-                    only = Some(named.collect());
-                    filter
-                }
-            };
-            self.filters.push(Active { plugin, filter });
-        }
-        self.verdicts.narrowed.sort_unstable();
-        only
-    }
-
-    /// Whether the node on which room was made for the pod is feasible. If so it is the only one.
-    fn on_nominated_node(&mut self) -> bool {
-        let Some(node) = self.pod.nominated_node.and_then(|name| self.snapshot.index(name)) else { return false };
-        let fits = self.judge(node).is_ok();
-        if fits {
-            self.feasible.push(node);
-            self.verdicts.narrowed.clear();
-        }
-        fits
-    }
-
-    /// Tries nodes until enough are feasible.
-    fn run(&mut self, nodes: &[NodeIndex], start: usize, enough: usize) {
-        let first = start.checked_rem(nodes.len()).unwrap_or_default();
-        let (before, after) = nodes.split_at(first);
-        for node in after.iter().chain(before) {
-            match self.judge(*node) {
-                Ok(()) => self.feasible.push(*node),
-                Err(verdict) => self.verdicts.rejections.push((*node, verdict)),
-            }
-            if self.feasible.len() == enough {
-                break;
-            }
-        }
-    }
-
-    /// Whether the node is for the pod, both with and without the pods for which room was made there, and which are no
-    /// less important: those may come there, but need not.
-    fn judge(&mut self, node: NodeIndex) -> Result<(), Verdict> {
-        let nominated = self.snapshot.nominated(node);
-        if !nominated.is_empty() {
-            let first = |pod: &PlacedPod| pod.info.priority >= self.pod.info.priority && pod.uid != self.pod.uid;
-            let nominated: Vec<_> = nominated.iter().filter(|pod| first(pod)).collect();
-            for active in &mut self.filters {
-                nominated.iter().for_each(|pod| active.filter.add(pod));
-            }
-            let verdict = ask(&self.filters, node);
-            for active in &mut self.filters {
-                nominated.iter().for_each(|pod| active.filter.remove(pod));
-            }
-            verdict?;
-        }
-        ask(&self.filters, node)
-    }
-
-    /// Writes down what the reasons mean that were given.
-    fn name_reasons(&mut self, profile: &Profile) {
-        for active in &self.filters {
-            let own = self.verdicts.rejections.iter().filter(|(_, verdict)| verdict.plugin == active.plugin);
-            let given = own.fold(0, |given, (_, verdict)| given | verdict.rejection.reasons);
-            if given != 0 {
-                let numbers = (0..u64::BITS).filter(|number| given & (1 << number) != 0);
-                let texts = numbers.map(|number| (number, active.filter.reason(number))).collect();
-                let name = profile.plugins[active.plugin].plugin.name();
-                self.verdicts.reasons.insert(active.plugin, Reasons { name, texts });
-            }
-        }
-    }
-}
-
-fn ask(filters: &[Active<'_>], node: NodeIndex) -> Result<(), Verdict> {
-    for Active { plugin, filter } in filters {
-        filter.filter(node).map_err(|rejection| Verdict { plugin: *plugin, rejection })?;
-    }
-    Ok(())
 }
 
 /// The sum of all plugins' weighted scores for each node.

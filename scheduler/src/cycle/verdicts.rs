@@ -73,14 +73,11 @@ impl Verdicts {
         if self.nodes == 0 {
             return NO_NODES.to_owned();
         }
-        let mut message = format!("0/{} nodes are available:", self.nodes);
         let told = match self.rejected {
             Some((_, reason)) => reason.to_owned(),
             None => self.histogram(),
         };
-        if !told.is_empty() {
-            let _ = write!(message, " {told}.");
-        }
+        let mut message = unavailable(self.nodes, &told);
         if !post_filter.is_empty() {
             let _ = write!(message, " {post_filter}");
         }
@@ -98,8 +95,23 @@ impl Verdicts {
         if !self.narrowed.is_empty() && self.rejections.len() < self.nodes {
             *counts.entry(&untried).or_default() += self.nodes - self.rejections.len();
         }
-        let mut lines: Vec<String> = counts.into_iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-        lines.sort_unstable();
-        lines.join(", ")
+        lines(&counts)
     }
+}
+
+fn unavailable(nodes: usize, told: &str) -> String {
+    let stop = if told.is_empty() { String::new() } else { format!(" {told}.") };
+    format!("0/{nodes} nodes are available:{stop}")
+}
+
+/// Reasons and of how many nodes they were given, in upstream's order.
+fn lines(counts: &BTreeMap<&str, usize>) -> String {
+    let mut lines: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    lines.sort_unstable();
+    lines.join(", ")
+}
+
+/// That none of the nodes is available, for these reasons, by the number of nodes.
+pub(crate) fn tell(nodes: usize, counts: &BTreeMap<&str, usize>) -> String {
+    unavailable(nodes, &lines(counts))
 }

@@ -3,6 +3,7 @@
 //! Each says in its doc what judging costs.
 
 // tidy: sorted
+pub mod default_preemption;
 pub mod image_locality;
 pub mod inter_pod_affinity;
 pub mod node_affinity;

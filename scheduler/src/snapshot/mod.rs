@@ -47,6 +47,8 @@ pub struct PlacedPod {
     pub started: Option<Timestamp>,
     /// Whether it is being deleted.
     pub terminating: bool,
+    /// Whether it is being deleted to make room for another.
+    pub preempted: bool,
     /// Whether it was decided that it goes to the node, and the API does not say so yet.
     pub assumed: bool,
 }
@@ -319,13 +321,20 @@ impl Snapshot {
 }
 
 fn placed(pod: &Pod, info: Arc<PodInfo>, node: NodeIndex, assumed: bool) -> PlacedPod {
+    let terminating = pod.metadata.deletion_timestamp.is_some();
+    let mut conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let disruption = conditions.find(|condition| condition.type_ == "DisruptionTarget");
+    let for_another = disruption.is_some_and(|condition| {
+        condition.status == "True" && condition.reason.as_deref() == Some("PreemptionByScheduler")
+    });
     PlacedPod {
         uid: uid(pod).to_owned(),
         name: pod.metadata.name.clone().unwrap_or_default(),
         info,
         node,
         started: pod.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0),
-        terminating: pod.metadata.deletion_timestamp.is_some(),
+        terminating,
+        preempted: terminating && for_another,
         assumed,
     }
 }

@@ -1,0 +1,133 @@
+//! The search for nodes that are feasible for a pod.
+
+use super::Candidate;
+use super::framework::{Filter, PreFilter};
+use super::profile::{Profile, Weighted};
+use super::verdicts::{Reasons, Verdict, Verdicts};
+use crate::snapshot::{NodeIndex, PlacedPod, Snapshot};
+
+/// A filter and its plugin's position.
+struct Active<'a> {
+    plugin: usize,
+    filter: Box<dyn Filter + 'a>,
+}
+
+/// What is known so far of where a pod can go.
+pub(crate) struct Search<'a> {
+    snapshot: &'a Snapshot,
+    pod: &'a Candidate<'a>,
+    filters: Vec<Active<'a>>,
+    pub(super) feasible: Vec<NodeIndex>,
+    pub(super) verdicts: Verdicts,
+}
+
+impl<'a> Search<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot, pod: &'a Candidate<'a>) -> Self {
+        let verdicts = Verdicts { nodes: snapshot.order().len(), ..Verdicts::default() };
+        Self { snapshot, pod, filters: Vec::new(), feasible: Vec::new(), verdicts }
+    }
+
+    /// From now on, judge as if the pod were on its node too.
+    pub(crate) fn add(&mut self, pod: &PlacedPod) {
+        self.filters.iter_mut().for_each(|active| active.filter.add(pod));
+    }
+
+    /// From now on, judge as if the pod, which is on its node or was added, were not.
+    pub(crate) fn remove(&mut self, pod: &PlacedPod) {
+        self.filters.iter_mut().for_each(|active| active.filter.remove(pod));
+    }
+
+    /// What a verdict's reasons mean.
+    pub(crate) fn reasons(&self, verdict: &Verdict) -> Vec<String> {
+        let numbers = (0..u64::BITS).filter(|number| verdict.rejection.reasons & (1 << number) != 0);
+        let active = self.filters.iter().find(|active| active.plugin == verdict.plugin);
+        active.map_or_else(Vec::new, |active| numbers.map(|number| active.filter.reason(number)).collect())
+    }
+
+    /// Asks the plugins about the pod; returns the only nodes that can be for it, if plugins know them.
+    pub(crate) fn prepare(&mut self, profile: &'a Profile) -> Option<Vec<NodeIndex>> {
+        let mut only: Option<Vec<NodeIndex>> = None;
+        for (plugin, Weighted { plugin: asked, .. }) in profile.plugins.iter().enumerate() {
+            let filter = match asked.pre_filter(self.snapshot, self.pod.info) {
+                PreFilter::Skip => continue,
+                PreFilter::Reject(reason) => {
+                    self.verdicts.rejected = Some((asked.name(), reason));
+                    return None;
+                }
+                PreFilter::Filter(filter) => filter,
+                PreFilter::Only(names, filter) => {
+                    self.verdicts.narrowed.push(asked.name());
+                    let named = names.into_iter().filter_map(|name| self.snapshot.index(name));
+                    let named = named.filter(|node| only.as_ref().is_none_or(|only| only.contains(node)));
+                    only = Some(named.collect());
+                    filter
+                }
+            };
+            self.filters.push(Active { plugin, filter });
+        }
+        self.verdicts.narrowed.sort_unstable();
+        only
+    }
+
+    /// Whether the node on which room was made for the pod is feasible. If so it is the only one.
+    pub(super) fn on_nominated_node(&mut self) -> bool {
+        let Some(node) = self.pod.nominated_node.and_then(|name| self.snapshot.index(name)) else { return false };
+        let fits = self.judge(node).is_ok();
+        if fits {
+            self.feasible.push(node);
+            self.verdicts.narrowed.clear();
+        }
+        fits
+    }
+
+    /// Tries nodes until enough are feasible.
+    pub(super) fn run(&mut self, nodes: &[NodeIndex], start: usize, enough: usize) {
+        let first = start.checked_rem(nodes.len()).unwrap_or_default();
+        let (before, after) = nodes.split_at(first);
+        for node in after.iter().chain(before) {
+            match self.judge(*node) {
+                Ok(()) => self.feasible.push(*node),
+                Err(verdict) => self.verdicts.rejections.push((*node, verdict)),
+            }
+            if self.feasible.len() == enough {
+                break;
+            }
+        }
+    }
+
+    /// Whether the node is for the pod, both with and without the pods for which room was made there, and which are no
+    /// less important: those may come there, but need not.
+    pub(crate) fn judge(&mut self, node: NodeIndex) -> Result<(), Verdict> {
+        let nominated = self.snapshot.nominated(node);
+        if !nominated.is_empty() {
+            let first = |pod: &PlacedPod| pod.info.priority >= self.pod.info.priority && pod.uid != self.pod.uid;
+            let nominated: Vec<_> = nominated.iter().filter(|pod| first(pod)).collect();
+            nominated.iter().for_each(|pod| self.add(pod));
+            let verdict = ask(&self.filters, node);
+            nominated.iter().for_each(|pod| self.remove(pod));
+            verdict?;
+        }
+        ask(&self.filters, node)
+    }
+
+    /// Writes down what the reasons mean that were given.
+    pub(super) fn name_reasons(&mut self, profile: &Profile) {
+        for active in &self.filters {
+            let own = self.verdicts.rejections.iter().filter(|(_, verdict)| verdict.plugin == active.plugin);
+            let given = own.fold(0, |given, (_, verdict)| given | verdict.rejection.reasons);
+            if given != 0 {
+                let numbers = (0..u64::BITS).filter(|number| given & (1 << number) != 0);
+                let texts = numbers.map(|number| (number, active.filter.reason(number))).collect();
+                let name = profile.plugins[active.plugin].plugin.name();
+                self.verdicts.reasons.insert(active.plugin, Reasons { name, texts });
+            }
+        }
+    }
+}
+
+fn ask(filters: &[Active<'_>], node: NodeIndex) -> Result<(), Verdict> {
+    for Active { plugin, filter } in filters {
+        filter.filter(node).map_err(|rejection| Verdict { plugin: *plugin, rejection })?;
+    }
+    Ok(())
+}

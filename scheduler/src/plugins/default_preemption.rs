@@ -1,0 +1,383 @@
+//! DefaultPreemption: room is made for a pod by deleting less important ones, as few and as unimportant as possible, and
+//! rather such as no budget protects.
+//!
+//! Costs, for each node that is looked into, one judgement of the node for each less important pod on it, plus one. Nodes
+//! are looked into from a random one on, until there are enough to choose from.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use api::selector::label::{self, Selector};
+use jiff::Timestamp;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use rand::Rng;
+
+use crate::cycle::{Candidate, Profile, Search, Verdicts, tell};
+use crate::snapshot::{NodeIndex, PlacedPod, Snapshot};
+
+const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
+const NOT_HELPFUL: &str = "Preemption is not helpful for scheduling";
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct DefaultPreemption {
+    /// To choose from this percentage of the nodes that may help is enough.
+    pub min_candidate_nodes_percentage: usize,
+    /// But not fewer nodes than this.
+    pub min_candidate_nodes_absolute: usize,
+}
+
+impl Default for DefaultPreemption {
+    fn default() -> Self {
+        Self { min_candidate_nodes_percentage: 10, min_candidate_nodes_absolute: 100 }
+    }
+}
+
+/// How many pods may be disrupted.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    namespace: String,
+    selector: Selector,
+    allowed: i64,
+    /// Pods of which it was counted already.
+    disrupted: BTreeSet<String>,
+}
+
+impl From<&PodDisruptionBudget> for Budget {
+    /// A budget that selects all pods, as one that selects none or whose selector is not valid, protects none here.
+    fn from(budget: &PodDisruptionBudget) -> Self {
+        let selector = budget.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+        let selector = label::from_api(selector).ok().filter(|selector| !selector.is_everything());
+        let status = budget.status.as_ref();
+        let disrupted = status.and_then(|status| status.disrupted_pods.as_ref());
+        Self {
+            namespace: budget.metadata.namespace.clone().unwrap_or_default(),
+            selector: selector.unwrap_or(Selector::Nothing),
+            allowed: status.and_then(|status| status.disruptions_allowed).map_or(0, i64::from),
+            disrupted: disrupted.into_iter().flat_map(|pods| pods.keys().cloned()).collect(),
+        }
+    }
+}
+
+impl Budget {
+    fn protects(&self, pod: &PlacedPod) -> bool {
+        let info = &pod.info;
+        self.namespace == info.namespace
+            && !info.labels.is_empty()
+            && self.selector.matches(&info.labels)
+            && !self.disrupted.contains(&pod.name)
+    }
+}
+
+/// What can be done for a pod for which no node is feasible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PostFilter {
+    /// Room can be made on a node.
+    Room {
+        /// The node.
+        node: NodeIndex,
+        /// The pods that have to go, the most important first.
+        victims: Vec<Arc<PlacedPod>>,
+        /// How many of them budgets protect.
+        violations: usize,
+        /// Less important pods for which room is being made on the node, which have to look elsewhere.
+        displaced: Vec<Arc<PlacedPod>>,
+    },
+    /// Nothing helps.
+    Unhelpful {
+        /// Why, in upstream's words.
+        message: String,
+        /// Whether room is still being made for the pod where it was nominated.
+        keeps_nomination: bool,
+    },
+}
+
+impl DefaultPreemption {
+    /// Finds the node on which it takes the least to make room for a pod that was found to have no feasible node.
+    pub fn post_filter(
+        &self,
+        snapshot: &Snapshot,
+        profile: &Profile,
+        pod: &Candidate<'_>,
+        verdicts: &Verdicts,
+        budgets: &[Budget],
+        random: &mut impl Rng,
+    ) -> PostFilter {
+        if let Some(reason) = ineligible(snapshot, pod, verdicts) {
+            return PostFilter::Unhelpful { message: format!("preemption: {reason}"), keeps_nomination: true };
+        }
+        let nodes: Vec<NodeIndex> = verdicts.resolvable().collect();
+        let mut reasons = Vec::new();
+        let mut options: Vec<Choice> = Vec::new();
+        if !nodes.is_empty() {
+            let enough = nodes.len() * self.min_candidate_nodes_percentage / 100;
+            let enough = enough.max(self.min_candidate_nodes_absolute).min(nodes.len());
+            let (before, after) = nodes.split_at(random.random_range(0..nodes.len()));
+            let mut search = Search::new(snapshot, pod);
+            search.prepare(profile);
+            for node in after.iter().chain(before) {
+                match choose(&mut search, snapshot, pod, *node, budgets) {
+                    Ok(choice) => options.push(choice),
+                    Err(why) => reasons.push(why),
+                }
+                if options.len() >= enough && options.iter().any(|choice| choice.violations == 0) {
+                    break;
+                }
+            }
+        }
+        // Of equally good ones, the first of those that violate no budget, which are the best.
+        let Some(Choice { node, victims, violations }) = options.into_iter().min_by_key(Choice::cost) else {
+            let message = format!("preemption: {}", unhelpful(verdicts.nodes, &reasons));
+            return PostFilter::Unhelpful { message, keeps_nomination: false };
+        };
+        let nominated = snapshot.nominated(node).iter();
+        let displaced = nominated.filter(|other| other.info.priority < pod.info.priority).cloned().collect();
+        PostFilter::Room { node, victims, violations, displaced }
+    }
+}
+
+/// Why the pod may not have room made for it, if so.
+fn ineligible(snapshot: &Snapshot, pod: &Candidate<'_>, verdicts: &Verdicts) -> Option<&'static str> {
+    if pod.info.never_preempts {
+        return Some("not eligible due to preemptionPolicy=Never.");
+    }
+    let nominated = pod.nominated_node.and_then(|name| snapshot.index(name))?;
+    let hopeless = verdicts.rejections.iter().find(|(node, _)| *node == nominated).map_or_else(
+        || verdicts.rejected.is_some() || !verdicts.narrowed.is_empty(),
+        |(_, verdict)| verdict.rejection.unresolvable,
+    );
+    let leaving = |victim: &Arc<PlacedPod>| victim.preempted && victim.info.priority < pod.info.priority;
+    let waits = !hopeless && snapshot.node(nominated).pods.iter().any(leaving);
+    waits.then_some("not eligible due to a terminating pod on the nominated node.")
+}
+
+/// A node, and who has to go from there.
+struct Choice {
+    node: NodeIndex,
+    victims: Vec<Arc<PlacedPod>>,
+    violations: usize,
+}
+
+impl Choice {
+    /// What it takes: the less, the better.
+    fn cost(&self) -> (usize, i32, i64, usize, Reverse<Timestamp>) {
+        let highest = self.victims.first().map_or(i32::MIN, |victim| victim.info.priority);
+        // No priority counts as less than none, lest many unimportant pods be fewer than few.
+        let sum = self.victims.iter().map(|victim| i64::from(victim.info.priority) - i64::from(i32::MIN)).sum();
+        let highest_victims = self.victims.iter().filter(|victim| victim.info.priority == highest);
+        let earliest = highest_victims.map(|victim| started(victim)).min().unwrap_or(Timestamp::MAX);
+        (self.violations, highest, sum, self.victims.len(), Reverse(earliest))
+    }
+}
+
+/// Pods that were not started yet count as if they were started just now.
+fn started(pod: &PlacedPod) -> Timestamp {
+    pod.started.unwrap_or(Timestamp::MAX)
+}
+
+/// The most important first: that of the highest priority, or that which has been running for longest.
+fn sort_by_importance(pods: &mut [Arc<PlacedPod>]) {
+    pods.sort_by_key(|pod| (Reverse(pod.info.priority), started(pod)));
+}
+
+/// Who has to go from the node, or why that does not help. The search then judges as it did before.
+fn choose(
+    search: &mut Search<'_>,
+    snapshot: &Snapshot,
+    pod: &Candidate<'_>,
+    node: NodeIndex,
+    budgets: &[Budget],
+) -> Result<Choice, Vec<String>> {
+    let lesser = snapshot.node(node).pods.iter().filter(|other| other.info.priority < pod.info.priority);
+    let mut lesser: Vec<Arc<PlacedPod>> = lesser.cloned().collect();
+    if lesser.is_empty() {
+        return Err(vec![NO_VICTIMS.to_owned()]);
+    }
+    lesser.iter().for_each(|other| search.remove(other));
+    if let Err(verdict) = search.judge(node) {
+        let reasons = search.reasons(&verdict);
+        lesser.iter().for_each(|other| search.add(other));
+        return Err(reasons);
+    }
+    sort_by_importance(&mut lesser);
+    let (protected, others) = partition(lesser, budgets);
+    let mut victims = Vec::new();
+    let mut violations = 0;
+    let count = protected.len();
+    // The protected and the important have the first chance to stay.
+    for (position, other) in protected.into_iter().chain(others).enumerate() {
+        search.add(&other);
+        if search.judge(node).is_err() {
+            search.remove(&other);
+            violations += usize::from(position < count);
+            victims.push(other);
+        }
+    }
+    victims.iter().for_each(|victim| search.add(victim));
+    sort_by_importance(&mut victims);
+    Ok(Choice { node, victims, violations })
+}
+
+/// The pods whose deletion, in this order, would violate budgets, and the others.
+fn partition(pods: Vec<Arc<PlacedPod>>, budgets: &[Budget]) -> (Vec<Arc<PlacedPod>>, Vec<Arc<PlacedPod>>) {
+    let mut left: Vec<i64> = budgets.iter().map(|budget| budget.allowed).collect();
+    let mut violates = |pod: &Arc<PlacedPod>| {
+        let mut violated = false;
+        for (left, _) in left.iter_mut().zip(budgets).filter(|(_, budget)| budget.protects(pod)) {
+            *left -= 1;
+            violated |= *left < 0;
+        }
+        violated
+    };
+    pods.into_iter().partition(|pod| violates(pod))
+}
+
+/// That no node helps, given why not those that were looked into.
+fn unhelpful(nodes: usize, reasons: &[Vec<String>]) -> String {
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for reason in reasons.iter().flatten() {
+        *counts.entry(reason).or_default() += 1;
+    }
+    if reasons.len() < nodes {
+        *counts.entry(NOT_HELPFUL).or_default() += nodes - reasons.len();
+    }
+    tell(nodes, &counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Pod;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cycle::schedule;
+    use crate::snapshot::PodInfo;
+    use crate::testing::{self, requesting};
+
+    /// A pod of `cpu` whole processors, started in second `priority.1`, with a label `app` that is its name.
+    fn pod(name: &str, cpu: u8, (priority, start): (i32, i64)) -> Pod {
+        let mut spec = requesting(json!({"cpu": cpu.to_string()}));
+        spec["priority"] = json!(priority);
+        let mut pod = testing::pod(name, spec);
+        pod.metadata.labels = Some([("app".to_owned(), name[..1].to_owned())].into());
+        let time = jiff::Timestamp::from_second(start).unwrap();
+        pod.status = Some(testing::object(json!({ "startTime": time })));
+        pod
+    }
+
+    fn budget(app: &str, allowed: i32) -> Budget {
+        let budget: PodDisruptionBudget = testing::object(json!({
+            "metadata": {"namespace": "default"},
+            "spec": {"selector": {"matchLabels": {"app": app}}},
+            "status": {"disruptionsAllowed": allowed, "currentHealthy": 1, "desiredHealthy": 1, "expectedPods": 1},
+        }));
+        Budget::from(&budget)
+    }
+
+    fn preempt(snapshot: &Snapshot, wanted: &Pod, budgets: &[Budget], seed: u64) -> (PostFilter, Verdicts) {
+        let info = PodInfo::new(wanted);
+        let nominated_node = wanted.status.as_ref().and_then(|status| status.nominated_node_name.as_deref());
+        let candidate = Candidate { uid: "wanted", info: &info, nominated_node };
+        let (profile, mut random) = (Profile::default(), StdRng::seed_from_u64(seed));
+        let decision = schedule(snapshot, &profile, &candidate, 0, &mut random);
+        assert_eq!(decision.node, None, "there is room");
+        let plugin = DefaultPreemption::default();
+        let outcome = plugin.post_filter(snapshot, &profile, &candidate, &decision.verdicts, budgets, &mut random);
+        (outcome, decision.verdicts)
+    }
+
+    /// Where room is made for a pod of priority 10 on nodes of 4 processors, and who has to go, wherever the search starts.
+    fn check(pods: &[(&str, Pod)], cpu: u8, budgets: &[Budget], expected: (&str, &[&str], usize)) {
+        let nodes = ["n1", "n2"].map(|name| testing::node(name, json!({})));
+        let snapshot = testing::snapshot(&nodes, pods);
+        for seed in 0..4 {
+            let (outcome, _) = preempt(&snapshot, &pod("wanted", cpu, (10, 0)), budgets, seed);
+            let PostFilter::Room { node, victims, violations, .. } = outcome else { panic!("{outcome:?}") };
+            let victims: Vec<_> = victims.iter().map(|victim| victim.uid.as_str()).collect();
+            assert_eq!((snapshot.node(node).name.as_str(), victims.as_slice(), violations), expected);
+        }
+    }
+
+    #[test]
+    fn as_little_as_possible_is_lost() {
+        let full = |name| ("n2", pod(name, 4, (20, 0)));
+        // Only who has to go goes, and rather the less important.
+        check(&[("n1", pod("a", 2, (1, 0))), ("n1", pod("b", 2, (2, 0))), full("z")], 2, &[], ("n1", &["a"], 0));
+        check(&[("n1", pod("a", 2, (1, 0))), ("n1", pod("b", 2, (2, 0))), full("z")], 3, &[], ("n1", &["b", "a"], 0));
+        check(&[("n1", pod("a", 2, (1, 5))), ("n1", pod("b", 2, (1, 4))), full("z")], 2, &[], ("n1", &["a"], 0));
+        // Nodes: the lowest highest priority, then the least sum, then the fewest, then the shortest running.
+        let one = |name, node, priority| (node, pod(name, 4, priority));
+        check(&[one("a", "n1", (3, 0)), one("b", "n2", (2, 0))], 4, &[], ("n2", &["b"], 0));
+        let two = [("n1", pod("a", 2, (2, 0))), ("n1", pod("b", 2, (1, 0))), one("c", "n2", (2, 0))];
+        check(&two, 4, &[], ("n2", &["c"], 0));
+        check(&[one("a", "n1", (2, 5)), one("b", "n2", (2, 6))], 4, &[], ("n2", &["b"], 0));
+        check(&[one("a", "n1", (-5, 0)), one("b", "n2", (-5, 1))], 4, &[], ("n2", &["b"], 0));
+    }
+
+    #[test]
+    fn budgets_are_respected_as_far_as_possible() {
+        let pods = [("n1", pod("a", 4, (1, 0))), ("n2", pod("b", 4, (5, 0)))];
+        check(&pods, 4, &[], ("n1", &["a"], 0));
+        check(&pods, 4, &[budget("a", 1)], ("n1", &["a"], 0));
+        check(&pods, 4, &[budget("a", 0)], ("n2", &["b"], 0));
+        check(&pods, 4, &[budget("a", 0), budget("b", 0)], ("n1", &["a"], 1));
+        // On a node, the protected stays rather than the important.
+        let pods = [("n1", pod("a", 2, (1, 0))), ("n1", pod("b", 2, (2, 0))), ("n2", pod("z", 4, (20, 0)))];
+        check(&pods, 2, &[budget("a", 0)], ("n1", &["b"], 0));
+        // One of two may go.
+        let pods = [("n1", pod("a1", 2, (1, 0))), ("n1", pod("a2", 2, (2, 0))), ("n2", pod("z", 4, (20, 0)))];
+        check(&pods, 4, &[budget("a", 1)], ("n1", &["a2", "a1"], 1));
+    }
+
+    #[test]
+    fn what_does_not_help_is_said() {
+        let check = |spec: Value, expected: &str| {
+            let nodes =
+                ["n1", "n2", "n3"].map(|name| testing::node(name, json!({"metadata": {"labels": {"zone": name}}})));
+            let pods = [("n1", pod("a", 4, (20, 0))), ("n2", pod("b", 2, (20, 0))), ("n2", pod("c", 2, (1, 0)))];
+            let snapshot = testing::snapshot(&nodes, &pods);
+            let mut wanted = testing::pod("wanted", spec);
+            wanted.spec.as_mut().unwrap().priority = Some(10);
+            let (outcome, verdicts) = preempt(&snapshot, &wanted, &[], 0);
+            let PostFilter::Unhelpful { message, .. } = outcome else { panic!("{outcome:?}") };
+            assert_eq!(verdicts.message(&message), expected);
+        };
+        let mut spec = requesting(json!({"cpu": "3"}));
+        spec["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "NotIn", "values": ["n3"]}]}],
+        }}});
+        let some = "0/3 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 2 Insufficient cpu. \
+                    preemption: 0/3 nodes are available: 1 Insufficient cpu, 1 No preemption victims found for incoming \
+                    pod, 1 Preemption is not helpful for scheduling.";
+        check(spec.clone(), some);
+        spec["preemptionPolicy"] = json!("Never");
+        let never = "0/3 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 2 Insufficient cpu. \
+                     preemption: not eligible due to preemptionPolicy=Never.";
+        check(spec, never);
+        let never_that_much = "0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available: 3 \
+                               Preemption is not helpful for scheduling.";
+        check(requesting(json!({"cpu": "5"})), never_that_much);
+    }
+
+    #[test]
+    fn room_is_made_once() {
+        let nodes = [testing::node("n1", json!({}))];
+        let mut leaving = pod("a", 4, (1, 0));
+        leaving.metadata.deletion_timestamp = Some(testing::object(json!("2030-01-01T00:00:00Z")));
+        let reason = json!({"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"});
+        leaving.status.as_mut().unwrap().conditions = Some(vec![testing::object(reason)]);
+        let mut snapshot = testing::snapshot(&nodes, &[("n1", leaving)]);
+        snapshot.nominate(&pod("lesser", 1, (5, 0)), "n1");
+        let mut wanted = pod("wanted", 4, (10, 0));
+        let (outcome, _) = preempt(&snapshot, &wanted, &[], 0);
+        let PostFilter::Room { displaced, .. } = outcome else { panic!("{outcome:?}") };
+        assert_eq!(displaced.iter().map(|pod| pod.uid.as_str()).collect::<Vec<_>>(), ["lesser"]);
+        wanted.status.as_mut().unwrap().nominated_node_name = Some("n1".to_owned());
+        let (outcome, _) = preempt(&snapshot, &wanted, &[], 0);
+        let message = "preemption: not eligible due to a terminating pod on the nominated node.".to_owned();
+        assert_eq!(outcome, PostFilter::Unhelpful { message, keeps_nomination: true });
+    }
+}
