@@ -4,9 +4,9 @@
 
 // tidy: sorted
 pub mod config;
-pub mod queue;
 pub mod cycle;
 pub mod plugins;
+pub mod queue;
 pub mod snapshot;
 // tidy: end
 
