@@ -33,6 +33,8 @@ use devices::{Claims, Classes};
 
 /// How often everything is counted, changes or not.
 const RECOUNT: Duration = Duration::from_mins(5);
+/// When to look again for a resource that is to be counted, and that is being listed.
+const NOT_LISTED: Duration = Duration::from_secs(1);
 /// When to look again for a resource that is to be counted, and that nobody serves yet.
 const NOT_SERVED: Duration = Duration::from_secs(30);
 
@@ -49,6 +51,8 @@ pub struct Observed {
     classes: Classes,
     /// How many objects there are, by what the quota calls that number.
     counts: BTreeMap<String, usize>,
+    /// Whether it limits objects of a resource that is about to be known.
+    expected: bool,
     /// Whether it limits objects of a resource that is not known.
     unknown: bool,
 }
@@ -103,15 +107,17 @@ impl Controller for ResourceQuotas {
         let is_special = |name: &str| {
             pods::measures(name) || services::measures(name) || claims::measures(name) || classes.measures(name)
         };
-        let (mut counts, mut unknown) = (BTreeMap::new(), false);
+        let (mut counts, mut expected, mut unknown) = (BTreeMap::new(), false, false);
         for (name, counted) in hard.iter().filter_map(|name| Some((*name, names::counted(name)?))) {
             match cache.resource(counted) {
                 _ if is_special(name) => {}
-                Some(resource) if resource.namespaced => {
+                Some(resource) if !resource.namespaced => {}
+                Some(resource) if cache.has_synced(&resource) => {
                     counts.insert(name.to_owned(), cache.list_any(counted, namespace).len());
                 }
-                Some(_) => {}
-                None => unknown = true,
+                // Of what has not been listed some objects may be known, and a number of them would be too small.
+                Some(resource) if cache.expects(&resource) => expected = true,
+                _ => unknown = true,
             }
         }
         Some(Observed {
@@ -122,13 +128,18 @@ impl Controller for ResourceQuotas {
             quota: Arc::clone(&quota),
             classes,
             counts,
+            expected,
             unknown,
         })
     }
 
     fn reconcile(&self, observed: &Observed, moment: &Moment) -> Plan {
         let mut plan = Plan::new();
-        plan.look_again(if observed.unknown { NOT_SERVED } else { RECOUNT });
+        plan.look_again(match observed {
+            Observed { expected: true, .. } => NOT_LISTED,
+            Observed { unknown: true, .. } => NOT_SERVED,
+            _ => RECOUNT,
+        });
         let soonest = observed.pods.iter().flatten().filter_map(|pod| pods::until_gone(pod, moment.now)).min();
         soonest.into_iter().for_each(|left| plan.look_again(Duration::try_from(left).unwrap_or_default()));
         let quota = &*observed.quota;

@@ -1,6 +1,6 @@
 //! Cases of what is used by which objects, and of when that is noticed.
 
-use client::resource::Resource;
+use client::resource::{AnyObject, MetadataOnly, Resource};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Secret};
 use proptest::prelude::*;
@@ -176,6 +176,29 @@ fn objects_count() {
     );
     let scopes = json!({"scopes": ["Terminating"]});
     check_scoped(&objects, &["configmaps", "services"], &scopes, json!({"configmaps": "0", "services": "0"}));
+}
+
+#[test]
+fn what_is_being_listed_keeps_its_number() {
+    let text = str::to_owned;
+    let (group, version, plural, kind) = (text("example.com"), text("v1"), text("widgets"), text("Widget"));
+    let widgets = Resource { group, version, plural, kind, namespaced: true };
+    let widget = |name: &str| -> AnyObject {
+        let meta = ObjectMeta { name: Some(text(name)), namespace: Some(text("shop")), ..ObjectMeta::default() };
+        Arc::new(MetadataOnly { metadata: meta })
+    };
+    let mut world = shop();
+    add_quota(&mut world, "q", &["count/widgets.example.com"], &json!({}));
+    let used = |world: &Shop| world.get::<ResourceQuota>("shop", "q").unwrap().status.clone().unwrap().used.unwrap();
+    let quantity = |number: &str| BTreeMap::from([(text("count/widgets.example.com"), ApiQuantity(text(number)))]);
+    world.change::<ResourceQuota>("shop", "q", |quota| quota.status.get_or_insert_default().used = Some(quantity("5")));
+    world.cache.put_any(&widgets, widget("a"));
+    world.settle();
+    assert_eq!(used(&world), quantity("5"));
+    world.cache.put_all(&widgets, ["a", "b", "c"].map(widget).into(), 1000);
+    world.pass(NOT_LISTED);
+    world.settle();
+    assert_eq!(used(&world), quantity("3"));
 }
 
 #[test]
