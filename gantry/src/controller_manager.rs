@@ -11,6 +11,8 @@ use client::clock::Clock;
 use client::election::{Candidate, NamedLease, Timing, guarded};
 use controller_manager::certify::Authority;
 use controller_manager::controllers::node_ipam::{self, NodeIpam};
+use controller_manager::controllers::node_lifecycle::Settings;
+use controller_manager::controllers::pod_gc::PodGc;
 use controller_manager::controllers::{self, Config};
 use controller_manager::driver::{Environment, Manager, Selection};
 use kube::{Api, Client};
@@ -77,6 +79,67 @@ pub(crate) struct Options {
     /// The addresses of Services, which nodes do not get.
     #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/12")]
     service_cluster_ip_range: String,
+    #[command(flatten)]
+    nodes: Nodes,
+    /// How many ended pods may be there before the oldest are removed; any number, if it is 0.
+    #[arg(long, value_name = "NUMBER", default_value_t = PodGc::default().threshold)]
+    terminated_pod_gc_threshold: usize,
+}
+
+/// How long nodes may be silent, and how fast pods are driven out of them.
+#[derive(Clone, Debug, Args)]
+struct Nodes {
+    /// How long a node may be silent.
+    #[arg(long, value_name = "DURATION", default_value = "50s", value_parser = duration)]
+    node_monitor_grace_period: Duration,
+    /// How long a node may be silent that has never spoken.
+    #[arg(long, value_name = "DURATION", default_value = "1m0s", value_parser = duration)]
+    node_startup_grace_period: Duration,
+    /// How long a node must not have been ready before its pods are driven out.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    node_monitor_period: Duration,
+    /// From how many nodes of a zone pods are driven out, in a second.
+    #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().eviction_rate, value_parser = rate)]
+    node_eviction_rate: f64,
+    /// The same, if the zone is large and many of its nodes are not ready; in smaller zones it is 0 then.
+    #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().secondary_eviction_rate, value_parser = rate)]
+    secondary_node_eviction_rate: f64,
+    /// A zone with more nodes is large.
+    #[arg(long, value_name = "NUMBER", default_value_t = Settings::default().large_zone)]
+    large_cluster_size_threshold: usize,
+    /// Which part of the nodes of a zone is many.
+    #[arg(long, value_name = "PART", default_value_t = Settings::default().unhealthy_part, value_parser = rate)]
+    unhealthy_zone_threshold: f64,
+}
+
+impl Nodes {
+    fn settings(&self) -> Settings {
+        Settings {
+            monitor_grace: self.node_monitor_grace_period,
+            startup_grace: self.node_startup_grace_period,
+            monitor_period: self.node_monitor_period,
+            eviction_rate: self.node_eviction_rate,
+            secondary_eviction_rate: self.secondary_node_eviction_rate,
+            large_zone: self.large_cluster_size_threshold,
+            unhealthy_part: self.unhealthy_zone_threshold,
+        }
+    }
+}
+
+/// A duration as Go reads it, such as `1m30s`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let nanoseconds = api::cron::duration::parse(text)?;
+    u64::try_from(nanoseconds).map(Duration::from_nanos).map_err(|_| "it is less than nothing".to_owned())
+}
+
+/// A number that is neither less than nothing nor without end.
+fn rate(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
+    if number.is_finite() && number >= 0.0 {
+        Ok(number)
+    } else {
+        Err("it is less than nothing, or without end".to_owned())
+    }
 }
 
 impl Options {
@@ -124,7 +187,13 @@ impl Controllers {
             }
             _ => None,
         };
-        let config = Config { root_ca, node_ipam: options.node_ipam()?, ..Config::default() };
+        let config = Config {
+            root_ca,
+            node_ipam: options.node_ipam()?,
+            node_lifecycle: options.nodes.settings(),
+            terminated_pods: options.terminated_pod_gc_threshold,
+            ..Config::default()
+        };
         Ok(Controllers { selection, config, authority })
     }
 
@@ -217,9 +286,46 @@ mod tests {
         arguments: Arguments,
     }
 
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Line::try_parse_from(line.split(' ')).map(|line| line.arguments)
+    }
+
+    #[test]
+    fn options_about_nodes_and_ended_pods_are_read() {
+        let config = |line: &str| {
+            let Arguments { options, files, .. } = parse(&format!("c --kubeconfig f{line}")).unwrap();
+            Controllers::new(&options, &files).unwrap().config
+        };
+        let plain = config("");
+        assert_eq!((plain.node_lifecycle, plain.terminated_pods), (Settings::default(), 12_500));
+        let stated = config(
+            " --node-monitor-grace-period 1m30s --node-startup-grace-period 2m --node-monitor-period 500ms \
+             --node-eviction-rate 2.5 --secondary-node-eviction-rate 0 --large-cluster-size-threshold 7 \
+             --unhealthy-zone-threshold 0.25 --terminated-pod-gc-threshold 3",
+        );
+        let expected = Settings {
+            monitor_grace: Duration::from_secs(90),
+            startup_grace: Duration::from_secs(120),
+            monitor_period: Duration::from_millis(500),
+            eviction_rate: 2.5,
+            secondary_eviction_rate: 0.0,
+            large_zone: 7,
+            unhealthy_part: 0.25,
+        };
+        assert_eq!((stated.node_lifecycle, stated.terminated_pods), (expected, 3));
+        let check = |option: &str, value: &str, why: &str| {
+            let error = parse(&format!("c --kubeconfig f {option}={value}")).unwrap_err().to_string();
+            assert!(error.contains(option) && error.contains(why), "{error}");
+        };
+        check("--node-monitor-grace-period", "90", "missing unit in duration");
+        check("--node-monitor-period", "-5s", "less than nothing");
+        check("--node-eviction-rate", "NaN", "less than nothing, or without end");
+        check("--unhealthy-zone-threshold", "many", "not a number");
+        check("--terminated-pod-gc-threshold", "-1", "invalid digit");
+    }
+
     #[test]
     fn options_are_read() {
-        let parse = |line: &str| Line::try_parse_from(line.split(' ')).map(|line| line.arguments);
         let arguments = parse("c --kubeconfig f --leader-elect=false --controllers *,-namespace-controller").unwrap();
         assert!(!arguments.leader_elect);
         assert_eq!(arguments.options.controllers, ["*", "-namespace-controller"]);

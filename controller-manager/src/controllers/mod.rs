@@ -83,18 +83,28 @@ pub struct Config {
     pub signing_duration: Duration,
     /// From which ranges nodes get addresses for their pods; without it they get none.
     pub node_ipam: Option<NodeIpam>,
+    /// How long nodes may be silent, and how fast pods are driven out of them.
+    pub node_lifecycle: Settings,
+    /// How many ended pods may be there before the oldest are removed; any number, if it is 0.
+    pub terminated_pods: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { root_ca: None, signing_duration: ONE_YEAR, node_ipam: None }
+        Config {
+            root_ca: None,
+            signing_duration: ONE_YEAR,
+            node_ipam: None,
+            node_lifecycle: Settings::default(),
+            terminated_pods: PodGc::default().threshold,
+        }
     }
 }
 
 /// Adds every controller that the manager takes, and that has what it needs.
 pub fn add_all(manager: &mut Manager, config: &Config) {
     let since = manager.environment().clock.now();
-    manager.add(NodeLifecycle { settings: Settings::default(), since });
+    manager.add(NodeLifecycle { settings: config.node_lifecycle.clone(), since });
     // tidy: sorted
     manager.add(Approval);
     manager.add(Cleaning);
@@ -106,7 +116,7 @@ pub fn add_all(manager: &mut Manager, config: &Config) {
     manager.add(EndpointsOfServices);
     manager.add(GarbageCollector);
     manager.add(Namespaces);
-    manager.add(PodGc::default());
+    manager.add(PodGc { threshold: config.terminated_pods });
     manager.add(PodRequestCleaning);
     manager.add(ReplicaSets::new());
     manager.add(ReplicationControllers::new());
