@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use tests::cluster::{Cluster, Setup};
-use tests::server::Backing;
+use tests::cluster::Cluster;
 use tokio::time::timeout;
 
-use crate::Bench;
 use crate::usage::{Meter, resident_mib};
+use crate::{Bench, with_nodes};
 
 /// How often a start is measured.
 const STARTS: usize = 7;
@@ -18,7 +17,7 @@ const WATCH: Duration = Duration::from_secs(30);
 
 /// From the start of the process until it says that it is ready: with nothing there, and with what it left.
 pub(crate) fn starts(bench: &Bench) {
-    let setup = Setup::new(Backing::Embedded, 0);
+    let setup = with_nodes(0);
     let (mut first, mut again, mut after_crash) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..STARTS {
         let cluster = setup.up();
@@ -40,7 +39,7 @@ pub(crate) fn starts(bench: &Bench) {
 /// Memory and CPU without nodes, and with a hundred.
 pub(crate) fn idle(bench: &Bench) {
     for nodes in [0, 100] {
-        let setup = Setup::new(Backing::Embedded, nodes);
+        let setup = with_nodes(nodes);
         let cluster = if bench.apart { setup.apart() } else { setup.up() };
         bench.report.say(&format!("idle, {nodes} hollow nodes"), &bench.runtime.block_on(watch(&cluster)));
     }

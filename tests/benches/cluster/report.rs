@@ -32,7 +32,7 @@ impl Report {
     /// A figure with words of its own.
     #[allow(clippy::print_stdout, reason = "a benchmark's figures go to standard output")]
     pub(crate) fn say(&self, name: &str, shown: &str) {
-        println!("{name:<44} {shown}");
+        println!("{name:<52} {shown}");
     }
 
     /// A line of the table of work.
