@@ -20,4 +20,6 @@ pub mod taint_toleration;
 // tidy: end
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod testing;

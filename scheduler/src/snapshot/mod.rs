@@ -259,11 +259,20 @@ impl Snapshot {
     }
 
     fn place(&mut self, pod: &Pod, node: &str, assumed: bool) {
-        self.remove_pod(uid(pod));
         self.withdraw(uid(pod));
+        let mut info = PodInfo::new(pod);
+        // Where it is, is not what scheduling sees of it: it would set apart pods that are alike.
+        info.node_name = None;
+        if let (Some(known), Some(index)) = (self.pods.get(uid(pod)), self.by_name.get(node))
+            && *known.info == info
+            && **known == placed(pod, Arc::clone(&known.info), *index, assumed)
+        {
+            // Most changes of pods are of no matter to scheduling.
+            return;
+        }
+        self.remove_pod(uid(pod));
         let index = self.slot(node);
-        let info = self.group(PodInfo::new(pod));
-        let placed = Arc::new(placed(pod, info, index, assumed));
+        let placed = Arc::new(placed(pod, self.group(info), index, assumed));
         let node = &mut self.nodes[index.get()];
         node.ports.take(&placed.info.host_ports);
         node.pods.push(Arc::clone(&placed));
@@ -273,9 +282,7 @@ impl Snapshot {
     }
 
     /// The one copy of what is seen of pods such as this one, which counts one more.
-    fn group(&mut self, mut info: PodInfo) -> Arc<PodInfo> {
-        // Where it is, is not what scheduling sees of it: it would set apart pods that are alike.
-        info.node_name = None;
+    fn group(&mut self, info: PodInfo) -> Arc<PodInfo> {
         let known = self.groups.get_key_value(&info).map(|(known, _)| Arc::clone(known));
         let info = known.unwrap_or_else(|| Arc::new(info));
         *self.groups.entry(Arc::clone(&info)).or_default() += 1;

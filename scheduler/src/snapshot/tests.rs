@@ -246,3 +246,19 @@ fn pods_that_are_alike_are_seen_as_one() {
     assert!(snapshot.index("n1").is_some());
     assert_eq!(snapshot.index("n2"), None, "no such node exists, though pods are on it");
 }
+
+#[test]
+fn changes_that_scheduling_does_not_see_change_nothing() {
+    let mut pod = testing::pod("a", testing::requesting(json!({"cpu": "1"})));
+    pod.spec.as_mut().unwrap().node_name = Some("n1".to_owned());
+    let mut snapshot = testing::snapshot(&[testing::node("n1", json!({}))], &[]);
+    snapshot.set_pod(&pod);
+    let before = Arc::clone(snapshot.pod("a").unwrap());
+    pod.metadata.resource_version = Some("2".to_owned());
+    snapshot.set_pod(&pod);
+    assert!(Arc::ptr_eq(&before, snapshot.pod("a").unwrap()));
+    pod.metadata.labels = Some(BTreeMap::from([("app".to_owned(), "b".to_owned())]));
+    snapshot.set_pod(&pod);
+    assert_eq!(snapshot.pod("a").unwrap().info.labels.len(), 1);
+    assert_eq!(snapshot.node(before.node).pods.len(), 1);
+}
