@@ -16,14 +16,17 @@ type Place = (Arc<str>, Arc<str>);
 /// A namespace and a label, as `key=value`.
 type Label = (Arc<str>, Box<str>);
 
+/// What an index finds: the objects themselves, in their order, so that nothing has to be looked up again.
+type Found = BTreeMap<Place, AnyObject>;
+
 /// The objects of one resource as they were at one revision. Every index is true after every change.
 #[derive(Default)]
 pub(super) struct Objects {
     by_place: BTreeMap<Place, AnyObject>,
     by_uid: HashMap<Box<str>, Place>,
-    by_owner: HashMap<Box<str>, BTreeSet<Place>>,
-    by_label: HashMap<Label, BTreeSet<Place>>,
-    by_node: HashMap<Box<str>, BTreeSet<Place>>,
+    by_owner: HashMap<Box<str>, Found>,
+    by_label: HashMap<Label, Found>,
+    by_node: HashMap<Box<str>, Found>,
     /// Those that no controller claims.
     uncontrolled: BTreeSet<Place>,
     /// The newest revision that is known to have been reached.
@@ -58,11 +61,15 @@ fn is_controlled(meta: &ObjectMeta) -> bool {
     meta.owner_references.iter().flatten().any(|owner| owner.controller == Some(true))
 }
 
-fn file<K: std::hash::Hash + Eq>(index: &mut HashMap<K, BTreeSet<Place>>, key: K, place: &Place) {
-    index.entry(key).or_default().insert(place.clone());
+fn found(objects: Option<&Found>) -> impl Iterator<Item = &AnyObject> {
+    objects.into_iter().flat_map(BTreeMap::values)
 }
 
-fn unfile<K: std::hash::Hash + Eq>(index: &mut HashMap<K, BTreeSet<Place>>, key: &K, place: &Place) {
+fn file<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Found>, key: K, place: &Place, object: &AnyObject) {
+    index.entry(key).or_default().insert(place.clone(), Arc::clone(object));
+}
+
+fn unfile<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Found>, key: &K, place: &Place) {
     if let Some(places) = index.get_mut(key) {
         places.remove(place);
         if places.is_empty() {
@@ -94,13 +101,13 @@ impl Objects {
             self.by_uid.insert(uid.as_str().into(), place.clone());
         }
         for owner in owners_of(meta) {
-            file(&mut self.by_owner, owner.into(), place);
+            file(&mut self.by_owner, owner.into(), place, object);
         }
         for label in labels_of(meta, &place.0) {
-            file(&mut self.by_label, label, place);
+            file(&mut self.by_label, label, place, object);
         }
         if let Some(node) = node_of(object) {
-            file(&mut self.by_node, node.into(), place);
+            file(&mut self.by_node, node.into(), place, object);
         }
         if !is_controlled(meta) {
             self.uncontrolled.insert(place.clone());
@@ -158,11 +165,11 @@ impl Objects {
     }
 
     pub(super) fn owned_by(&self, uid: &str) -> impl Iterator<Item = &AnyObject> {
-        self.found(self.by_owner.get(uid))
+        found(self.by_owner.get(uid))
     }
 
     pub(super) fn on_node(&self, node: &str) -> impl Iterator<Item = &AnyObject> {
-        self.found(self.by_node.get(node))
+        found(self.by_node.get(node))
     }
 
     pub(super) fn uncontrolled<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a AnyObject> {
@@ -179,14 +186,10 @@ impl Objects {
             let label = (Arc::from(namespace), format!("{}={value}", requirement.key()).into());
             Some(self.by_label.get(&label))
         });
-        match demanded.min_by_key(|places| places.map_or(0, BTreeSet::len)) {
-            Some(places) => self.found(places).filter(matches).collect(),
+        match demanded.min_by_key(|objects| objects.map_or(0, BTreeMap::len)) {
+            Some(objects) => found(objects).filter(matches).collect(),
             None => self.list(Some(namespace)).filter(matches).collect(),
         }
-    }
-
-    fn found<'a>(&'a self, places: Option<&'a BTreeSet<Place>>) -> impl Iterator<Item = &'a AnyObject> {
-        places.into_iter().flatten().filter_map(|place| self.by_place.get(place))
     }
 
     /// The metadata of every object that is not among `kept`.

@@ -169,7 +169,11 @@ async fn write_all(api: impl EventApi, mut queued: mpsc::Receiver<Event>, clock:
     while let Some(event) = queued.recv().await {
         let Some(write) = correlator.observe(event, clock.now()) else { continue };
         if let Err(error) = write_one(&api, write).await {
-            tracing::warn!(%error, "an event was not written");
+            match error {
+                // Mostly its namespace is ending.
+                WriteError::Refused(_) => tracing::debug!(%error, "an event was refused"),
+                error => tracing::warn!(%error, "an event was not written"),
+            }
             dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

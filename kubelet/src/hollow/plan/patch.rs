@@ -21,6 +21,10 @@ const FIELDS: [&str; 12] = [
 
 /// The patch that makes `new` of `old`, for the pod with this uid and no other; `None` if nothing differs.
 pub(super) fn difference(uid: &str, old: &PodStatus, new: &PodStatus) -> Option<Value> {
+    // Mostly there is no difference, and a status is large.
+    if old == new {
+        return None;
+    }
     // Conditions are compared below.
     let fields = |status: &PodStatus| serde_json::to_value(PodStatus { conditions: None, ..status.clone() });
     let (was, is) = (fields(old).unwrap_or_default(), fields(new).unwrap_or_default());
