@@ -1,6 +1,7 @@
 //! A whole cluster through the real kubectl: `gantry up`, and its roles as processes of their own, over both stores.
 //!
-//! `GANTRY_TEST_PODS` says how many pods the Deployment has at first; three times as many when it is scaled up.
+//! `GANTRY_TEST_PODS` says how many pods the Deployment has at first; three times as many when it is scaled up. There is a
+//! node for every ten.
 
 mod failover;
 mod watcher;
@@ -24,12 +25,12 @@ fn over_etcd() {
 
 /// Most of the time is spent waiting: a cluster in one process and one of several are tried at the same time.
 fn both_ways(backing: Backing) {
-    let up = std::thread::spawn(move || everything_works(Kubectl::to(Cluster::up(backing, NODES))));
-    everything_works(Kubectl::to(Cluster::apart(backing, NODES)));
+    let up = std::thread::spawn(move || everything_works(Kubectl::to(Cluster::up(backing, nodes()))));
+    everything_works(Kubectl::to(Cluster::apart(backing, nodes())));
     up.join().expect("the cluster in one process works, too");
 }
 
-/// How many nodes a cluster has.
+/// The fewest nodes of a cluster.
 const NODES: usize = 10;
 /// How many pods a Deployment has at first, unless something else is said.
 const PODS: usize = 30;
@@ -41,6 +42,10 @@ pub(crate) type User = Kubectl<Cluster>;
 fn pods() -> usize {
     let stated = std::env::var("GANTRY_TEST_PODS").ok();
     stated.map_or(PODS, |stated| stated.parse().expect("GANTRY_TEST_PODS is a number"))
+}
+
+fn nodes() -> usize {
+    NODES.max(pods() / 10)
 }
 
 fn everything_works(user: User) {
