@@ -225,10 +225,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         let client = connect(&arguments.kubeconfig).await?;
         let work = async {
             if !arguments.leader_elect {
-                return announced(controllers.manager(client)).await;
+                return run_manager(controllers.manager(client), announce).await;
             }
             let lease = Duration::from_secs(arguments.leader_elect_lease_duration);
-            lead(client, timing(lease), |client| controllers.manager(client)).await;
+            lead(client, timing(lease), |client| controllers.manager(client), announce).await;
         };
         tokio::select! {
             () = work => {}
@@ -238,12 +238,17 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     })
 }
 
-async fn announced(manager: Manager) {
+/// Runs controllers, and tells `ready` when they know what they watch.
+async fn run_manager(manager: Manager, ready: impl Fn()) {
     let synced = manager.synced();
     tokio::join!(manager.run(), async {
         synced.await;
-        process::announce("gantry controller-manager is ready");
+        ready();
     });
+}
+
+fn announce() {
+    process::announce("gantry controller-manager is ready");
 }
 
 /// A client by a kubeconfig.
@@ -260,14 +265,14 @@ fn timing(lease: Duration) -> Timing {
     Timing { lease, renew: lease * 2 / 3, retry: lease * 2 / 15 }
 }
 
-/// Runs what `make` makes whenever this process leads, with a client that can change things only while it does. Runs until it
-/// is dropped.
-pub(crate) async fn lead(client: Client, timing: Timing, make: impl Fn(Client) -> Manager) {
+/// Runs what `make` makes whenever this process leads, with a client that can change things only while it does, and tells
+/// `ready` each time. Runs until it is dropped.
+pub(crate) async fn lead(client: Client, timing: Timing, make: impl Fn(Client) -> Manager, ready: impl Fn()) {
     let identity = format!("{}_{}", process::host_name(), std::process::id());
     let lease = NamedLease::new(Api::namespaced(client.clone(), LEASE_NAMESPACE), LEASE);
     let mut candidate = Candidate::new(lease, identity, timing, Clock::Machine);
     loop {
-        let led = candidate.lead(|leadership| announced(make(guarded(&client, leadership)))).await;
+        let led = candidate.lead(|leadership| run_manager(make(guarded(&client, leadership)), &ready)).await;
         if led.is_none() {
             tracing::warn!("another process leads now");
         }

@@ -69,7 +69,7 @@ async fn run_all(arguments: Arguments, started: Instant) -> Result<(), Box<dyn E
     if is_shared {
         // Another process may run the controllers of this cluster, so that it is no part of being ready to do so.
         roles.spawn(async move {
-            lead(client, Timing::default(), |client| controllers.manager(client)).await;
+            lead(client, Timing::default(), |client| controllers.manager(client), || {}).await;
         });
     } else {
         let manager = controllers.manager(client);
