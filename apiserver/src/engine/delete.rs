@@ -2,8 +2,8 @@
 
 use api::status::{GroupResource, Status, StatusDetails};
 use bytes::Bytes;
-use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, stream};
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all};
 use http::{HeaderMap, StatusCode};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::SignedDuration;
@@ -55,31 +55,31 @@ pub(crate) async fn delete(call: &Call<'_>, body: &Body) -> Result<Answer, Statu
     }
 }
 
-/// Answers a deletecollection with the objects that it deleted.
 /// How many objects of a collection are deleted at a time.
 const AT_ONCE: usize = 32;
 
+/// Answers a deletecollection with the objects that it deleted.
 pub(crate) async fn delete_collection(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
     let options = options(call, body)?;
     warn_of_orphans(call, &options);
     let selected = ListOptions::parse(call.query, false)?;
     let page = list::page(call, selected).await?;
-    let mut deletions: Vec<BoxFuture<'_, Result<Deleted, Status>>> = Vec::with_capacity(page.entries.len());
-    for (key, _) in &page.entries {
-        let name = key.as_str().rsplit('/').next().unwrap_or_default();
-        deletions.push(delete_one(call, name, &options).boxed());
-    }
-    // Some at a time, so that they share flushes of the store.
-    let mut deletions = stream::iter(deletions).buffered(AT_ONCE);
-    while let Some(deleted) = deletions.next().await {
-        match deleted {
-            Ok(_) => {}
-            // Somebody else was quicker.
-            Err(status) if status.code == 404 => {}
-            Err(status) => return Err(status),
+    // Some at a time, so that they share flushes of the store. What has begun is brought to its end, whatever fails beside it.
+    for some in page.entries.chunks(AT_ONCE) {
+        let mut deletions: Vec<BoxFuture<'_, Result<Deleted, Status>>> = Vec::with_capacity(some.len());
+        for (key, _) in some {
+            let name = key.as_str().rsplit('/').next().unwrap_or_default();
+            deletions.push(delete_one(call, name, &options).boxed());
+        }
+        for deleted in join_all(deletions).await {
+            match deleted {
+                Ok(_) => {}
+                // Somebody else was quicker.
+                Err(status) if status.code == 404 => {}
+                Err(status) => return Err(status),
+            }
         }
     }
-    drop(deletions);
     list::answer_page(call, &page)
 }
 
