@@ -11,8 +11,11 @@ mod verdicts;
 
 use rand::Rng;
 
-pub use framework::{Filter, MAX_SCORE, Plugin, PreFilter, Rejection, Score, normalize};
-pub use profile::{Profile, Weighted};
+pub use framework::{
+    Attempt, Filter, MAX_SCORE, Permit, Plugin, PostFilter, PreBind, PreFilter, Ready, Rejection, Score, Write,
+    normalize,
+};
+pub use profile::{Judge, Profile};
 pub use verdicts::{NO_NODES, Verdict, Verdicts};
 
 pub(crate) use search::Search;
@@ -79,7 +82,7 @@ pub fn schedule(
 fn totals(snapshot: &Snapshot, profile: &Profile, pod: &PodInfo, nodes: &[NodeIndex]) -> Vec<i64> {
     let mut totals = vec![0; nodes.len()];
     let mut scores = vec![0; nodes.len()];
-    for Weighted { plugin, weight } in &profile.plugins {
+    for (plugin, weight) in profile.scores() {
         let Some(judge) = plugin.pre_score(snapshot, pod, nodes) else { continue };
         for (score, node) in scores.iter_mut().zip(nodes) {
             *score = judge.score(*node);

@@ -2,7 +2,7 @@
 
 use super::Candidate;
 use super::framework::{Filter, PreFilter};
-use super::profile::{Profile, Weighted};
+use super::profile::{Judge, Profile};
 use super::verdicts::{Reasons, Verdict, Verdicts};
 use crate::snapshot::{NodeIndex, PlacedPod, Snapshot};
 
@@ -47,7 +47,7 @@ impl<'a> Search<'a> {
     /// Asks the plugins about the pod; returns the only nodes that can be for it, if plugins know them.
     pub(crate) fn prepare(&mut self, profile: &'a Profile) -> Option<Vec<NodeIndex>> {
         let mut only: Option<Vec<NodeIndex>> = None;
-        for (plugin, Weighted { plugin: asked, .. }) in profile.plugins.iter().enumerate() {
+        for Judge { position: plugin, plugin: asked, filters } in profile.judges() {
             let filter = match asked.pre_filter(self.snapshot, self.pod.info) {
                 PreFilter::Skip => continue,
                 PreFilter::Reject(reason) => {
@@ -63,7 +63,9 @@ impl<'a> Search<'a> {
                     filter
                 }
             };
-            self.filters.push(Active { plugin, filter });
+            if filters {
+                self.filters.push(Active { plugin, filter });
+            }
         }
         self.verdicts.narrowed.sort_unstable();
         only
@@ -118,7 +120,7 @@ impl<'a> Search<'a> {
             if given != 0 {
                 let numbers = (0..u64::BITS).filter(|number| given & (1 << number) != 0);
                 let texts = numbers.map(|number| (number, active.filter.reason(number))).collect();
-                let name = profile.plugins[active.plugin].plugin.name();
+                let name = profile.plugin(active.plugin).name();
                 self.verdicts.reasons.insert(active.plugin, Reasons { name, texts });
             }
         }

@@ -31,7 +31,7 @@ pub struct Verdicts {
     /// How many nodes there are.
     pub nodes: usize,
     /// The plugin that rejected the pod before any node was tried, and its reason.
-    pub rejected: Option<(&'static str, &'static str)>,
+    pub rejected: Option<(&'static str, String)>,
     /// The plugins that left only some nodes to be tried.
     pub narrowed: Vec<&'static str>,
     /// The nodes that were rejected, in the order in which they were tried.
@@ -46,7 +46,7 @@ impl Verdicts {
     pub fn plugins(&self) -> Vec<&'static str> {
         let mut names: Vec<_> = self.reasons.values().map(|reasons| reasons.name).collect();
         names.extend(&self.narrowed);
-        names.extend(self.rejected.map(|(name, _)| name));
+        names.extend(self.rejected.as_ref().map(|(name, _)| name));
         names.sort_unstable();
         names.dedup();
         names
@@ -73,8 +73,8 @@ impl Verdicts {
         if self.nodes == 0 {
             return NO_NODES.to_owned();
         }
-        let told = match self.rejected {
-            Some((_, reason)) => reason.to_owned(),
+        let told = match &self.rejected {
+            Some((_, reason)) => reason.clone(),
             None => self.histogram(),
         };
         let mut message = unavailable(self.nodes, &told);

@@ -5,16 +5,15 @@
 //! are looked into from a random one on, until there are enough to choose from.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::selector::label::{self, Selector};
 use jiff::Timestamp;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use rand::Rng;
+use rand::{Rng, RngCore};
 
-use crate::cycle::{Candidate, Profile, Search, Verdicts, tell};
-use crate::snapshot::{NodeIndex, PlacedPod, Snapshot};
+use crate::config::ExtensionPoint;
+use crate::cycle::{Attempt, Candidate, Plugin, PostFilter, Search, Verdicts, tell};
+use crate::snapshot::{Budget, NodeIndex, PlacedPod, Snapshot};
 
 const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
 const NOT_HELPFUL: &str = "Preemption is not helpful for scheduling";
@@ -34,76 +33,25 @@ impl Default for DefaultPreemption {
     }
 }
 
-/// How many pods may be disrupted.
-#[derive(Clone, Debug)]
-pub struct Budget {
-    namespace: String,
-    selector: Selector,
-    allowed: i64,
-    /// Pods of which it was counted already.
-    disrupted: BTreeSet<String>,
-}
-
-impl From<&PodDisruptionBudget> for Budget {
-    /// A budget that selects all pods, as one that selects none or whose selector is not valid, protects none here.
-    fn from(budget: &PodDisruptionBudget) -> Self {
-        let selector = budget.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-        let selector = label::from_api(selector).ok().filter(|selector| !selector.is_everything());
-        let status = budget.status.as_ref();
-        let disrupted = status.and_then(|status| status.disrupted_pods.as_ref());
-        Self {
-            namespace: budget.metadata.namespace.clone().unwrap_or_default(),
-            selector: selector.unwrap_or(Selector::Nothing),
-            allowed: status.and_then(|status| status.disruptions_allowed).map_or(0, i64::from),
-            disrupted: disrupted.into_iter().flat_map(|pods| pods.keys().cloned()).collect(),
-        }
+impl Plugin for DefaultPreemption {
+    fn name(&self) -> &'static str {
+        "DefaultPreemption"
     }
-}
 
-impl Budget {
-    fn protects(&self, pod: &PlacedPod) -> bool {
-        let info = &pod.info;
-        self.namespace == info.namespace
-            && !info.labels.is_empty()
-            && self.selector.matches(&info.labels)
-            && !self.disrupted.contains(&pod.name)
+    fn points(&self) -> &'static [ExtensionPoint] {
+        &[ExtensionPoint::PostFilter]
     }
-}
 
-/// What can be done for a pod for which no node is feasible.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PostFilter {
-    /// Room can be made on a node.
-    Room {
-        /// The node.
-        node: NodeIndex,
-        /// The pods that have to go, the most important first.
-        victims: Vec<Arc<PlacedPod>>,
-        /// How many of them budgets protect.
-        violations: usize,
-        /// Less important pods for which room is being made on the node, which have to look elsewhere.
-        displaced: Vec<Arc<PlacedPod>>,
-    },
-    /// Nothing helps.
-    Unhelpful {
-        /// Why, in upstream's words.
-        message: String,
-        /// Whether room is still being made for the pod where it was nominated.
-        keeps_nomination: bool,
-    },
+    /// Finds the node on which it takes the least to make room for a pod that was found to have no feasible node.
+    fn post_filter(&self, attempt: &Attempt<'_>, random: &mut dyn RngCore) -> Option<PostFilter> {
+        Some(self.make_room(attempt, random))
+    }
 }
 
 impl DefaultPreemption {
-    /// Finds the node on which it takes the least to make room for a pod that was found to have no feasible node.
-    pub fn post_filter(
-        &self,
-        snapshot: &Snapshot,
-        profile: &Profile,
-        pod: &Candidate<'_>,
-        verdicts: &Verdicts,
-        budgets: &[Budget],
-        random: &mut impl Rng,
-    ) -> PostFilter {
+    fn make_room(&self, attempt: &Attempt<'_>, random: &mut dyn RngCore) -> PostFilter {
+        let Attempt { snapshot, profile, pod, verdicts } = *attempt;
+        let budgets: Vec<&Budget> = snapshot.budgets().collect();
         if let Some(reason) = ineligible(snapshot, pod, verdicts) {
             return PostFilter::Unhelpful { message: format!("preemption: {reason}"), keeps_nomination: true };
         }
@@ -117,7 +65,7 @@ impl DefaultPreemption {
             let mut search = Search::new(snapshot, pod);
             search.prepare(profile);
             for node in after.iter().chain(before) {
-                match choose(&mut search, snapshot, pod, *node, budgets) {
+                match choose(&mut search, snapshot, pod, *node, &budgets) {
                     Ok(choice) => options.push(choice),
                     Err(why) => reasons.push(why),
                 }
@@ -187,7 +135,7 @@ fn choose(
     snapshot: &Snapshot,
     pod: &Candidate<'_>,
     node: NodeIndex,
-    budgets: &[Budget],
+    budgets: &[&Budget],
 ) -> Result<Choice, Vec<String>> {
     let lesser = snapshot.node(node).pods.iter().filter(|other| other.info.priority < pod.info.priority);
     let mut lesser: Vec<Arc<PlacedPod>> = lesser.cloned().collect();
@@ -220,7 +168,7 @@ fn choose(
 }
 
 /// The pods whose deletion, in this order, would violate budgets, and the others.
-fn partition(pods: Vec<Arc<PlacedPod>>, budgets: &[Budget]) -> (Vec<Arc<PlacedPod>>, Vec<Arc<PlacedPod>>) {
+fn partition(pods: Vec<Arc<PlacedPod>>, budgets: &[&Budget]) -> (Vec<Arc<PlacedPod>>, Vec<Arc<PlacedPod>>) {
     let mut left: Vec<i64> = budgets.iter().map(|budget| budget.allowed).collect();
     let mut violates = |pod: &Arc<PlacedPod>| {
         let mut violated = false;
@@ -248,12 +196,13 @@ fn unhelpful(nodes: usize, reasons: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::Pod;
+    use k8s_openapi::api::policy::v1::PodDisruptionBudget;
     use rand::SeedableRng;
     use rand::rngs::StdRng;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::cycle::schedule;
+    use crate::cycle::{Profile, schedule};
     use crate::snapshot::PodInfo;
     use crate::testing::{self, requesting};
 
@@ -268,16 +217,15 @@ mod tests {
         pod
     }
 
-    fn budget(app: &str, allowed: i32) -> Budget {
-        let budget: PodDisruptionBudget = testing::object(json!({
-            "metadata": {"namespace": "default"},
+    fn budget(app: &str, allowed: i32) -> PodDisruptionBudget {
+        testing::object(json!({
+            "metadata": {"name": app, "namespace": "default"},
             "spec": {"selector": {"matchLabels": {"app": app}}},
             "status": {"disruptionsAllowed": allowed, "currentHealthy": 1, "desiredHealthy": 1, "expectedPods": 1},
-        }));
-        Budget::from(&budget)
+        }))
     }
 
-    fn preempt(snapshot: &Snapshot, wanted: &Pod, budgets: &[Budget], seed: u64) -> (PostFilter, Verdicts) {
+    fn preempt(snapshot: &Snapshot, wanted: &Pod, seed: u64) -> (PostFilter, Verdicts) {
         let info = PodInfo::new(wanted);
         let nominated_node = wanted.status.as_ref().and_then(|status| status.nominated_node_name.as_deref());
         let candidate = Candidate { uid: "wanted", info: &info, nominated_node };
@@ -285,16 +233,18 @@ mod tests {
         let decision = schedule(snapshot, &profile, &candidate, 0, &mut random);
         assert_eq!(decision.node, None, "there is room");
         let plugin = DefaultPreemption::default();
-        let outcome = plugin.post_filter(snapshot, &profile, &candidate, &decision.verdicts, budgets, &mut random);
+        let attempt = Attempt { snapshot, profile: &profile, pod: &candidate, verdicts: &decision.verdicts };
+        let outcome = plugin.make_room(&attempt, &mut random);
         (outcome, decision.verdicts)
     }
 
     /// Where room is made for a pod of priority 10 on nodes of 4 processors, and who has to go, wherever the search starts.
-    fn check(pods: &[(&str, Pod)], cpu: u8, budgets: &[Budget], expected: (&str, &[&str], usize)) {
+    fn check(pods: &[(&str, Pod)], cpu: u8, budgets: &[PodDisruptionBudget], expected: (&str, &[&str], usize)) {
         let nodes = ["n1", "n2"].map(|name| testing::node(name, json!({})));
-        let snapshot = testing::snapshot(&nodes, pods);
+        let mut snapshot = testing::snapshot(&nodes, pods);
+        budgets.iter().for_each(|budget| snapshot.set_budget(budget));
         for seed in 0..4 {
-            let (outcome, _) = preempt(&snapshot, &pod("wanted", cpu, (10, 0)), budgets, seed);
+            let (outcome, _) = preempt(&snapshot, &pod("wanted", cpu, (10, 0)), seed);
             let PostFilter::Room { node, victims, violations, .. } = outcome else { panic!("{outcome:?}") };
             let victims: Vec<_> = victims.iter().map(|victim| victim.uid.as_str()).collect();
             assert_eq!((snapshot.node(node).name.as_str(), victims.as_slice(), violations), expected);
@@ -341,7 +291,7 @@ mod tests {
             let snapshot = testing::snapshot(&nodes, &pods);
             let mut wanted = testing::pod("wanted", spec);
             wanted.spec.as_mut().unwrap().priority = Some(10);
-            let (outcome, verdicts) = preempt(&snapshot, &wanted, &[], 0);
+            let (outcome, verdicts) = preempt(&snapshot, &wanted, 0);
             let PostFilter::Unhelpful { message, .. } = outcome else { panic!("{outcome:?}") };
             assert_eq!(verdicts.message(&message), expected);
         };
@@ -372,11 +322,11 @@ mod tests {
         let mut snapshot = testing::snapshot(&nodes, &[("n1", leaving)]);
         snapshot.nominate(&pod("lesser", 1, (5, 0)), "n1");
         let mut wanted = pod("wanted", 4, (10, 0));
-        let (outcome, _) = preempt(&snapshot, &wanted, &[], 0);
+        let (outcome, _) = preempt(&snapshot, &wanted, 0);
         let PostFilter::Room { displaced, .. } = outcome else { panic!("{outcome:?}") };
         assert_eq!(displaced.iter().map(|pod| pod.uid.as_str()).collect::<Vec<_>>(), ["lesser"]);
         wanted.status.as_mut().unwrap().nominated_node_name = Some("n1".to_owned());
-        let (outcome, _) = preempt(&snapshot, &wanted, &[], 0);
+        let (outcome, _) = preempt(&snapshot, &wanted, 0);
         let message = "preemption: not eligible due to a terminating pod on the nominated node.".to_owned();
         assert_eq!(outcome, PostFilter::Unhelpful { message, keeps_nomination: true });
     }

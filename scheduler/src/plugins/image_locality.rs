@@ -3,6 +3,7 @@
 //!
 //! Costs, a node, two look-ups for each of the pod's images.
 
+use crate::config::ExtensionPoint;
 use crate::cycle::{MAX_SCORE, Plugin, Score};
 use crate::snapshot::{NodeIndex, PodInfo, Snapshot};
 
@@ -18,6 +19,10 @@ pub struct ImageLocality;
 impl Plugin for ImageLocality {
     fn name(&self) -> &'static str {
         "ImageLocality"
+    }
+
+    fn points(&self) -> &'static [ExtensionPoint] {
+        &[ExtensionPoint::Score]
     }
 
     fn pre_score<'a>(

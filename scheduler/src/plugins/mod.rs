@@ -2,7 +2,10 @@
 //!
 //! Each says in its doc what judging costs.
 
+mod registry;
+
 // tidy: sorted
+pub mod default_binder;
 pub mod default_preemption;
 pub mod image_locality;
 pub mod inter_pod_affinity;
@@ -18,6 +21,8 @@ pub mod resource_scoring;
 pub mod scheduling_gates;
 pub mod taint_toleration;
 // tidy: end
+
+pub use registry::all;
 
 #[cfg(test)]
 mod properties;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use api::selector::label::Labels;
 use api::selector::node::Selector;
 
+use crate::config::ExtensionPoint;
 use crate::cycle::{Filter, Plugin, PreFilter, Rejection, Score, normalize};
 use crate::snapshot::{NodeIndex, NodeInfo, PodInfo, PreferredNodes, Snapshot};
 
@@ -29,13 +30,17 @@ impl Plugin for NodeAffinity {
         "NodeAffinity"
     }
 
+    fn points(&self) -> &'static [ExtensionPoint] {
+        &[ExtensionPoint::PreFilter, ExtensionPoint::Filter, ExtensionPoint::PreScore, ExtensionPoint::Score]
+    }
+
     fn pre_filter<'a>(&'a self, snapshot: &'a Snapshot, pod: &'a PodInfo) -> PreFilter<'a> {
         if self.required.is_none() && pod.required_nodes.is_none() && pod.node_selector.is_empty() {
             return PreFilter::Skip;
         }
         let filter = Box::new(Affine { added: self, snapshot, pod });
         match pod.required_nodes.as_ref().and_then(Selector::names) {
-            Some(names) if names.is_empty() => PreFilter::Reject("pod affinity terms conflict"),
+            Some(names) if names.is_empty() => PreFilter::Reject("pod affinity terms conflict".to_owned()),
             Some(names) => PreFilter::Only(names, filter),
             None => PreFilter::Filter(filter),
         }

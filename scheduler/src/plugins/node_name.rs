@@ -1,5 +1,6 @@
 //! NodeName: a pod that names its node goes nowhere else. Costs a comparison of names a node, for such pods only.
 
+use crate::config::ExtensionPoint;
 use crate::cycle::{Filter, Plugin, PreFilter, Rejection};
 use crate::snapshot::{NodeIndex, PodInfo, Snapshot};
 
@@ -9,6 +10,10 @@ pub struct NodeName;
 impl Plugin for NodeName {
     fn name(&self) -> &'static str {
         "NodeName"
+    }
+
+    fn points(&self) -> &'static [ExtensionPoint] {
+        &[ExtensionPoint::Filter]
     }
 
     fn pre_filter<'a>(&'a self, snapshot: &'a Snapshot, pod: &'a PodInfo) -> PreFilter<'a> {

@@ -1,6 +1,7 @@
 //! NodePorts: a pod goes where the ports of the node that it wants are free. Costs a search among the node's taken ports
 //! a node, for pods that want any.
 
+use crate::config::ExtensionPoint;
 use crate::cycle::{Filter, Plugin, PreFilter, Rejection};
 use crate::snapshot::{HostPort, NodeIndex, PlacedPod, PodInfo, Snapshot, TakenPorts};
 
@@ -10,6 +11,10 @@ pub struct NodePorts;
 impl Plugin for NodePorts {
     fn name(&self) -> &'static str {
         "NodePorts"
+    }
+
+    fn points(&self) -> &'static [ExtensionPoint] {
+        &[ExtensionPoint::PreFilter, ExtensionPoint::Filter]
     }
 
     fn pre_filter<'a>(&'a self, snapshot: &'a Snapshot, pod: &'a PodInfo) -> PreFilter<'a> {

@@ -4,6 +4,7 @@
 //! of them go to the same node.
 
 use super::resource_scoring::{Looked, Usage, WeightedResource, default_resources};
+use crate::config::ExtensionPoint;
 use crate::cycle::{MAX_SCORE, Plugin, Score};
 use crate::snapshot::{NodeIndex, PodInfo, Snapshot};
 
@@ -23,6 +24,10 @@ impl Default for NodeResourcesBalancedAllocation {
 impl Plugin for NodeResourcesBalancedAllocation {
     fn name(&self) -> &'static str {
         "NodeResourcesBalancedAllocation"
+    }
+
+    fn points(&self) -> &'static [ExtensionPoint] {
+        &[ExtensionPoint::PreScore, ExtensionPoint::Score]
     }
 
     fn pre_score<'a>(

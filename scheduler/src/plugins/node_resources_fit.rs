@@ -4,6 +4,7 @@
 //! Costs, a node, two numbers for each resource that the pod requests; scoring, two for each resource that is looked at.
 
 use super::resource_scoring::{Looked, Usage, WeightedResource, default_resources, share};
+use crate::config::ExtensionPoint;
 use crate::cycle::{Filter, MAX_SCORE, Plugin, PreFilter, Rejection, Score};
 use crate::snapshot::{NodeIndex, PODS, PlacedPod, PodInfo, ResourceIndex, Snapshot};
 
@@ -49,6 +50,10 @@ impl Default for NodeResourcesFit {
 impl Plugin for NodeResourcesFit {
     fn name(&self) -> &'static str {
         "NodeResourcesFit"
+    }
+
+    fn points(&self) -> &'static [ExtensionPoint] {
+        &[ExtensionPoint::PreFilter, ExtensionPoint::Filter, ExtensionPoint::PreScore, ExtensionPoint::Score]
     }
 
     fn pre_filter<'a>(&'a self, snapshot: &'a Snapshot, pod: &'a PodInfo) -> PreFilter<'a> {

@@ -1,5 +1,6 @@
 //! NodeUnschedulable: cordoned nodes are only for pods that tolerate that. Costs a look at a flag a node.
 
+use crate::config::ExtensionPoint;
 use crate::cycle::{Filter, Plugin, PreFilter, Rejection};
 use crate::snapshot::{NodeIndex, PodInfo, Snapshot, Taint};
 
@@ -9,6 +10,10 @@ pub struct NodeUnschedulable;
 impl Plugin for NodeUnschedulable {
     fn name(&self) -> &'static str {
         "NodeUnschedulable"
+    }
+
+    fn points(&self) -> &'static [ExtensionPoint] {
+        &[ExtensionPoint::Filter]
     }
 
     fn pre_filter<'a>(&'a self, snapshot: &'a Snapshot, pod: &'a PodInfo) -> PreFilter<'a> {

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use super::node_affinity;
+use crate::config::ExtensionPoint;
 use crate::cycle::{Filter, MAX_SCORE, Plugin, PreFilter, Rejection, Score};
 use crate::snapshot::{Domains, NodeIndex, PlacedPod, PodInfo, Snapshot, SpreadConstraint};
 
@@ -20,6 +21,10 @@ pub struct PodTopologySpread;
 impl Plugin for PodTopologySpread {
     fn name(&self) -> &'static str {
         "PodTopologySpread"
+    }
+
+    fn points(&self) -> &'static [ExtensionPoint] {
+        &[ExtensionPoint::PreFilter, ExtensionPoint::Filter, ExtensionPoint::PreScore, ExtensionPoint::Score]
     }
 
     fn pre_filter<'a>(&'a self, snapshot: &'a Snapshot, pod: &'a PodInfo) -> PreFilter<'a> {

@@ -2,7 +2,22 @@
 
 use std::cmp::Ordering;
 
+use crate::config::ExtensionPoint;
+use crate::cycle::Plugin;
 use crate::snapshot::PodInfo;
+
+/// See the module.
+pub struct PrioritySort;
+
+impl Plugin for PrioritySort {
+    fn name(&self) -> &'static str {
+        "PrioritySort"
+    }
+
+    fn points(&self) -> &'static [ExtensionPoint] {
+        &[ExtensionPoint::QueueSort]
+    }
+}
 
 /// Which of two waiting pods is tried first: `Less` for the first. `since` is when a pod began to wait.
 pub fn compare<T: Ord>((a, a_since): (&PodInfo, T), (b, b_since): (&PodInfo, T)) -> Ordering {

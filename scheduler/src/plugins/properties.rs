@@ -7,8 +7,8 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::json;
 
-use super::default_preemption::{DefaultPreemption, PostFilter};
-use crate::cycle::{Candidate, Decision, Profile, schedule};
+use super::default_preemption::DefaultPreemption;
+use crate::cycle::{Attempt, Candidate, Decision, Plugin, PostFilter, Profile, schedule};
 use crate::snapshot::{PodInfo, Snapshot};
 use crate::testing::{self, requesting};
 
@@ -80,8 +80,10 @@ proptest! {
         let candidate = Candidate { uid: "wanted", info: &info, nominated_node: None };
         let mut random = StdRng::seed_from_u64(seed);
         let (plugin, profile) = (DefaultPreemption::default(), Profile::default());
-        let outcome = plugin.post_filter(&snapshot, &profile, &candidate, &decision.verdicts, &[], &mut random);
-        let PostFilter::Room { node, victims, .. } = outcome else { return Ok(()) };
+        let verdicts = &decision.verdicts;
+        let attempt = Attempt { snapshot: &snapshot, profile: &profile, pod: &candidate, verdicts };
+        let outcome = plugin.post_filter(&attempt, &mut random);
+        let Some(PostFilter::Room { node, victims, .. }) = outcome else { return Ok(()) };
         prop_assert!(!victims.is_empty());
         for victim in &victims {
             prop_assert!(victim.node == node && victim.info.priority < info.priority);

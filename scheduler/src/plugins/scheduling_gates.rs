@@ -1,7 +1,8 @@
 //! SchedulingGates: a pod with gates is not tried until they are gone. Costs nothing a node.
 
+use crate::config::ExtensionPoint;
 use crate::cycle::Plugin;
-use crate::snapshot::PodInfo;
+use k8s_openapi::api::core::v1::Pod;
 
 /// See the module.
 pub struct SchedulingGates;
@@ -11,11 +12,18 @@ impl Plugin for SchedulingGates {
         "SchedulingGates"
     }
 
-    fn pre_enqueue(&self, pod: &PodInfo) -> Result<(), String> {
-        match pod.scheduling_gates.join(" ") {
-            gates if gates.is_empty() => Ok(()),
-            gates => Err(format!("waiting for scheduling gates: [{gates}]")),
-        }
+    fn points(&self) -> &'static [ExtensionPoint] {
+        &[ExtensionPoint::PreEnqueue]
+    }
+
+    fn pre_enqueue(&self, pod: &Pod) -> Result<(), String> {
+        let gates: Vec<&str> = pod
+            .spec
+            .iter()
+            .flat_map(|spec| spec.scheduling_gates.iter().flatten())
+            .map(|gate| gate.name.as_str())
+            .collect();
+        if gates.is_empty() { Ok(()) } else { Err(format!("waiting for scheduling gates: [{}]", gates.join(" "))) }
     }
 }
 
@@ -29,7 +37,7 @@ mod tests {
     #[test]
     fn gates_keep_pods_from_being_tried() {
         let check = |spec, expected: Result<(), &str>| {
-            let pod = PodInfo::new(&testing::pod("a", spec));
+            let pod = testing::pod("a", spec);
             assert_eq!(SchedulingGates.pre_enqueue(&pod), expected.map_err(str::to_owned));
         };
         check(json!({}), Ok(()));

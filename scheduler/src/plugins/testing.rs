@@ -28,7 +28,7 @@ pub(crate) fn check_filter(plugin: &dyn Plugin, node: &Node, pods: &[Pod], pod: 
     let index = snapshot.index(name).unwrap();
     let mut filter = match plugin.pre_filter(&snapshot, &info) {
         PreFilter::Skip => return assert_eq!(expected, Told::Fits, "{pod:?}"),
-        PreFilter::Reject(reason) => return assert_eq!(expected, Told::Rejected(reason), "{pod:?}"),
+        PreFilter::Reject(reason) => return assert_eq!(expected, Told::Rejected(reason.leak()), "{pod:?}"),
         PreFilter::Filter(filter) => filter,
         PreFilter::Only(names, filter) => {
             assert!(names.contains(name), "{names:?}");

@@ -6,6 +6,7 @@
 //! moving it to another zone, to the number of nodes.
 
 mod affinity;
+mod budget;
 mod counts;
 mod node;
 mod order;
@@ -20,8 +21,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 pub use affinity::{AffinityTerm, Namespaces, PodAffinities, PodSet, Query, SpreadConstraint};
+pub use budget::Budget;
 pub use counts::{Domains, Wish};
 pub use node::NodeInfo;
 pub use pod::{PodInfo, PreferredNodes};
@@ -70,6 +73,8 @@ pub struct Snapshot {
     /// Pods for which room is being made, by node.
     nominated: HashMap<NodeIndex, Vec<Arc<PlacedPod>>>,
     namespaces: Namespaces,
+    /// By namespace and name.
+    budgets: BTreeMap<(String, String), Budget>,
     counts: Counts,
 }
 
@@ -157,6 +162,23 @@ impl Snapshot {
         if self.namespaces.remove(name).is_some() {
             self.counts.recount(&self.nodes, &self.namespaces);
         }
+    }
+
+    /// How many of which pods may be disrupted.
+    pub fn budgets(&self) -> impl Iterator<Item = &Budget> + Clone {
+        self.budgets.values()
+    }
+
+    /// A budget appeared or changed.
+    pub fn set_budget(&mut self, budget: &PodDisruptionBudget) {
+        let meta = &budget.metadata;
+        let key = (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
+        self.budgets.insert(key, Budget::from(budget));
+    }
+
+    /// A budget is gone.
+    pub fn remove_budget(&mut self, namespace: &str, name: &str) {
+        self.budgets.remove(&(namespace.to_owned(), name.to_owned()));
     }
 
     /// The pods for which room is being made on the node.

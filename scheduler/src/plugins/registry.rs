@@ -1,0 +1,62 @@
+//! Makes the plugins of a profile.
+
+use std::sync::Arc;
+
+use super::default_binder::DefaultBinder;
+use super::default_preemption::DefaultPreemption;
+use super::image_locality::ImageLocality;
+use super::inter_pod_affinity::InterPodAffinity;
+use super::node_affinity::NodeAffinity;
+use super::node_name::NodeName;
+use super::node_ports::NodePorts;
+use super::node_resources_balanced_allocation::NodeResourcesBalancedAllocation;
+use super::node_resources_fit::NodeResourcesFit;
+use super::node_unschedulable::NodeUnschedulable;
+use super::pod_topology_spread::PodTopologySpread;
+use super::priority_sort::PrioritySort;
+use super::scheduling_gates::SchedulingGates;
+use super::taint_toleration::TaintToleration;
+use crate::config::{ExtensionPoint, PluginConfig};
+use crate::cycle::Plugin;
+
+/// All plugins, told what the configuration says.
+///
+/// # Errors
+/// What of that they cannot do.
+pub fn all(_configs: &[PluginConfig]) -> Result<Vec<Arc<dyn Plugin>>, String> {
+    Ok(vec![
+        Arc::new(SchedulingGates),
+        Arc::new(PrioritySort),
+        Arc::new(NodeUnschedulable),
+        Arc::new(NodeName),
+        Arc::new(TaintToleration),
+        Arc::new(NodeAffinity::default()),
+        Arc::new(NodePorts),
+        Arc::new(NodeResourcesFit::default()),
+        Arc::new(PodTopologySpread),
+        Arc::new(InterPodAffinity::default()),
+        Arc::new(DefaultPreemption::default()),
+        Arc::new(NodeResourcesBalancedAllocation::default()),
+        Arc::new(ImageLocality),
+        Arc::new(DefaultBinder),
+        Arc::new(Later("VolumeRestrictions")),
+        Arc::new(Later("NodeVolumeLimits")),
+        Arc::new(Later("VolumeBinding")),
+        Arc::new(Later("VolumeZone")),
+        Arc::new(Later("DynamicResources")),
+        Arc::new(Later("NodeDeclaredFeatures")),
+    ])
+}
+
+/// A plugin that can be named, and has nothing to say yet.
+struct Later(&'static str);
+
+impl Plugin for Later {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
+    fn points(&self) -> &'static [ExtensionPoint] {
+        &[ExtensionPoint::Filter]
+    }
+}
