@@ -11,7 +11,7 @@ use store::{Backend, Embedded, EmbeddedOptions, EtcdBackend, EtcdClientCertifica
 use tokio::sync::oneshot;
 
 use crate::authn::{CertificateError, ClientCertificates, DEFAULT_ISSUER, Issuer, KeyError, TokenFile, TokenFileError};
-use crate::authz::CONTROLLER_MANAGER;
+use crate::authz::{CONTROLLER_MANAGER, SCHEDULER};
 use crate::core::{Core, Parts};
 use crate::engine::{Location, Surroundings};
 use crate::resources::Config;
@@ -157,8 +157,10 @@ impl Server {
         let url = server_url(address);
         let kubeconfig = data_dir.join("admin.kubeconfig");
         authority.write_kubeconfig(&kubeconfig, &url)?;
-        let of_controllers = data_dir.join("controller-manager.kubeconfig");
-        authority.write_component_kubeconfig(&of_controllers, &url, "controller-manager", CONTROLLER_MANAGER)?;
+        for (component, user) in [("controller-manager", CONTROLLER_MANAGER), ("scheduler", SCHEDULER)] {
+            let kubeconfig = data_dir.join(format!("{component}.kubeconfig"));
+            authority.write_component_kubeconfig(&kubeconfig, &url, component, user)?;
+        }
 
         let config = Config { seed: rand::random(), ..Config::default() };
         let ip = advertised_address(address.ip(), config.services.prefers_ipv4());

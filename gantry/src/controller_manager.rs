@@ -8,20 +8,20 @@ use std::time::Duration;
 use clap::Args;
 use client::cache::Cache;
 use client::clock::Clock;
-use client::election::{Candidate, NamedLease, Timing, guarded};
+use client::election::Timing;
 use controller_manager::certify::Authority;
 use controller_manager::controllers::node_ipam::{self, NodeIpam};
 use controller_manager::controllers::node_lifecycle::Settings;
 use controller_manager::controllers::pod_gc::PodGc;
 use controller_manager::controllers::{self, Config};
 use controller_manager::driver::{Environment, Manager, Selection};
-use kube::{Api, Client};
+use kube::Client;
 
+use crate::leading::{Seat, lead, timing};
 use crate::process;
 
-/// The Lease that the leading process holds, and the namespace that it is in: as upstream's.
-const LEASE: &str = "kube-controller-manager";
-const LEASE_NAMESPACE: &str = "kube-system";
+/// The Lease that the leading process holds: as upstream's.
+pub(crate) const LEASE: &str = "kube-controller-manager";
 
 /// The options of `gantry controller-manager`.
 #[derive(Debug, Args)]
@@ -222,13 +222,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     process::raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let client = connect(&arguments.kubeconfig).await?;
+        let client = process::connect(&arguments.kubeconfig).await?;
         let work = async {
             if !arguments.leader_elect {
                 return run_manager(controllers.manager(client), announce).await;
             }
             let lease = Duration::from_secs(arguments.leader_elect_lease_duration);
-            lead(client, timing(lease), |client| controllers.manager(client), announce).await;
+            let work = |client| run_manager(controllers.manager(client), announce);
+            lead(client, Seat::new(LEASE, timing(lease)), work).await;
         };
         tokio::select! {
             () = work => {}
@@ -239,7 +240,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
 }
 
 /// Runs controllers, and tells `ready` when they know what they watch.
-async fn run_manager(manager: Manager, ready: impl Fn()) {
+pub(crate) async fn run_manager(manager: Manager, ready: impl Fn()) {
     let synced = manager.synced();
     tokio::join!(manager.run(), async {
         synced.await;
@@ -249,34 +250,6 @@ async fn run_manager(manager: Manager, ready: impl Fn()) {
 
 fn announce() {
     process::announce("gantry controller-manager is ready");
-}
-
-/// A client by a kubeconfig.
-pub(crate) async fn connect(kubeconfig: &Path) -> Result<Client, Box<dyn Error>> {
-    let problem = |error: &dyn Error| format!("--kubeconfig {}: {error}", kubeconfig.display());
-    let config = kube::config::Kubeconfig::read_from(kubeconfig).map_err(|error| problem(&error))?;
-    let options = kube::config::KubeConfigOptions::default();
-    let config = kube::Config::from_custom_kubeconfig(config, &options).await.map_err(|error| problem(&error))?;
-    Ok(Client::try_from(config).map_err(|error| problem(&error))?)
-}
-
-/// The timing of a lease that lasts so long, in upstream's proportions.
-fn timing(lease: Duration) -> Timing {
-    Timing { lease, renew: lease * 2 / 3, retry: lease * 2 / 15 }
-}
-
-/// Runs what `make` makes whenever this process leads, with a client that can change things only while it does, and tells
-/// `ready` each time. Runs until it is dropped.
-pub(crate) async fn lead(client: Client, timing: Timing, make: impl Fn(Client) -> Manager, ready: impl Fn()) {
-    let identity = format!("{}_{}", process::host_name(), std::process::id());
-    let lease = NamedLease::new(Api::namespaced(client.clone(), LEASE_NAMESPACE), LEASE);
-    let mut candidate = Candidate::new(lease, identity, timing, Clock::Machine);
-    loop {
-        let led = candidate.lead(|leadership| run_manager(make(guarded(&client, leadership)), &ready)).await;
-        if led.is_none() {
-            tracing::warn!("another process leads now");
-        }
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use kube::Client;
 use kubelet::hollow::{self, Capacity, Valid};
 use tokio_util::sync::CancellationToken;
 
-use crate::controller_manager::connect;
 use crate::process;
 
 /// The options of `gantry hollow`.
@@ -75,7 +74,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     process::raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let client = connect(&arguments.kubeconfig).await?;
+        let client = process::connect(&arguments.kubeconfig).await?;
         let stop = CancellationToken::new();
         let ready = || process::announce(&format!("gantry hollow is ready with {} nodes", arguments.nodes));
         let nodes = nodes(options, move |_| client.clone(), stop.clone(), ready);

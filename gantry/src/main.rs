@@ -5,8 +5,10 @@
 mod apiserver;
 mod controller_manager;
 mod hollow;
+mod leading;
 mod log;
 mod process;
+mod scheduler;
 mod store;
 mod up;
 
@@ -38,6 +40,8 @@ enum Command {
     Apiserver(apiserver::Arguments),
     /// Run the controllers, against the API server that a kubeconfig names.
     ControllerManager(controller_manager::Arguments),
+    /// Choose nodes for pods, at the API server that a kubeconfig names.
+    Scheduler(scheduler::Arguments),
     /// Add nodes that are there for the API only, and run nothing.
     Hollow(hollow::Arguments),
     /// Verify, back up or restore an embedded store that is not in use.
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         Command::Up(arguments) => up::run(arguments),
         Command::Apiserver(arguments) => apiserver::run(arguments),
         Command::ControllerManager(arguments) => controller_manager::run(arguments),
+        Command::Scheduler(arguments) => scheduler::run(arguments),
         Command::Hollow(arguments) => hollow::run(arguments),
         Command::Store(command) => store::run(command),
     };

@@ -1,8 +1,10 @@
 //! What a process has to do with its surroundings: signals, limits, and its two or three lines of output.
 
+use std::error::Error;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use kube::Client;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -58,4 +60,13 @@ pub(crate) fn data_directory() -> Result<PathBuf, String> {
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
     let home = home.ok_or("there is no home directory to keep files in: say where with --data-dir")?;
     Ok(PathBuf::from(home).join(".local/share/gantry"))
+}
+
+/// A client by a kubeconfig.
+pub(crate) async fn connect(kubeconfig: &Path) -> Result<Client, Box<dyn Error>> {
+    let problem = |error: &dyn Error| format!("--kubeconfig {}: {error}", kubeconfig.display());
+    let config = kube::config::Kubeconfig::read_from(kubeconfig).map_err(|error| problem(&error))?;
+    let options = kube::config::KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(config, &options).await.map_err(|error| problem(&error))?;
+    Ok(Client::try_from(config).map_err(|error| problem(&error))?)
 }

@@ -1,24 +1,28 @@
 //! `gantry up`: a whole cluster in one process. The roles reach the API server by function calls, under the names and with
 //! the rights that they have elsewhere.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ::scheduler::config::Configuration;
 use apiserver::Server;
 use apiserver::authn::Identity;
-use apiserver::authz::{CONTROLLER_MANAGER, NODES};
+use apiserver::authz::{CONTROLLER_MANAGER, NODES, SCHEDULER};
 use apiserver::core::Core;
 use clap::Args;
+use client::cache::Cache;
 use client::election::Timing;
 use kube::Client;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::controller_manager::{Controllers, Files, Options, lead};
-use crate::{apiserver as serving, hollow, process};
+use crate::controller_manager::{self, Controllers, Files, Options};
+use crate::leading::{Seat, lead};
+use crate::{apiserver as serving, hollow, process, scheduler};
 
 /// The options of `gantry up`.
 #[derive(Debug, Args)]
@@ -34,6 +38,12 @@ pub(crate) struct Arguments {
     /// Make this machine no node of the cluster. There is no agent yet that would make it one.
     #[arg(long)]
     no_node: bool,
+    /// Run no scheduler, so that another one can choose nodes for pods.
+    #[arg(long)]
+    no_scheduler: bool,
+    /// A KubeSchedulerConfiguration of kubescheduler.config.k8s.io/v1, in YAML or JSON, for the scheduler.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_scheduler")]
+    scheduler_config: Option<PathBuf>,
     #[command(flatten)]
     controllers: Options,
 }
@@ -47,8 +57,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
 }
 
 async fn run_all(arguments: Arguments, started: Instant) -> Result<(), Box<dyn Error>> {
-    let Arguments { data_dir, serving, controllers, hollow_nodes, no_node } = arguments;
+    let Arguments { data_dir, serving, controllers, hollow_nodes, no_node, no_scheduler, scheduler_config } = arguments;
     controllers.check()?;
+    let configuration = scheduler::configuration("--scheduler-config", scheduler_config.as_deref())?;
+    let configuration = (!no_scheduler).then_some(configuration);
     let hollow = hollow::plain(hollow_nodes)?;
     if !no_node && hollow.is_none() {
         tracing::info!("the cluster has no nodes: --hollow-nodes gives it some");
@@ -65,17 +77,11 @@ async fn run_all(arguments: Arguments, started: Instant) -> Result<(), Box<dyn E
     };
     let controllers = Controllers::new(&controllers, &files)?;
     let mut roles = JoinSet::new();
-    let client = as_user(server.core(), CONTROLLER_MANAGER, &[]);
+    let clients = [CONTROLLER_MANAGER, SCHEDULER].map(|user| as_user(server.core(), user, &[]));
     if is_shared {
-        // Another process may run the controllers of this cluster, so that it is no part of being ready to do so.
-        roles.spawn(async move {
-            lead(client, Timing::default(), |client| controllers.manager(client), || {}).await;
-        });
+        stand_by(&mut roles, clients, controllers, configuration);
     } else {
-        let manager = controllers.manager(client);
-        let synced = manager.synced();
-        roles.spawn(manager.run());
-        synced.await;
+        run_now(&mut roles, clients, &controllers, configuration.as_ref()).await?;
     }
     let stop = CancellationToken::new();
     if let Some(options) = hollow {
@@ -99,6 +105,53 @@ async fn run_all(arguments: Arguments, started: Instant) -> Result<(), Box<dyn E
     roles.shutdown().await;
     server.stop().await;
     Ok(())
+}
+
+/// Runs the controllers and the scheduler, which share what they know, and waits until they know it.
+async fn run_now(
+    roles: &mut JoinSet<()>,
+    [of_controllers, of_scheduler]: [Client; 2],
+    controllers: &Controllers,
+    configuration: Option<&Configuration>,
+) -> Result<(), Box<dyn Error>> {
+    let manager = controllers.manager(of_controllers);
+    let cache = manager.environment().cache.clone();
+    let scheduler = configuration
+        .map(|configuration| scheduler::make(configuration, of_scheduler, cache, manager.keeps()))
+        .transpose()?;
+    let synced = manager.synced();
+    roles.spawn(manager.run());
+    if let Some(scheduler) = scheduler {
+        let synced = scheduler.synced();
+        roles.spawn(scheduler.run());
+        synced.await;
+    }
+    synced.await;
+    Ok(())
+}
+
+/// Runs the controllers and the scheduler whenever this process leads. Another process may run them for this cluster, so
+/// that it is no part of being ready to do so.
+fn stand_by(
+    roles: &mut JoinSet<()>,
+    [of_controllers, of_scheduler]: [Client; 2],
+    controllers: Controllers,
+    configuration: Option<Configuration>,
+) {
+    roles.spawn(async move {
+        let seat = Seat::new(controller_manager::LEASE, Timing::default());
+        lead(of_controllers, seat, |client| controllers.manager(client).run()).await;
+    });
+    let Some(configuration) = configuration else { return };
+    roles.spawn(async move {
+        let work = async |client: Client| {
+            // The configuration was checked when it was read.
+            if let Ok(scheduler) = scheduler::make(&configuration, client, Cache::new(), BTreeSet::new()) {
+                scheduler.run().await;
+            }
+        };
+        lead(of_scheduler, scheduler::seat(&configuration), work).await;
+    });
 }
 
 /// A client of this process, under a name of its own.

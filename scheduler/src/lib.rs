@@ -5,6 +5,8 @@
 // tidy: sorted
 pub mod config;
 pub mod cycle;
+pub mod driver;
+pub mod engine;
 pub mod plugins;
 pub mod queue;
 pub mod snapshot;

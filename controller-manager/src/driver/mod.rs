@@ -9,7 +9,7 @@ mod execute;
 mod selection;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -82,6 +82,12 @@ impl Manager {
         }
         self.keeps_everything |= everything.is_some();
         self.controllers.push(Box::new(move |environment, kept| run_controller(controller, environment, kept).boxed()));
+    }
+
+    /// The names of the resources that it keeps in its cache, whole, for whoever else needs them.
+    #[must_use]
+    pub fn keeps(&self) -> BTreeSet<Arc<str>> {
+        self.keep.keys().cloned().collect()
     }
 
     /// Resolves when the controllers know what they watch.

@@ -153,7 +153,7 @@ pub struct PreBind {
 }
 
 /// A part of deciding where a pod goes. A plugin that refuses pods says by [`Plugin::events`] and [`Plugin::hint`] what
-/// may change its mind, or they wait for five minutes.
+/// may change its mind.
 pub trait Plugin: Send + Sync {
     /// Upstream's name.
     fn name(&self) -> &'static str;
@@ -161,9 +161,9 @@ pub trait Plugin: Send + Sync {
     /// Where it has something to do.
     fn points(&self) -> &'static [ExtensionPoint];
 
-    /// The events that may let it change its mind. They never change.
+    /// The events that may let it change its mind: any, if it does not say. They never change.
     fn events(&self) -> Vec<ClusterEvent> {
-        Vec::new()
+        vec![ClusterEvent::WILD_CARD]
     }
 
     /// Whether an event, of a kind that it named, may let it change its mind on a pod that it refused. A plugin that

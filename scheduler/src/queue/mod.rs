@@ -5,15 +5,14 @@
 //! remembers which plugins refused it, and comes back by the first event of which one of these plugins says that it may
 //! help, also if that event happened while the pod was being scheduled, and after five minutes in any case.
 //!
-//! [`Queue`] is a value that reads no clock; [`SchedulingQueue`] shares it among tasks and wakes those that wait for pods.
+//! [`Queue`] is a value that reads no clock.
 
+mod adapter;
 mod changes;
 mod entry;
 mod event;
 mod in_flight;
-mod nominator;
 mod plugins;
-mod shared;
 mod state;
 #[cfg(test)]
 mod testing;
@@ -24,5 +23,4 @@ pub use entry::{Counts, Place, QueuedPod, Refusal, Settings};
 pub use event::{ActionType, ClusterEvent, Event, EventResource, Object};
 pub use in_flight::MOST_EVENTS;
 pub use plugins::{EnqueueExtensions, Hint, PreEnqueue, Profile};
-pub use shared::SchedulingQueue;
 pub use state::Queue;

@@ -13,7 +13,6 @@ use super::changes::pod_changes;
 use super::entry::{Counts, Entry, Id, Place, QueuedPod, Refusal, Settings, Spot, Turn};
 use super::event::{ClusterEvent, Event, Object};
 use super::in_flight::InFlight;
-use super::nominator::Nominator;
 use super::plugins::{Hint, Profile, Registered};
 use super::unschedulable::Unschedulable;
 
@@ -41,7 +40,6 @@ pub struct Queue {
     error_backoff: BTreeSet<(u64, Turn)>,
     unschedulable: Unschedulable,
     in_flight: InFlight,
-    nominator: Nominator,
 }
 
 impl fmt::Debug for Queue {
@@ -70,7 +68,6 @@ impl Queue {
             error_backoff: BTreeSet::new(),
             unschedulable: Unschedulable::default(),
             in_flight: InFlight::default(),
-            nominator: Nominator::default(),
         }
     }
 
@@ -88,7 +85,6 @@ impl Queue {
         let Some(profile) = self.profile_of(&pod) else { return };
         let id = self.next;
         self.next += 1;
-        self.nominator.add(&pod);
         self.ids.insert(uid(&pod).to_owned(), id);
         self.pods.insert(id, Entry { queued: QueuedPod::new(pod, now), profile, spot: Spot::Nowhere });
         self.put_back(id, Return::AfterBackoff, now);
@@ -104,7 +100,6 @@ impl Queue {
         self.take(id);
         let Some(entry) = self.pods.get_mut(&id) else { return };
         let old = std::mem::replace(&mut entry.queued.pod, Arc::clone(&pod));
-        self.nominator.update(&old, &pod);
         self.put(id, spot);
         if !matches!(spot, Spot::InFlight(_) | Spot::Unschedulable) {
             return;
@@ -127,7 +122,6 @@ impl Queue {
 
     /// Notes that a pod has been deleted, or has got a node. If it is in flight, that ends when its attempt does.
     pub fn delete(&mut self, uid: &str) {
-        self.nominator.remove(uid);
         let Some(&id) = self.ids.get(uid) else { return };
         match self.pods.get_mut(&id) {
             Some(entry) if matches!(entry.spot, Spot::InFlight(_)) => entry.spot = Spot::InFlight(true),
@@ -168,7 +162,6 @@ impl Queue {
     /// [`Queue::failed`], and what happened in the meantime must be known.
     pub fn done(&mut self, uid: &str) {
         if let Some(id) = self.flying(uid) {
-            self.nominator.remove(uid);
             self.forget(id);
         }
     }
@@ -301,20 +294,6 @@ impl Queue {
             in_flight: self.in_flight.len(),
             in_flight_events: self.in_flight.events(),
         }
-    }
-
-    /// Nominates a pod that is in the queue for a node, instead of any other; for none if `node` is empty.
-    pub fn nominate(&mut self, uid: &str, node: &str) {
-        let entry = self.ids.get(uid).and_then(|id| self.pods.get(id));
-        if let Some(entry) = entry.filter(|entry| entry.spot != Spot::InFlight(true)) {
-            self.nominator.nominate(&entry.queued.pod, node);
-        }
-    }
-
-    /// The pods that are nominated for a node.
-    #[must_use]
-    pub fn nominated(&self, node: &str) -> Vec<Arc<Pod>> {
-        self.nominator.pods(node)
     }
 
     fn profile_of(&self, pod: &Pod) -> Option<usize> {

@@ -61,6 +61,8 @@ pub struct PlacedPod {
 pub struct Snapshot {
     resources: Resources,
     nodes: Vec<NodeInfo>,
+    /// Raised whenever an index comes to mean another node.
+    nodes_version: u64,
     by_name: HashMap<String, NodeIndex>,
     /// Indices that no node has.
     free: Vec<NodeIndex>,
@@ -107,6 +109,12 @@ impl Snapshot {
     #[must_use]
     pub fn bound(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// Differs if an index may mean another node than it did.
+    #[must_use]
+    pub fn nodes_version(&self) -> u64 {
+        self.nodes_version
     }
 
     /// The pod, if it is on a node.
@@ -262,6 +270,17 @@ impl Snapshot {
         self.place(pod, node, true);
     }
 
+    /// The pod is about to be deleted to make room for another, or is not after all. What the API says of it later counts.
+    pub fn set_leaving(&mut self, uid: &str, leaving: bool) {
+        let Some(placed) = self.pods.get(uid).filter(|placed| placed.preempted != leaving) else { return };
+        let changed = Arc::new(PlacedPod { terminating: leaving, preempted: leaving, ..PlacedPod::clone(placed) });
+        self.counts.set_pod(placed, false, &self.namespaces);
+        self.counts.set_pod(&changed, true, &self.namespaces);
+        let node = &mut self.nodes[changed.node.get()];
+        node.pods.iter_mut().filter(|pod| pod.uid == uid).for_each(|pod| *pod = Arc::clone(&changed));
+        self.pods.insert(uid.to_owned(), changed);
+    }
+
     /// A pod is gone, or does not go where it was decided that it goes.
     pub fn remove_pod(&mut self, uid: &str) {
         let Some(pod) = self.pods.remove(uid) else { return };
@@ -321,6 +340,7 @@ impl Snapshot {
             self.resources.push_node();
             NodeIndex::new(self.nodes.len() - 1)
         });
+        self.nodes_version += 1;
         self.nodes[index.get()].name = name.to_owned();
         self.by_name.insert(name.to_owned(), index);
         index

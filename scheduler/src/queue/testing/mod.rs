@@ -2,7 +2,6 @@
 
 mod model;
 mod rules;
-mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

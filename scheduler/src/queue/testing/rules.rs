@@ -237,18 +237,6 @@ fn pods_can_be_activated() {
 }
 
 #[test]
-fn nominations_go_with_their_pods() {
-    let mut queue = with_refused(refused(&["A"], &[]));
-    queue.nominate("a", "n");
-    queue.nominate("unknown", "n");
-    queue.update(Arc::new(labeled(pod("a", 0), "1")), at(2000));
-    let nominated = queue.nominated("n");
-    assert_eq!((nominated.len(), nominated[0].metadata.labels.is_some()), (1, true));
-    queue.delete("a");
-    assert!(queue.nominated("n").is_empty());
-}
-
-#[test]
 fn an_event_asks_only_those_that_it_concerns() {
     /// A plugin that must never be asked.
     struct Unasked;

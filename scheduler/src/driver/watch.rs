@@ -1,0 +1,56 @@
+//! What the scheduler watches, and what the engine is told of each kind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::cache::{Change, ListWatch};
+use client::resource::{Kind, Resource, as_kind};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+
+use crate::engine::Engine;
+
+/// Pods that have ended take nothing of their nodes.
+const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
+
+type Apply = Box<dyn Fn(&mut Engine, &Change, Duration) + Send + Sync>;
+
+/// A resource that the scheduler watches.
+pub(super) struct Watched {
+    pub(super) resource: Resource,
+    /// Keeps it in a cache.
+    pub(super) keep: fn(ListWatch) -> BoxFuture<'static, ()>,
+    /// Tells the engine of a change.
+    pub(super) apply: Apply,
+}
+
+/// Tells of an object as it was and as it is.
+type Tell<K> = fn(&mut Engine, Option<&Arc<K>>, Option<&Arc<K>>, Duration);
+
+fn watched<K: Kind>(tell: Tell<K>) -> Watched {
+    Watched {
+        resource: Resource::of::<K>(),
+        keep: |list_watch| list_watch.run::<K>().boxed(),
+        apply: Box::new(move |engine, change, now| {
+            let read = |object: &Option<_>| object.as_ref().and_then(as_kind::<K>);
+            tell(engine, read(&change.old).as_ref(), read(&change.new).as_ref(), now);
+        }),
+    }
+}
+
+/// Everything that the scheduler watches.
+pub(super) fn everything() -> Vec<Watched> {
+    let pods = watched::<Pod>(Engine::pod);
+    vec![
+        Watched { keep: |list_watch| list_watch.selecting(NOT_ENDED).run::<Pod>().boxed(), ..pods },
+        watched::<Node>(Engine::node),
+        watched::<Namespace>(|engine, old, new, _| engine.namespace(plain(old), plain(new))),
+        watched::<PodDisruptionBudget>(|engine, old, new, _| engine.budget(plain(old), plain(new))),
+    ]
+}
+
+fn plain<K>(object: Option<&Arc<K>>) -> Option<&K> {
+    object.map(|object| &**object)
+}

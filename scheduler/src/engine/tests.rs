@@ -1,0 +1,151 @@
+//! What the engine says is to be done, and what it makes of what has been done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+use serde_json::json;
+
+use super::{Effect, Engine, Nomination, Outcome, Reason};
+use crate::config::Configuration;
+use crate::queue::Place;
+use crate::testing::{self, requesting};
+
+const START: Duration = Duration::from_secs(10);
+
+/// An engine that knows of these nodes, of 4 processors each.
+fn engine(nodes: &[&str]) -> Engine {
+    let mut engine = Engine::new(&Configuration::default(), 0).unwrap();
+    for name in nodes {
+        engine.node(None, Some(&node(name)), START);
+    }
+    engine
+}
+
+fn node(name: &str) -> Arc<Node> {
+    Arc::new(testing::node(name, json!({})))
+}
+
+fn pod(name: &str, cpu: u32, priority: i32) -> Arc<Pod> {
+    let mut spec = requesting(json!({"cpu": cpu.to_string()}));
+    spec["priority"] = json!(priority);
+    Arc::new(testing::pod(name, spec))
+}
+
+fn on(pod: &Arc<Pod>, node: &str) -> Arc<Pod> {
+    let mut pod = Pod::clone(pod);
+    pod.spec.as_mut().unwrap().node_name = Some(node.to_owned());
+    Arc::new(pod)
+}
+
+/// Whom it binds, and where.
+fn bindings(effects: &[Effect]) -> Vec<(&str, &str)> {
+    let mut bound = Vec::new();
+    for effect in effects {
+        if let Effect::Bind { pod, node, .. } = effect {
+            bound.push((super::uid(pod), node.as_str()));
+        }
+    }
+    bound
+}
+
+#[test]
+fn pods_are_bound_and_then_forgotten_by_the_queue() {
+    let mut engine = engine(&["n"]);
+    let wanted = pod("a", 3, 0);
+    engine.pod(None, Some(&wanted), START);
+    let effects = engine.step(9, START);
+    assert_eq!(bindings(&effects), [("a", "n")]);
+    assert!(engine.snapshot().pod("a").unwrap().assumed, "it counts at once");
+    assert_eq!(engine.decisions().of("a").unwrap().outcome, Outcome::Scheduled("n".to_owned()));
+    engine.bound("a", Ok(()), START);
+    // What was on its way when it was bound does not bring it back.
+    engine.pod(Some(&wanted), Some(&wanted), START);
+    assert_eq!(engine.counts(), crate::queue::Counts::default());
+    engine.pod(Some(&wanted), Some(&on(&wanted, "n")), START);
+    assert!(!engine.snapshot().pod("a").unwrap().assumed);
+    assert_eq!(engine.step(9, START), []);
+}
+
+#[test]
+fn what_cannot_be_bound_is_taken_back_and_tried_again() {
+    let mut engine = engine(&["n"]);
+    engine.pod(None, Some(&pod("a", 3, 0)), START);
+    engine.step(9, START);
+    engine.bound("a", Err("no".to_owned()), START);
+    assert!(engine.snapshot().pod("a").is_none());
+    let effects = engine.step(9, START);
+    let [Effect::Refused { reason: Reason::SchedulerError, message, nomination: Nomination::Keep, .. }] = &*effects
+    else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(message, "no");
+    assert_eq!(engine.queue.place("a"), Some(Place::ErrorBackoff));
+    let later = engine.next_wake().unwrap();
+    assert_eq!(bindings(&engine.step(9, later)), [("a", "n")]);
+}
+
+#[test]
+fn a_pod_that_goes_while_it_is_bound_leaves_nothing() {
+    let mut engine = engine(&["n"]);
+    let wanted = pod("a", 3, 0);
+    engine.pod(None, Some(&wanted), START);
+    engine.step(9, START);
+    engine.pod(Some(&wanted), None, START);
+    assert!(engine.snapshot().pod("a").is_none());
+    engine.bound("a", Err("it is gone".to_owned()), START);
+    assert_eq!(engine.step(9, START), []);
+    assert_eq!(engine.counts(), crate::queue::Counts::default());
+}
+
+#[test]
+fn room_is_made_for_the_important_and_kept_for_them() {
+    let mut engine = engine(&["n"]);
+    let lesser = on(&pod("lesser", 4, 1), "n");
+    engine.pod(None, Some(&lesser), START);
+    let wanted = pod("wanted", 3, 5);
+    engine.pod(None, Some(&wanted), START);
+    let effects = engine.step(9, START);
+    let [Effect::Preempt { node, victims, .. }, Effect::Refused { message, nomination, .. }] = &*effects else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((node.as_str(), victims[0].uid.as_str()), ("n", "lesser"));
+    assert_eq!(message, "0/1 nodes are available: 1 Insufficient cpu.");
+    assert_eq!(*nomination, Nomination::Set("n".to_owned()));
+    assert_eq!(engine.queue.place("wanted"), Some(Place::InFlight), "as long as the victims are not being deleted");
+    engine.preempted("wanted", Ok(()), START);
+    // Nobody less important takes the room.
+    engine.pod(None, Some(&pod("other", 3, 4)), START);
+    assert_eq!(bindings(&engine.step(9, START)), []);
+    engine.pod(Some(&lesser), None, START);
+    let later = START + Duration::from_secs(5);
+    assert_eq!(bindings(&engine.step(9, later)), [("wanted", "n")]);
+}
+
+#[test]
+fn room_that_could_not_be_made_is_not_counted_on() {
+    let mut engine = engine(&["n"]);
+    engine.pod(None, Some(&on(&pod("lesser", 4, 1), "n")), START);
+    engine.pod(None, Some(&pod("wanted", 3, 5)), START);
+    engine.step(9, START);
+    assert!(engine.snapshot().pod("lesser").unwrap().preempted);
+    engine.preempted("wanted", Err("no".to_owned()), START);
+    assert!(!engine.snapshot().pod("lesser").unwrap().preempted && !engine.snapshot().has_nominated());
+    let effects = engine.step(9, engine.next_wake().unwrap());
+    assert!(matches!(&*effects, [Effect::Preempt { .. }, Effect::Refused { .. }]), "{effects:?}");
+}
+
+#[test]
+fn why_nothing_was_found_is_kept_node_by_node() {
+    let mut engine = engine(&["m", "n"]);
+    engine.pod(None, Some(&pod("a", 5, 0)), START);
+    let effects = engine.step(9, START);
+    let message = "0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes are available: 2 Preemption is not \
+                   helpful for scheduling.";
+    assert!(matches!(&*effects, [Effect::Refused { message: said, .. }] if said == message), "{effects:?}");
+    let record = engine.decisions().of("a").unwrap();
+    assert_eq!(record.outcome, Outcome::Refused(message.to_owned()));
+    let rejections: Vec<_> = record.rejections().collect();
+    let expected = ["m", "n"].map(|name| (name, "NodeResourcesFit", vec!["Insufficient cpu"]));
+    assert_eq!(rejections, expected);
+}
