@@ -7,9 +7,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::{Node, Pod};
+
 use crate::config::ExtensionPoint;
 use crate::cycle::{Filter, MAX_SCORE, Plugin, PreFilter, Rejection, Score};
-use crate::snapshot::{AffinityTerm, Domains, NodeIndex, PlacedPod, PodInfo, Query, Snapshot, Wish};
+use crate::queue::{ActionType, Change, ClusterEvent, Event, EventResource, Hint};
+use crate::snapshot::{
+    AffinityTerm, Domains, NodeIndex, PlacedPod, PodAffinities, PodInfo, Query, Snapshot, Wish, is_placed, same,
+};
 
 const AFFINITY: u32 = 0;
 const ANTI_AFFINITY: u32 = 1;
@@ -37,6 +42,24 @@ impl Plugin for InterPodAffinity {
 
     fn points(&self) -> &'static [ExtensionPoint] {
         &[ExtensionPoint::PreFilter, ExtensionPoint::Filter, ExtensionPoint::PreScore, ExtensionPoint::Score]
+    }
+
+    fn events(&self) -> Vec<ClusterEvent> {
+        let of_pods = ActionType::ADD | ActionType::UPDATE_POD_LABEL | ActionType::DELETE;
+        vec![
+            ClusterEvent::new(EventResource::Pod, of_pods),
+            ClusterEvent::new(EventResource::Node, ActionType::ADD | ActionType::UPDATE_NODE_LABEL),
+        ]
+    }
+
+    fn hint(&self, pod: &Pod, event: &Event) -> Hint {
+        match event.change() {
+            // Other pods may have wanted it far because of its old labels.
+            Change::Pod(_, Some(new)) if same(pod, new) => Hint::Queue,
+            Change::Pod(old, new) => Hint::when(pods_may_help(pod, old, new)),
+            Change::Node(old, Some(new)) => Hint::when(node_may_help(&PodAffinities::of(pod), old, new)),
+            _ => Hint::Queue,
+        }
     }
 
     fn pre_filter<'a>(&'a self, snapshot: &'a Snapshot, pod: &'a PodInfo) -> PreFilter<'a> {
@@ -98,6 +121,48 @@ impl Plugin for InterPodAffinity {
         by_key.0.retain(|_, sums| sums.touched > 0);
         if by_key.0.is_empty() { None } else { Some(Box::new(Liked { sums: by_key.0.into_values().collect() })) }
     }
+}
+
+/// Whether what became of another pod may help `target`.
+fn pods_may_help(target: &Pod, old: Option<&Pod>, new: Option<&Pod>) -> bool {
+    if ![old, new].into_iter().flatten().all(is_placed) {
+        return false;
+    }
+    let PodAffinities { required, forbidden, .. } = PodAffinities::of(target);
+    let attracts = |pod: &Pod| !required.is_empty() && required.iter().all(|term| term.pods.may_contain(pod));
+    let repels = |forbidden: &[AffinityTerm], pod: &Pod| forbidden.iter().any(|term| term.pods.may_contain(pod));
+    // A pod that wants its like near may go anywhere if there is none.
+    let was_tied_by = |old: &Pod| attracts(old) && attracts(target);
+    match (old, new) {
+        (Some(old), Some(new)) => {
+            attracts(old) != attracts(new) && (attracts(new) || was_tied_by(old))
+                || repels(&forbidden, old) && !repels(&forbidden, new)
+        }
+        (None, Some(new)) => attracts(new),
+        (Some(old), None) => {
+            repels(&forbidden, old) || repels(&PodAffinities::of(old).forbidden, target) || was_tied_by(old)
+        }
+        (None, None) => true,
+    }
+}
+
+/// Whether a node that appeared, or got other labels, may help a pod with these terms.
+fn node_may_help(affinities: &PodAffinities, old: Option<&Node>, new: &Node) -> bool {
+    let PodAffinities { required, forbidden, .. } = affinities;
+    if required.is_empty() && forbidden.is_empty() {
+        // It is others who want it far, and by which labels is not known here.
+        return true;
+    }
+    let domain = |node: &Node, key: &str| node.metadata.labels.as_ref().and_then(|labels| labels.get(key)).cloned();
+    let attracts =
+        |term: &AffinityTerm| old.and_then(|old| domain(old, &term.topology_key)) != domain(new, &term.topology_key);
+    let lets_go = |term: &AffinityTerm| {
+        old.is_none_or(|old| {
+            let from = domain(old, &term.topology_key);
+            from.is_some() && from != domain(new, &term.topology_key)
+        })
+    };
+    required.iter().any(attracts) || forbidden.iter().any(lets_go)
 }
 
 /// Sums by domain.
@@ -254,7 +319,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::plugins::testing::{check_reasons, check_scores};
+    use crate::plugins::testing::{check_node_hint, check_pod_hint, check_reasons, check_scores};
+    use crate::queue::Hint::{Queue, Skip};
     use crate::testing;
 
     const FITS: &str = "";
@@ -364,5 +430,114 @@ mod tests {
         check(&[("b1", near(&[term("zone", "web")]))], json!({}), Some(&[0, 0, 100, 0]));
         let both = [("b1", preferred("podAffinity", 4, "web")), ("a1", preferred("podAntiAffinity", 4, "web"))];
         check(&both, json!({}), Some(&[0, 0, 100, 50]));
+    }
+
+    fn on(labels: &[(&str, &str)], affinity: Value, node: &str) -> Option<Pod> {
+        let mut pod = testing::pod("q", json!({"affinity": affinity, "nodeName": node}));
+        pod.metadata.labels = Some(labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
+        Some(pod)
+    }
+
+    #[test]
+    fn refused_pods_wait_for_pods_that_they_want_near() {
+        let check = |terms: &[Value], old: Option<Pod>, new: Option<Pod>, expected| {
+            check_pod_hint(&InterPodAffinity::default(), &pod("p", "web", near(terms)), old, new, expected);
+        };
+        let db = [json!({"topologyKey": "zone", "labelSelector": {"matchExpressions": [
+            {"key": "app", "operator": "In", "values": ["db", "store"]},
+        ]}})];
+        let app = |app: &str, node: &str| on(&[("app", app)], json!({}), node);
+        check(&db, None, app("db", "n"), Queue);
+        check(&db, None, app("db", ""), Skip);
+        check(&db, None, app("other", "n"), Skip);
+        check(&db, app("other", "n"), app("db", "n"), Queue);
+        check(&db, app("store", "n"), app("db", "n"), Skip);
+        check(&db, app("other", ""), app("db", ""), Skip);
+        check(&db, app("db", "n"), app("other", "n"), Skip);
+        let like = [term("zone", "web")];
+        check(&like, app("web", "n"), app("other", "n"), Queue);
+        check(&like, app("web", "n"), None, Queue);
+        check(&db, app("db", "n"), None, Skip);
+        let exists = |key: &str| json!({"topologyKey": "host", "labelSelector": {"matchExpressions": [{"key": key, "operator": "Exists"}]}});
+        let both = [exists("a"), exists("b")];
+        check(&both, on(&[("a", "")], json!({}), "n"), on(&[("c", "")], json!({}), "n"), Skip);
+        check(&both, on(&[("a", "")], json!({}), "n"), on(&[("a", ""), ("b", "")], json!({}), "n"), Queue);
+        // In another namespace, whose labels are not known here.
+        let mut elsewhere = app("db", "n");
+        elsewhere.as_mut().unwrap().metadata.namespace = Some("elsewhere".to_owned());
+        check(&db, None, elsewhere.clone(), Skip);
+        let mut anywhere = db[0].clone();
+        anywhere["namespaceSelector"] = json!({"matchLabels": {"a": "b"}});
+        check(&[anywhere], None, elsewhere, Queue);
+    }
+
+    #[test]
+    fn refused_pods_wait_for_pods_that_are_to_be_far_to_go() {
+        let check = |label: &str, terms: &[Value], old: Option<Pod>, new: Option<Pod>, expected| {
+            check_pod_hint(&InterPodAffinity::default(), &pod("p", label, far(terms)), old, new, expected);
+        };
+        let db = [term("zone", "db")];
+        let app = |app: &str, node: &str| on(&[("app", app)], json!({}), node);
+        check("web", &db, app("db", "n"), app("other", "n"), Queue);
+        check("web", &db, app("other", "n"), app("db", "n"), Skip);
+        check("web", &db, app("other", "n"), None, Skip);
+        check("web", &db, app("db", "n"), None, Queue);
+        check("web", &db, app("db", ""), None, Skip);
+        let nominated = |pod: Option<Pod>| {
+            pod.map(|mut pod| {
+                pod.status.get_or_insert_default().nominated_node_name = Some("n".to_owned());
+                pod
+            })
+        };
+        check("web", &db, nominated(app("other", "")), None, Skip);
+        check("web", &db, nominated(app("db", "")), None, Queue);
+        // It is the other that wants the pod far.
+        check("web", &[], on(&[], far(&[term("zone", "web")]), "n"), None, Queue);
+        check("other", &[], on(&[], far(&[term("zone", "web")]), "n"), None, Skip);
+        check("other", &[term("zone", "web")], on(&[("app", "other")], far(&[term("zone", "web")]), "n"), None, Skip);
+        check("web", &[], on(&[], far(&[term("zone", "web"), term("zone", "db")]), "n"), None, Queue);
+        // Either of two terms may be what keeps it away.
+        let other = json!({"topologyKey": "zone", "labelSelector": {"matchLabels": {"tier": "x"}}});
+        let both = [term("zone", "db"), other];
+        let labelled = |app: &str, tier: &str| on(&[("app", app), ("tier", tier)], json!({}), "n");
+        check("web", &both, labelled("db", "y"), labelled("a", "y"), Queue);
+        check("web", &both, labelled("db", "y"), labelled("a", "x"), Skip);
+        check("web", &both, app("db", "n"), None, Queue);
+    }
+
+    #[test]
+    fn refused_pods_wait_for_their_own_labels() {
+        let (old, new) = (pod("p", "web", json!({})), pod("p", "db", json!({})));
+        check_pod_hint(&InterPodAffinity::default(), &new.clone(), Some(old), Some(new), Queue);
+    }
+
+    #[test]
+    fn refused_pods_wait_for_nodes_in_other_domains() {
+        let node = |labels: &Value| testing::node("n", json!({"metadata": {"labels": labels}}));
+        let check = |affinity: &Value, old: Option<Value>, new: Value, expected| {
+            let pod = pod("p", "web", affinity.clone());
+            let (old, new) = (old.map(|labels| node(&labels)), Some(node(&new)));
+            check_node_hint(&InterPodAffinity::default(), &pod, old, new, expected);
+        };
+        let zone = |zone: &str| json!({ "zone": zone });
+        let near = near(&[term("zone", "db")]);
+        check(&near, None, zone("1"), Queue);
+        check(&near, None, json!({"region": "1"}), Skip);
+        check(&near, Some(json!({"a": "1"})), json!({"a": "2"}), Skip);
+        check(&near, Some(zone("1")), json!({"zone": "1", "a": "1"}), Skip);
+        check(&near, Some(zone("1")), zone("2"), Queue);
+        check(&near, Some(json!({"a": "1"})), zone("1"), Queue);
+        // A pod on the node may have wanted the pod far.
+        check(&near, Some(zone("1")), json!({"a": "1"}), Queue);
+        let far = far(&[term("zone", "db")]);
+        check(&far, None, zone("1"), Queue);
+        check(&far, None, json!({}), Queue);
+        check(&far, Some(zone("1")), json!({"zone": "1", "a": "1"}), Skip);
+        check(&far, Some(zone("1")), zone("2"), Queue);
+        check(&far, Some(json!({"a": "1"})), zone("1"), Skip);
+        check(&far, Some(zone("1")), json!({"a": "1"}), Queue);
+        // Others want the pod far, by labels that are not known here.
+        check(&json!({}), None, json!({}), Queue);
+        check(&json!({}), Some(zone("1")), zone("2"), Queue);
     }
 }

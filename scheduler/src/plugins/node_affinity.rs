@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 
 use api::selector::label::Labels;
 use api::selector::node::Selector;
+use k8s_openapi::api::core::v1::{Node, Pod};
 
 use crate::config::ExtensionPoint;
 use crate::cycle::{Filter, Plugin, PreFilter, Rejection, Score, normalize};
-use crate::snapshot::{NodeIndex, NodeInfo, PodInfo, PreferredNodes, Snapshot};
+use crate::queue::{ActionType, Change, ClusterEvent, Event, EventResource, Hint};
+use crate::snapshot::{NodeIndex, NodeInfo, PodInfo, PreferredNodes, Snapshot, required_nodes};
 
 const POD: u32 = 0;
 const ENFORCED: u32 = 1;
@@ -32,6 +34,23 @@ impl Plugin for NodeAffinity {
 
     fn points(&self) -> &'static [ExtensionPoint] {
         &[ExtensionPoint::PreFilter, ExtensionPoint::Filter, ExtensionPoint::PreScore, ExtensionPoint::Score]
+    }
+
+    fn events(&self) -> Vec<ClusterEvent> {
+        vec![ClusterEvent::new(EventResource::Node, ActionType::ADD | ActionType::UPDATE_NODE_LABEL)]
+    }
+
+    fn hint(&self, pod: &Pod, event: &Event) -> Hint {
+        let Change::Node(old, Some(new)) = event.change() else { return Hint::Queue };
+        let required = required_nodes(pod);
+        let admits = |node: &Node| {
+            let (name, labels) = (node.metadata.name.as_deref().unwrap_or_default(), &node.metadata.labels);
+            let selector = pod.spec.as_ref().and_then(|spec| spec.node_selector.as_ref());
+            self.required.as_ref().is_none_or(|added| added.matches(name, labels))
+                && selector.is_none_or(|selector| has(labels, selector))
+                && required.as_ref().is_none_or(|required| required.matches(name, labels))
+        };
+        Hint::when(admits(new) && !old.is_some_and(admits))
     }
 
     fn pre_filter<'a>(&'a self, snapshot: &'a Snapshot, pod: &'a PodInfo) -> PreFilter<'a> {
@@ -62,11 +81,12 @@ impl Plugin for NodeAffinity {
 /// Whether the pod's node selector and required affinity match the node.
 #[must_use]
 pub fn matches(pod: &PodInfo, node: &NodeInfo) -> bool {
-    let labelled = |labels: &BTreeMap<String, String>| {
-        pod.node_selector.iter().all(|(key, value)| labels.label(key) == Some(value.as_str()))
-    };
-    labelled(&node.labels)
+    has(&node.labels, &pod.node_selector)
         && pod.required_nodes.as_ref().is_none_or(|required| required.matches(&node.name, &node.labels))
+}
+
+fn has(labels: &impl Labels, selector: &BTreeMap<String, String>) -> bool {
+    selector.iter().all(|(key, value)| labels.label(key) == Some(value.as_str()))
 }
 
 struct Affine<'a> {
@@ -112,7 +132,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::plugins::testing::{Told, check_filter, check_scores};
+    use crate::plugins::testing::{Told, check_filter, check_node_hint, check_scores};
+    use crate::queue::Hint::{Queue, Skip};
     use crate::testing;
 
     fn node(name: &str, zone: &str) -> Node {
@@ -171,5 +192,32 @@ mod tests {
         check(json!([term(1, &["a"]), term(2, &["a", "b"])]), Some(&[100, 66, 0]));
         check(json!([term(1, &["d"])]), Some(&[0, 0, 0]));
         check(json!([{"weight": 5, "preference": {}}]), None);
+    }
+
+    #[test]
+    fn refused_pods_wait_for_nodes_that_match() {
+        let zone = |zone: &str| json!([{"key": "zone", "operator": "In", "values": [zone]}]);
+        let selector = |zone_: &str| testing::object(json!({"nodeSelectorTerms": [{"matchExpressions": zone(zone_)}]}));
+        let enforcing =
+            |zone: &str| NodeAffinity { required: Some(Selector::from_api(&selector(zone))), preferred: Vec::new() };
+        let check = |plugin: &NodeAffinity, spec: Value, old: Option<&str>, new: &str, expected| {
+            let pod = testing::pod("p", spec);
+            check_node_hint(plugin, &pod, old.map(|zone| node("n", zone)), Some(node("n", new)), expected);
+        };
+        let plain = NodeAffinity::default();
+        let wanting = || required(json!({"matchExpressions": zone("a")}));
+        check(&plain, wanting(), None, "b", Skip);
+        check(&plain, wanting(), None, "a", Queue);
+        check(&plain, wanting(), Some("b"), "b", Skip);
+        check(&plain, wanting(), Some("b"), "c", Skip);
+        check(&plain, wanting(), Some("a"), "b", Skip);
+        check(&plain, wanting(), Some("b"), "a", Queue);
+        check(&plain, json!({"nodeSelector": {"zone": "a"}}), Some("b"), "a", Queue);
+        check(&plain, json!({"nodeSelector": {"zone": "a"}}), Some("b"), "c", Skip);
+        check(&enforcing("a"), wanting(), None, "b", Skip);
+        check(&enforcing("a"), wanting(), None, "a", Queue);
+        // What the scheduler enforces may be all that kept the pod from the node.
+        check(&enforcing("a"), json!({}), Some("b"), "a", Queue);
+        check(&enforcing("a"), json!({}), Some("a"), "b", Skip);
     }
 }

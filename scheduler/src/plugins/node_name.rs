@@ -2,6 +2,7 @@
 
 use crate::config::ExtensionPoint;
 use crate::cycle::{Filter, Plugin, PreFilter, Rejection};
+use crate::queue::{ActionType, ClusterEvent, EventResource};
 use crate::snapshot::{NodeIndex, PodInfo, Snapshot};
 
 /// See the module.
@@ -14,6 +15,10 @@ impl Plugin for NodeName {
 
     fn points(&self) -> &'static [ExtensionPoint] {
         &[ExtensionPoint::Filter]
+    }
+
+    fn events(&self) -> Vec<ClusterEvent> {
+        vec![ClusterEvent::new(EventResource::Node, ActionType::ADD)]
     }
 
     fn pre_filter<'a>(&'a self, snapshot: &'a Snapshot, pod: &'a PodInfo) -> PreFilter<'a> {
@@ -43,7 +48,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::plugins::testing::{Told, check_filter};
+    use crate::plugins::testing::{Told, check_filter, check_node_hint};
+    use crate::queue::Hint::{Queue, Skip};
     use crate::testing;
 
     #[test]
@@ -54,5 +60,14 @@ mod tests {
         check(json!({}), Told::Fits);
         check(json!({"nodeName": "n"}), Told::Fits);
         check(json!({"nodeName": "m"}), Told::Unresolvable(&["node(s) didn't match the requested node name"]));
+    }
+
+    #[test]
+    fn refused_pods_wait_for_nodes() {
+        let pod = testing::pod("p", json!({"nodeName": "n"}));
+        let node = || testing::node("n", json!({}));
+        check_node_hint(&NodeName, &pod, None, Some(node()), Queue);
+        let labelled = testing::node("n", json!({"metadata": {"labels": {"a": "b"}}}));
+        check_node_hint(&NodeName, &pod, Some(node()), Some(labelled), Skip);
     }
 }

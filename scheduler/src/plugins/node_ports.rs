@@ -1,9 +1,12 @@
 //! NodePorts: a pod goes where the ports of the node that it wants are free. Costs a search among the node's taken ports
 //! a node, for pods that want any.
 
+use k8s_openapi::api::core::v1::Pod;
+
 use crate::config::ExtensionPoint;
 use crate::cycle::{Filter, Plugin, PreFilter, Rejection};
-use crate::snapshot::{HostPort, NodeIndex, PlacedPod, PodInfo, Snapshot, TakenPorts};
+use crate::queue::{ActionType, Change, ClusterEvent, Event, EventResource, Hint};
+use crate::snapshot::{HostPort, NodeIndex, PlacedPod, PodInfo, Snapshot, TakenPorts, is_placed, ports_of_pod};
 
 /// See the module.
 pub struct NodePorts;
@@ -15,6 +18,21 @@ impl Plugin for NodePorts {
 
     fn points(&self) -> &'static [ExtensionPoint] {
         &[ExtensionPoint::PreFilter, ExtensionPoint::Filter]
+    }
+
+    fn events(&self) -> Vec<ClusterEvent> {
+        vec![
+            ClusterEvent::new(EventResource::Pod, ActionType::DELETE),
+            ClusterEvent::new(EventResource::Node, ActionType::ADD),
+        ]
+    }
+
+    fn hint(&self, pod: &Pod, event: &Event) -> Hint {
+        let Change::Pod(Some(gone), None) = event.change() else { return Hint::Queue };
+        let ports = |pod: &Pod| pod.spec.as_ref().map(ports_of_pod).unwrap_or_default();
+        let mut freed = TakenPorts::default();
+        freed.take(&ports(gone));
+        Hint::when(is_placed(gone) && freed.conflict(&ports(pod)))
     }
 
     fn pre_filter<'a>(&'a self, snapshot: &'a Snapshot, pod: &'a PodInfo) -> PreFilter<'a> {
@@ -74,7 +92,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::plugins::testing::{Told, check_filter};
+    use crate::plugins::testing::{Told, check_filter, check_node_hint, check_pod_hint};
+    use crate::queue::Hint::{Queue, Skip};
     use crate::testing;
 
     #[test]
@@ -101,5 +120,24 @@ mod tests {
         check(at(80, "10.0.0.1"), at(80, "10.0.0.1"), TAKEN);
         check(at(80, "10.0.0.1"), port(80), TAKEN);
         check(port(80), at(80, "10.0.0.1"), TAKEN);
+    }
+
+    #[test]
+    fn refused_pods_wait_for_ports_that_are_freed() {
+        let pod = |name: &str, ports: Value, node: &str| {
+            let containers = json!([{"name": "main", "image": "main", "ports": ports}]);
+            testing::pod(name, json!({"containers": containers, "nodeName": node}))
+        };
+        let port = |number: u16| json!([{"containerPort": 1, "hostPort": number}]);
+        let check =
+            |gone: Pod, expected| check_pod_hint(&NodePorts, &pod("p", port(80), ""), Some(gone), None, expected);
+        check(pod("q", port(80), ""), Skip);
+        check(pod("q", json!([]), "n"), Skip);
+        check(pod("q", port(8080), "n"), Skip);
+        check(pod("q", port(80), "n"), Queue);
+        let mut nominated = pod("q", port(80), "");
+        nominated.status.get_or_insert_default().nominated_node_name = Some("n".to_owned());
+        check(nominated, Queue);
+        check_node_hint(&NodePorts, &pod("p", port(80), ""), None, Some(testing::node("n", json!({}))), Queue);
     }
 }

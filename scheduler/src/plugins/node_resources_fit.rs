@@ -3,10 +3,15 @@
 //!
 //! Costs, a node, two numbers for each resource that the pod requests; scoring, two for each resource that is looked at.
 
+use k8s_openapi::api::core::v1::{Node, Pod};
+
 use super::resource_scoring::{Looked, Usage, WeightedResource, default_resources, share};
 use crate::config::ExtensionPoint;
 use crate::cycle::{Filter, MAX_SCORE, Plugin, PreFilter, Rejection, Score};
-use crate::snapshot::{NodeIndex, PODS, PlacedPod, PodInfo, ResourceIndex, Snapshot};
+use crate::queue::{ActionType, Change, ClusterEvent, Event, EventResource, Hint};
+use crate::snapshot::{
+    NodeIndex, PODS, PlacedPod, PodInfo, ResourceIndex, Snapshot, allocatable, is_placed, node_name, requested, same,
+};
 
 /// What is requested is told apart in reasons up to this number; beyond, it is told together.
 const LAST_REASON: usize = u64::BITS as usize - 1;
@@ -56,6 +61,22 @@ impl Plugin for NodeResourcesFit {
         &[ExtensionPoint::PreFilter, ExtensionPoint::Filter, ExtensionPoint::PreScore, ExtensionPoint::Score]
     }
 
+    fn events(&self) -> Vec<ClusterEvent> {
+        vec![
+            ClusterEvent::new(EventResource::Pod, ActionType::DELETE | ActionType::UPDATE_POD_SCALE_DOWN),
+            ClusterEvent::new(EventResource::Node, ActionType::ADD | ActionType::UPDATE_NODE_ALLOCATABLE),
+        ]
+    }
+
+    fn hint(&self, pod: &Pod, event: &Event) -> Hint {
+        match event.change() {
+            Change::Pod(Some(gone), None) => Hint::when(is_placed(gone)),
+            Change::Pod(Some(old), Some(new)) => Hint::when(same(pod, new) || frees(old, new, pod)),
+            Change::Node(old, Some(new)) => Hint::when(self.may_fit(pod, old, new)),
+            _ => Hint::Queue,
+        }
+    }
+
     fn pre_filter<'a>(&'a self, snapshot: &'a Snapshot, pod: &'a PodInfo) -> PreFilter<'a> {
         let mut wanted: Vec<Wanted<'a>> = pod
             .requests
@@ -78,7 +99,31 @@ impl Plugin for NodeResourcesFit {
     }
 }
 
+/// How much of a resource is listed.
+fn amount(list: &[(String, i64)], name: &str) -> i64 {
+    list.iter().find(|(other, _)| other == name).map_or(0, |(_, amount)| *amount)
+}
+
+/// Whether another pod, which is on a node, now requests less of what `pod` requests.
+fn frees(old: &Pod, new: &Pod, pod: &Pod) -> bool {
+    let less = || {
+        let (before, after) = (requested(old), requested(new));
+        requested(pod).iter().any(|(name, _)| amount(&before, name) > amount(&after, name))
+    };
+    node_name(new).is_some() && less()
+}
+
 impl NodeResourcesFit {
+    /// Whether the pod would have room on the new node if that were empty, and the old one had less.
+    fn may_fit(&self, pod: &Pod, old: Option<&Node>, new: &Node) -> bool {
+        let (mut wanted, has) = (requested(pod), allocatable(new));
+        wanted.retain(|(name, _)| !self.ignores(name));
+        wanted.push(("pods".to_owned(), 1));
+        let had = old.map(allocatable);
+        let more = |name: &String| had.as_ref().is_none_or(|had| amount(&has, name) > amount(had, name));
+        wanted.iter().all(|(name, wanted)| *wanted <= amount(&has, name)) && wanted.iter().any(|(name, _)| more(name))
+    }
+
     fn ignores(&self, name: &str) -> bool {
         let Some((group, _)) = name.split_once('/') else { return false };
         self.ignored_resources.iter().any(|ignored| ignored == name)
@@ -209,7 +254,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::plugins::testing::{Told, check_filter, check_scores};
+    use crate::plugins::testing::{Told, check_filter, check_node_hint, check_pod_hint, check_scores};
+    use crate::queue::Hint::{Queue, Skip};
     use crate::testing::{self, requesting};
 
     fn check_fit(plugin: &NodeResourcesFit, taken: Value, wanted: Value, expected: Told) {
@@ -323,5 +369,62 @@ mod tests {
             check(&roof, x, expected);
         }
         check(&[], 50, 0);
+    }
+
+    #[test]
+    fn refused_pods_wait_for_what_others_free() {
+        let pod = |name: &str, requests: Value, node: &str| {
+            let mut spec = requesting(requests);
+            spec["nodeName"] = json!(node);
+            testing::pod(name, spec)
+        };
+        let check = |old: Pod, new: Option<Pod>, expected| {
+            let waiting = pod("p", json!({"cpu": "1"}), "");
+            check_pod_hint(&NodeResourcesFit::default(), &waiting, Some(old), new, expected);
+        };
+        let cpu = |cpu: &str| json!({"cpu": cpu});
+        let memory = |memory: &str| json!({"memory": memory});
+        check(pod("q", cpu("1"), "n"), None, Queue);
+        check(pod("q", cpu("1"), ""), None, Skip);
+        check(pod("q", memory("2"), "n"), Some(pod("q", memory("1"), "n")), Skip);
+        check(pod("q", cpu("2"), "n"), Some(pod("q", cpu("1"), "n")), Queue);
+        check(pod("q", cpu("2"), ""), Some(pod("q", cpu("1"), "")), Skip);
+        check(pod("q", cpu("1"), "n"), Some(pod("q", cpu("2"), "n")), Skip);
+        check(pod("p", cpu("2"), ""), Some(pod("p", cpu("1"), "")), Queue);
+    }
+
+    #[test]
+    fn refused_pods_wait_for_nodes_with_room() {
+        let node = |resources: Value| {
+            let mut node = testing::node("n", json!({}));
+            node.status.as_mut().unwrap().allocatable = Some(testing::object(resources));
+            node
+        };
+        let check = |plugin: &NodeResourcesFit, wanted: Value, old: Option<Value>, new: Value, expected| {
+            let pod = testing::pod("p", requesting(wanted));
+            check_node_hint(plugin, &pod, old.map(node), Some(node(new)), expected);
+        };
+        let plain = NodeResourcesFit::default();
+        let both = || json!({"memory": "2", "x.io/a": "1"});
+        let has = |memory: &str, a: &str| json!({"memory": memory, "x.io/a": a, "pods": "32"});
+        check(&plain, json!({"memory": "2"}), None, json!({"memory": "1", "pods": "32"}), Skip);
+        check(&plain, json!({"x.io/a": "1"}), None, json!({"x.io/b": "1", "pods": "32"}), Skip);
+        check(&plain, both(), None, has("4", "2"), Queue);
+        check(
+            &plain,
+            both(),
+            Some(has("2", "2")),
+            json!({"memory": "2", "x.io/a": "1", "x.io/b": "2", "pods": "32"}),
+            Skip,
+        );
+        check(&plain, both(), Some(has("2", "1")), has("2", "2"), Queue);
+        check(&plain, both(), Some(has("4", "2")), has("1", "2"), Skip);
+        check(&plain, both(), Some(has("1", "2")), has("4", "2"), Queue);
+        check(&plain, json!({}), Some(json!({"pods": "1"})), json!({"pods": "2"}), Queue);
+        check(&plain, json!({}), Some(json!({"pods": "1"})), json!({"pods": "1", "cpu": "1"}), Skip);
+        check(&plain, json!({}), None, json!({"cpu": "1"}), Skip);
+        let resources = vec!["x.io/a".to_owned()];
+        let ignoring = NodeResourcesFit { ignored_resources: resources, ..NodeResourcesFit::default() };
+        check(&ignoring, both(), None, json!({"memory": "2", "pods": "32"}), Queue);
     }
 }

@@ -5,10 +5,13 @@
 
 use std::borrow::Cow;
 
+use k8s_openapi::api::core::v1::{Node, Pod};
+
 use super::node_affinity;
 use crate::config::ExtensionPoint;
 use crate::cycle::{Filter, MAX_SCORE, Plugin, PreFilter, Rejection, Score};
-use crate::snapshot::{Domains, NodeIndex, PlacedPod, PodInfo, Snapshot, SpreadConstraint};
+use crate::queue::{ActionType, Change, ClusterEvent, Event, EventResource, Hint};
+use crate::snapshot::{Domains, NodeIndex, PlacedPod, PodInfo, Snapshot, SpreadConstraint, node_name, same};
 
 const UNEVEN: u32 = 0;
 const NO_LABEL: u32 = 1;
@@ -25,6 +28,29 @@ impl Plugin for PodTopologySpread {
 
     fn points(&self) -> &'static [ExtensionPoint] {
         &[ExtensionPoint::PreFilter, ExtensionPoint::Filter, ExtensionPoint::PreScore, ExtensionPoint::Score]
+    }
+
+    fn events(&self) -> Vec<ClusterEvent> {
+        let of_pods = ActionType::ADD | ActionType::UPDATE_POD_LABEL | ActionType::UPDATE_POD_TOLERATION;
+        let of_nodes = ActionType::ADD | ActionType::DELETE | ActionType::UPDATE_NODE_LABEL;
+        vec![
+            ClusterEvent::new(EventResource::Pod, of_pods | ActionType::DELETE),
+            ClusterEvent::new(EventResource::Node, of_nodes | ActionType::UPDATE_NODE_TAINT),
+        ]
+    }
+
+    fn hint(&self, pod: &Pod, event: &Event) -> Hint {
+        let mut constraints = SpreadConstraint::of(pod);
+        if constraints.is_empty() {
+            // It has those that are the default, whose selectors are not known here.
+            return Hint::Queue;
+        }
+        constraints.retain(|constraint| constraint.required);
+        match event.change() {
+            Change::Pod(old, new) => Hint::when(pods_may_help(&constraints, pod, old, new)),
+            Change::Node(old, new) => Hint::when(node_may_help(&constraints, old, new)),
+            Change::Other => Hint::Queue,
+        }
     }
 
     fn pre_filter<'a>(&'a self, snapshot: &'a Snapshot, pod: &'a PodInfo) -> PreFilter<'a> {
@@ -58,6 +84,37 @@ impl Plugin for PodTopologySpread {
         let weights = spreads.iter().map(weight).collect();
         Some(Box::new(Evenness { spreads, weights, ignored }))
     }
+}
+
+/// Whether what became of a pod, which may be `target` itself, may help that with its constraints.
+fn pods_may_help(constraints: &[SpreadConstraint], target: &Pod, old: Option<&Pod>, new: Option<&Pod>) -> bool {
+    let is_involved = |pod: &Pod| {
+        same(pod, target) || (node_name(pod).is_some() && pod.metadata.namespace == target.metadata.namespace)
+    };
+    let selects = |constraint: &SpreadConstraint, pod: &Pod| constraint.query.sets.iter().all(|set| set.selects(pod));
+    if ![old, new].into_iter().flatten().all(is_involved) {
+        return false;
+    }
+    let (Some(old), Some(new)) = (old, new) else {
+        // It came or went.
+        let mut constraints = constraints.iter();
+        return constraints.any(|constraint| old.or(new).is_some_and(|pod| selects(constraint, pod)));
+    };
+    let tolerations = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.tolerations.clone()).unwrap_or_default();
+    let honor_taints = constraints.iter().any(|constraint| constraint.honors_taints);
+    honor_taints && same(new, target) && tolerations(old) != tolerations(new)
+        || constraints.iter().any(|constraint| selects(constraint, old) != selects(constraint, new))
+}
+
+/// Whether what became of a node may help a pod with such constraints.
+fn node_may_help(constraints: &[SpreadConstraint], old: Option<&Node>, new: Option<&Node>) -> bool {
+    let domain = |node: &Node, key: &str| node.metadata.labels.as_ref().and_then(|labels| labels.get(key)).cloned();
+    let keys = || constraints.iter().map(|constraint| constraint.topology_key.as_str());
+    let is_in_all = |node: &Node| keys().all(|key| domain(node, key).is_some());
+    let taints = |node: &Node| node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
+    let (Some(old), Some(new)) = (old, new) else { return old.or(new).is_some_and(is_in_all) };
+    is_in_all(old) != is_in_all(new)
+        || is_in_all(new) && (keys().any(|key| domain(old, key) != domain(new, key)) || taints(old) != taints(new))
 }
 
 /// A constraint and what is counted for it.
@@ -219,7 +276,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::plugins::testing::{check_reasons, check_scores};
+    use crate::plugins::testing::{check_node_hint, check_pod_hint, check_reasons, check_scores};
+    use crate::queue::Hint::{Queue, Skip};
     use crate::testing;
 
     const FITS: &str = "";
@@ -313,5 +371,88 @@ mod tests {
         // Logarithms of 2 + 2 weigh 1, 1 and 1 pods with 1, 1 and 1; the greatest is 3 and the least 1.
         check(&["a1", "a2", "b1"], &[soft("zone")], Some(&[33, 33, 100, 0]));
         check(&["a1", "a1", "x"], &[soft(HOSTNAME)], Some(&[0, 100, 100, 50]));
+    }
+
+    #[test]
+    fn refused_pods_wait_for_nodes_of_their_domains() {
+        let node = |labels: Value| testing::node("n", json!({"metadata": {"labels": labels}}));
+        let check = |keys: &[&str], old: Option<Node>, new: Option<Node>, expected| {
+            let constraints: Vec<_> = keys.iter().map(|key| constraint(key, json!({}))).collect();
+            check_node_hint(&PodTopologySpread, &wanting(&constraints, json!({})), old, new, expected);
+        };
+        let (zone, both) = (["zone"], ["zone", "rack"]);
+        check(&zone, Some(node(json!({"zone": "1"}))), Some(node(json!({"zone": "2"}))), Queue);
+        check(&zone, Some(node(json!({"a": "1"}))), Some(node(json!({"a": "2"}))), Skip);
+        let full = |a: &str| node(json!({"zone": "1", "rack": "1", "a": a}));
+        check(&both, Some(full("1")), Some(full("2")), Skip);
+        check(&zone, None, Some(node(json!({"a": "1"}))), Skip);
+        check(&zone, None, Some(node(json!({"zone": "1"}))), Queue);
+        check(&zone, Some(node(json!({"a": "1"}))), None, Skip);
+        check(&zone, Some(node(json!({"zone": "1"}))), None, Queue);
+        check(&both, None, Some(node(json!({"zone": "1"}))), Skip);
+        check(&both, None, Some(full("")), Queue);
+        check(&both, Some(node(json!({"zone": "1"}))), Some(node(json!({"zone": "2"}))), Skip);
+        check(&both, Some(full("")), Some(node(json!({"zone": "1", "rack": "2"}))), Queue);
+        check(&both, Some(full("")), Some(node(json!({"zone": "1"}))), Queue);
+        let tainted = |mut node: Node, key: &str| {
+            node.spec = Some(testing::object(json!({"taints": [{"key": key, "effect": "NoSchedule"}]})));
+            Some(node)
+        };
+        check(&both, tainted(full(""), "a"), tainted(full(""), "b"), Queue);
+        let rack = || node(json!({"rack": "1"}));
+        check(&both, tainted(rack(), "a"), tainted(rack(), "b"), Skip);
+    }
+
+    #[test]
+    fn refused_pods_wait_for_pods_that_they_are_spread_among() {
+        let exists = |key: &str| json!({"labelSelector": {"matchExpressions": [{"key": key, "operator": "Exists"}]}});
+        let other = |labels: &[(&str, &str)], node: &str| {
+            let mut pod = testing::pod("q", json!({"nodeName": node}));
+            pod.metadata.labels = Some(labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
+            Some(pod)
+        };
+        let check = |keys: &[&str], old: Option<Pod>, new: Option<Pod>, expected| {
+            let constraints: Vec<_> = keys.iter().map(|key| constraint("zone", exists(key))).collect();
+            check_pod_hint(&PodTopologySpread, &wanting(&constraints, json!({})), old, new, expected);
+        };
+        let foo = ["foo"];
+        check(&foo, None, other(&[("foo", "")], "n"), Queue);
+        check(&foo, None, other(&[("foo", "")], ""), Skip);
+        check(&foo, other(&[("bar", "")], ""), other(&[("foo", "")], ""), Skip);
+        check(&foo, other(&[("foo", "")], ""), None, Skip);
+        check(&foo, None, other(&[("bar", "")], "n"), Skip);
+        check(&foo, other(&[("foo", "")], "n"), None, Queue);
+        check(&foo, other(&[("bar", "")], "n"), None, Skip);
+        check(&foo, other(&[("foo", ""), ("bar", "1")], "n"), other(&[("foo", ""), ("bar", "2")], "n"), Skip);
+        check(&foo, other(&[], "n"), other(&[("foo", "")], "n"), Queue);
+        check(&foo, other(&[("foo", "")], "n"), other(&[], "n"), Queue);
+        check(&foo, other(&[("foo", "1")], "n"), other(&[("foo", "2")], "n"), Skip);
+        let both = ["foo", "bar"];
+        check(&both, other(&[("foo", "")], "n"), other(&[("foo", ""), ("bar", "2")], "n"), Queue);
+        check(&both, other(&[("foo", "")], "n"), other(&[("foo", ""), ("baz", "")], "n"), Skip);
+        check(&both, other(&[("foo", ""), ("bar", "")], "n"), other(&[("foo", ""), ("bar", "2")], "n"), Skip);
+        let mut elsewhere = other(&[("foo", "")], "n");
+        elsewhere.as_mut().unwrap().metadata.namespace = Some("elsewhere".to_owned());
+        check(&foo, None, elsewhere, Skip);
+    }
+
+    #[test]
+    fn refused_pods_wait_for_changes_of_themselves() {
+        let check = |policy: &str, label: &str, tolerations: Value, expected| {
+            let mut new = wanting(&[constraint("zone", json!({"nodeTaintsPolicy": policy}))], json!({}));
+            let mut old = new.clone();
+            old.metadata.labels = None;
+            new.metadata.labels = Some([(label.to_owned(), "web".to_owned())].into());
+            if label.is_empty() {
+                new.metadata.labels = None;
+            }
+            new.spec.as_mut().unwrap().tolerations = Some(testing::object(tolerations));
+            check_pod_hint(&PodTopologySpread, &new.clone(), Some(old), Some(new), expected);
+        };
+        let tolerating = || json!([{"operator": "Exists"}]);
+        check("Honor", "", tolerating(), Queue);
+        check("Ignore", "", tolerating(), Skip);
+        check("Ignore", "app", json!([]), Queue);
+        check("Ignore", "unrelated", json!([]), Skip);
     }
 }

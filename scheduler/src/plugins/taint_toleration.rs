@@ -2,9 +2,12 @@
 //!
 //! Costs, a node, its taints times the pod's tolerations.
 
+use k8s_openapi::api::core::v1::{Node, Pod};
+
 use crate::config::ExtensionPoint;
 use crate::cycle::{Filter, Plugin, PreFilter, Rejection, Score, normalize};
-use crate::snapshot::{NodeIndex, PodInfo, Snapshot, Taint};
+use crate::queue::{ActionType, Change, ClusterEvent, Event, EventResource, Hint};
+use crate::snapshot::{NodeIndex, PodInfo, Snapshot, Taint, Toleration, same, tolerations};
 
 /// See the module.
 pub struct TaintToleration;
@@ -16,6 +19,25 @@ impl Plugin for TaintToleration {
 
     fn points(&self) -> &'static [ExtensionPoint] {
         &[ExtensionPoint::Filter, ExtensionPoint::PreScore, ExtensionPoint::Score]
+    }
+
+    fn events(&self) -> Vec<ClusterEvent> {
+        vec![
+            ClusterEvent::new(EventResource::Node, ActionType::ADD | ActionType::UPDATE_NODE_TAINT),
+            ClusterEvent::new(EventResource::Pod, ActionType::UPDATE_POD_TOLERATION),
+        ]
+    }
+
+    fn hint(&self, pod: &Pod, event: &Event) -> Hint {
+        match event.change() {
+            Change::Node(old, Some(new)) => {
+                let tolerations = tolerations(pod);
+                let was_forbidden = old.is_none_or(|old| is_forbidden(old, &tolerations));
+                Hint::when(was_forbidden && !is_forbidden(new, &tolerations))
+            }
+            Change::Pod(_, Some(new)) => Hint::when(same(pod, new)),
+            _ => Hint::Queue,
+        }
     }
 
     fn pre_filter<'a>(&'a self, snapshot: &'a Snapshot, pod: &'a PodInfo) -> PreFilter<'a> {
@@ -30,6 +52,13 @@ impl Plugin for TaintToleration {
     ) -> Option<Box<dyn Score + 'a>> {
         Some(Box::new(Tolerated { snapshot, pod }))
     }
+}
+
+/// Whether the node has a taint that is not tolerated.
+fn is_forbidden(node: &Node, tolerations: &[Toleration]) -> bool {
+    let taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten()).map(Taint::from);
+    let mut taints = taints.filter(Taint::forbids);
+    taints.any(|taint| !tolerations.iter().any(|toleration| toleration.tolerates(&taint)))
 }
 
 struct Tolerated<'a> {
@@ -71,7 +100,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::plugins::testing::{Told, check_filter, check_scores};
+    use crate::plugins::testing::{Told, check_filter, check_node_hint, check_pod_hint, check_scores};
+    use crate::queue::Hint::{Queue, Skip};
     use crate::testing;
 
     fn node(name: &str, taints: Value) -> Node {
@@ -108,5 +138,34 @@ mod tests {
         check(json!([{"key": "a", "operator": "Exists"}]), &[100, 100, 0]);
         check(json!([{"key": "a", "operator": "Exists", "effect": "NoSchedule"}]), &[100, 67, 0]);
         check(json!([{"operator": "Exists"}]), &[100, 100, 100]);
+    }
+
+    #[test]
+    fn refused_pods_wait_for_nodes_whose_taints_they_tolerate() {
+        let taint = |key: &str| json!([{"key": key, "effect": "NoSchedule"}]);
+        let node = |taints| node("n", taints);
+        let check = |old: Option<Node>, new: Node, expected| {
+            let pod = testing::pod("p", json!({"tolerations": [{"key": "a", "operator": "Exists"}]}));
+            check_node_hint(&TaintToleration, &pod, old, Some(new), expected);
+        };
+        check(None, node(taint("a")), Queue);
+        check(None, node(taint("b")), Skip);
+        check(None, node(json!([])), Queue);
+        check(None, node(json!([{"key": "b", "effect": "PreferNoSchedule"}])), Queue);
+        check(Some(node(taint("b"))), node(taint("c")), Skip);
+        check(Some(node(taint("b"))), node(taint("a")), Queue);
+        check(Some(node(json!([]))), node(taint("a")), Skip);
+        check(Some(node(taint("a"))), node(taint("b")), Skip);
+    }
+
+    #[test]
+    fn refused_pods_wait_to_tolerate_taints() {
+        let check = |name: &str, expected| {
+            let tolerating = testing::pod(name, json!({"tolerations": [{"key": "a", "operator": "Exists"}]}));
+            let (pod, old) = (testing::pod("p", json!({})), testing::pod(name, json!({})));
+            check_pod_hint(&TaintToleration, &pod, Some(old), Some(tolerating), expected);
+        };
+        check("p", Queue);
+        check("q", Skip);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Node, Pod};
 
 use crate::cycle::{Plugin, PreFilter};
+use crate::queue::{ActionType, ClusterEvent, Event, EventResource, Hint, Object, node_changes, pod_changes};
 use crate::snapshot::{PlacedPod, PodInfo, Snapshot};
 use crate::testing;
 
@@ -57,6 +58,44 @@ pub(crate) fn check_filter(plugin: &dyn Plugin, node: &Node, pods: &[Pod], pod: 
     }
     snapshot.node(index).pods.iter().for_each(|pod| filter.add(pod));
     assert_eq!(filter.filter(index), told, "{pod:?} with others again");
+}
+
+/// What the plugin, if it has refused `pod`, says of what becomes of another, or of the pod itself. Only events that it
+/// asked for come to it.
+pub(crate) fn check_pod_hint(plugin: &dyn Plugin, pod: &Pod, old: Option<Pod>, new: Option<Pod>, expected: Hint) {
+    let changes = match (&old, &new) {
+        (Some(old), Some(new)) => pod_changes(old, new),
+        (None, _) => vec![ClusterEvent::new(EventResource::AssignedPod, ActionType::ADD)],
+        (_, None) => vec![ClusterEvent::new(EventResource::AssignedPod, ActionType::DELETE)],
+    };
+    let object = |pod: Pod| Object::Pod(Arc::new(pod));
+    check_hint(plugin, pod, &changes, (old.map(object), new.map(object)), expected);
+}
+
+/// What the plugin, if it has refused `pod`, says of what becomes of a node.
+pub(crate) fn check_node_hint(plugin: &dyn Plugin, pod: &Pod, old: Option<Node>, new: Option<Node>, expected: Hint) {
+    let changes = match (&old, &new) {
+        (Some(old), Some(new)) => node_changes(old, new),
+        (None, _) => vec![ClusterEvent::new(EventResource::Node, ActionType::ADD)],
+        (_, None) => vec![ClusterEvent::new(EventResource::Node, ActionType::DELETE)],
+    };
+    let object = |node: Node| Object::Node(Arc::new(node));
+    check_hint(plugin, pod, &changes, (old.map(object), new.map(object)), expected);
+}
+
+fn check_hint(
+    plugin: &dyn Plugin,
+    pod: &Pod,
+    changes: &[ClusterEvent],
+    (old, new): (Option<Object>, Option<Object>),
+    expected: Hint,
+) {
+    let helps = changes.iter().any(|kind| {
+        let is_asked = plugin.events().iter().any(|event| event.covers(*kind));
+        let event = Event { kind: *kind, old: old.clone(), new: new.clone() };
+        is_asked && plugin.hint(pod, &event) == Hint::Queue
+    });
+    assert_eq!(Hint::when(helps), expected, "of {pod:?}: {old:?} became {new:?}");
 }
 
 /// How the plugin scores the nodes for `pod`, brought to scale; none if it has no say.

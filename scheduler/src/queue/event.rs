@@ -208,6 +208,33 @@ pub struct Event {
     pub new: Option<Object>,
 }
 
+/// What an event is about, before and after. What was created has no before, what was deleted no after.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Change<'a> {
+    /// A pod.
+    Pod(Option<&'a Pod>, Option<&'a Pod>),
+    /// A node.
+    Node(Option<&'a Node>, Option<&'a Node>),
+    /// Something else, or nothing in particular.
+    Other,
+}
+
+impl Event {
+    /// What the event is about.
+    #[must_use]
+    pub fn change(&self) -> Change<'_> {
+        match (self.old.as_ref(), self.new.as_ref()) {
+            (Some(Object::Pod(old)), Some(Object::Pod(new))) => Change::Pod(Some(old), Some(new)),
+            (Some(Object::Pod(old)), None) => Change::Pod(Some(old), None),
+            (None, Some(Object::Pod(new))) => Change::Pod(None, Some(new)),
+            (Some(Object::Node(old)), Some(Object::Node(new))) => Change::Node(Some(old), Some(new)),
+            (Some(Object::Node(old)), None) => Change::Node(Some(old), None),
+            (None, Some(Object::Node(new))) => Change::Node(None, Some(new)),
+            _ => Change::Other,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

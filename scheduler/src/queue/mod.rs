@@ -20,7 +20,7 @@ mod unschedulable;
 
 pub use changes::{node_changes, pod_changes};
 pub use entry::{Counts, Place, QueuedPod, Refusal, Settings};
-pub use event::{ActionType, ClusterEvent, Event, EventResource, Object};
+pub use event::{ActionType, Change, ClusterEvent, Event, EventResource, Object};
 pub use in_flight::MOST_EVENTS;
 pub use plugins::{EnqueueExtensions, Hint, PreEnqueue, Profile};
 pub use state::Queue;

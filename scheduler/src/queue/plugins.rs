@@ -17,6 +17,14 @@ pub enum Hint {
     Queue,
 }
 
+impl Hint {
+    /// [`Hint::Queue`] if the event may help.
+    #[must_use]
+    pub const fn when(helps: bool) -> Hint {
+        if helps { Hint::Queue } else { Hint::Skip }
+    }
+}
+
 /// A plugin that says whether a pod may be tried. It must be quick. It is asked again when the pod changes, and when an
 /// event happens that it waits for.
 pub trait PreEnqueue: Send + Sync {

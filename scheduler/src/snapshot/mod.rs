@@ -32,6 +32,10 @@ pub use ports::{HostPort, TakenPorts};
 pub use resources::{CPU, EPHEMERAL_STORAGE, MEMORY, NodeIndex, PODS, ResourceIndex, Resources};
 pub use taints::{Taint, Toleration};
 
+pub(crate) use node::allocatable;
+pub(crate) use pod::{is_placed, node_name, requested, required_nodes, same, tolerations};
+pub(crate) use ports::of_pod as ports_of_pod;
+
 use counts::Counts;
 use order::Order;
 
@@ -234,9 +238,7 @@ impl Snapshot {
             self.order.add(index, info.zone());
         }
         self.count_images(index, true);
-        let status = node.status.as_ref();
-        let allocatable = api::pod_resources::read(status.and_then(|status| status.allocatable.as_ref()));
-        self.resources.set_allocatable(index, &pod::amounts(&allocatable));
+        self.resources.set_allocatable(index, &allocatable(node));
         self.counts.set_node(index, &self.nodes);
     }
 
@@ -256,8 +258,7 @@ impl Snapshot {
     pub fn set_pod(&mut self, pod: &Pod) {
         let ended = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         let ended = matches!(ended, Some("Succeeded" | "Failed"));
-        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).filter(|name| !name.is_empty());
-        match node {
+        match node_name(pod) {
             Some(node) if !ended => self.place(pod, node, false),
             // What is decided stays so until the API says otherwise of the pod's node, or that there is no such pod.
             None if !ended && self.pods.get(uid(pod)).is_some_and(|known| known.assumed) => {}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Node;
 
 use super::PlacedPod;
+use super::pod::amounts;
 use super::ports::TakenPorts;
 use super::taints::Taint;
 
@@ -28,6 +29,12 @@ pub struct NodeInfo {
     pub ports: TakenPorts,
     /// Its pods, in no order.
     pub pods: Vec<Arc<PlacedPod>>,
+}
+
+/// What the node has for pods, by the names of resources: cpu in thousandths, others in units.
+pub(crate) fn allocatable(node: &Node) -> Vec<(String, i64)> {
+    let status = node.status.as_ref();
+    amounts(&api::pod_resources::read(status.and_then(|status| status.allocatable.as_ref())))
 }
 
 impl NodeInfo {

@@ -19,6 +19,15 @@ const PRESUMED_MILLI_CPU: i64 = 100;
 /// The same of memory.
 const PRESUMED_MEMORY: i64 = 200 << 20;
 
+/// What counts as requested: also what resizes have not brought about yet.
+const OPTIONS: Options<'static> = Options {
+    status: true,
+    without_overhead: false,
+    without_pod_level: false,
+    without_containers: false,
+    missing: None,
+};
+
 /// A term of node affinity that nodes had better match.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PreferredNodes {
@@ -72,9 +81,6 @@ impl PodInfo {
         let empty = PodSpec::default();
         let spec = pod.spec.as_ref().unwrap_or(&empty);
         let node_affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
-        let required = node_affinity
-            .and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref())
-            .map(Selector::from_api);
         let preferred =
             node_affinity.and_then(|affinity| affinity.preferred_during_scheduling_ignored_during_execution.as_ref());
         let preferred = preferred.into_iter().flatten().filter(|preferred| preferred.weight != 0);
@@ -92,11 +98,11 @@ impl PodInfo {
             requests,
             presumed,
             host_ports: ports::of_pod(spec),
-            tolerations: spec.tolerations.iter().flatten().map(Toleration::from).collect(),
+            tolerations: tolerations(pod),
             node_selector: spec.node_selector.clone().unwrap_or_default(),
-            required_nodes: required,
+            required_nodes: required_nodes(pod),
             preferred_nodes: preferred.collect(),
-            node_name: spec.node_name.clone().filter(|name| !name.is_empty()),
+            node_name: node_name(pod).map(str::to_owned),
             images: images(spec),
             scheduling_gates: spec.scheduling_gates.iter().flatten().map(|gate| gate.name.clone()).collect(),
             priority: spec.priority.unwrap_or_default(),
@@ -111,6 +117,33 @@ impl PodInfo {
     }
 }
 
+/// Whether the pod is on a node, or room was made for it on one.
+pub(crate) fn is_placed(pod: &Pod) -> bool {
+    let nominated = pod.status.as_ref().and_then(|status| status.nominated_node_name.as_deref());
+    node_name(pod).is_some() || nominated.is_some_and(|name| !name.is_empty())
+}
+
+/// The name of the pod's node, if it has one.
+pub(crate) fn node_name(pod: &Pod) -> Option<&str> {
+    pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).filter(|name| !name.is_empty())
+}
+
+/// Whether these are one pod, at different times.
+pub(crate) fn same(one: &Pod, other: &Pod) -> bool {
+    one.metadata.uid == other.metadata.uid
+}
+
+/// The nodes on which the pod may be, if it says so.
+pub(crate) fn required_nodes(pod: &Pod) -> Option<Selector> {
+    let affinity = pod.spec.as_ref()?.affinity.as_ref()?.node_affinity.as_ref()?;
+    affinity.required_during_scheduling_ignored_during_execution.as_ref().map(Selector::from_api)
+}
+
+/// What the pod tolerates.
+pub(crate) fn tolerations(pod: &Pod) -> Vec<Toleration> {
+    pod.spec.iter().flat_map(|spec| spec.tolerations.iter().flatten()).map(Toleration::from).collect()
+}
+
 /// Amounts as they are compared, in order of the resources' names.
 pub(super) fn amounts(list: &List) -> Vec<(String, i64)> {
     let amount = |name: &str, quantity: &Quantity| match name {
@@ -120,16 +153,21 @@ pub(super) fn amounts(list: &List) -> Vec<(String, i64)> {
     list.iter().map(|(name, quantity)| (name.clone(), amount(name, quantity))).collect()
 }
 
-fn requests(pod: &Pod) -> (Vec<(String, i64)>, [i64; 2]) {
-    let options = Options { status: true, ..Options::default() };
-    let mut requests = amounts(&pod_resources::requests(pod, options));
+/// What the pod requests, as [`PodInfo::requests`] says it.
+pub(crate) fn requested(pod: &Pod) -> Vec<(String, i64)> {
+    let mut requests = amounts(&pod_resources::requests(pod, OPTIONS));
     // That a pod is one pod is counted without its saying so.
     requests.retain(|(name, amount)| *amount > 0 && name != "pods");
+    requests
+}
+
+fn requests(pod: &Pod) -> (Vec<(String, i64)>, [i64; 2]) {
+    let requests = requested(pod);
     let missing = List::from([
         ("cpu".to_owned(), Quantity::from_milli(PRESUMED_MILLI_CPU, Format::DecimalSi)),
         ("memory".to_owned(), Quantity::new(PRESUMED_MEMORY, Format::BinarySi)),
     ]);
-    let presumed = pod_resources::requests(pod, Options { missing: Some(&missing), ..options });
+    let presumed = pod_resources::requests(pod, Options { missing: Some(&missing), ..OPTIONS });
     let presumed_cpu = presumed.get("cpu").map_or(0, Quantity::milli_value);
     let presumed_memory = presumed.get("memory").map_or(0, Quantity::value);
     (requests, [presumed_cpu, presumed_memory])

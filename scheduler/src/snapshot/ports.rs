@@ -25,7 +25,7 @@ impl HostPort {
 }
 
 /// The ports that a pod takes: those of its containers and of its sidecars, in order, each once.
-pub(super) fn of_pod(spec: &PodSpec) -> Vec<HostPort> {
+pub(crate) fn of_pod(spec: &PodSpec) -> Vec<HostPort> {
     let sidecars = spec.init_containers.iter().flatten();
     let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
     let ports = spec.containers.iter().chain(sidecars).flat_map(|container| container.ports.iter().flatten());
