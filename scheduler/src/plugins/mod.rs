@@ -28,3 +28,5 @@ pub use registry::all;
 mod properties;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod waiting;

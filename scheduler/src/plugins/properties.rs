@@ -13,7 +13,7 @@ use crate::snapshot::{PodInfo, Snapshot};
 use crate::testing::{self, requesting};
 
 /// A pod of one of two applications, with one of several constraints.
-fn a_pod() -> impl Strategy<Value = Pod> {
+pub(super) fn a_pod() -> impl Strategy<Value = Pod> {
     (0..5u8, 0..4i32, 0..2u8, 0..6u8).prop_map(|(cpu, priority, app, constraint)| {
         let mut spec = requesting(json!({"cpu": cpu.to_string()}));
         spec["priority"] = json!(priority);

@@ -11,6 +11,7 @@ mod adapter;
 mod changes;
 mod entry;
 mod event;
+mod framework;
 mod in_flight;
 mod plugins;
 mod state;
