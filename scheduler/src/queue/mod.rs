@@ -7,7 +7,6 @@
 //!
 //! [`Queue`] is a value that reads no clock.
 
-mod adapter;
 mod changes;
 mod entry;
 mod event;
