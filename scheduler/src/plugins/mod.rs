@@ -2,6 +2,7 @@
 //!
 //! Each says in its doc what judging costs.
 
+mod arguments;
 mod registry;
 
 // tidy: sorted

@@ -16,27 +16,37 @@ use super::pod_topology_spread::PodTopologySpread;
 use super::priority_sort::PrioritySort;
 use super::scheduling_gates::SchedulingGates;
 use super::taint_toleration::TaintToleration;
-use crate::config::{ExtensionPoint, PluginConfig};
+use crate::config::{Arguments, ExtensionPoint, PluginConfig};
 use crate::cycle::Plugin;
 
-/// All plugins, told what the configuration says.
+/// All plugins, told what the configuration says. It was checked when it was read.
 ///
 /// # Errors
 /// What of that they cannot do.
-pub fn all(_configs: &[PluginConfig]) -> Result<Vec<Arc<dyn Plugin>>, String> {
+pub fn all(configs: &[PluginConfig]) -> Result<Vec<Arc<dyn Plugin>>, String> {
+    let told = |name: &str| configs.iter().find(|config| config.name == name).map(|config| &config.args);
+    /// The plugin as it is told to be, or as it is by itself.
+    macro_rules! made {
+        ($plugin:ident) => {
+            Arc::new(match told(stringify!($plugin)) {
+                Some(Arguments::$plugin(args)) => $plugin::from(args),
+                _ => $plugin::default(),
+            })
+        };
+    }
     Ok(vec![
         Arc::new(SchedulingGates),
         Arc::new(PrioritySort),
         Arc::new(NodeUnschedulable),
         Arc::new(NodeName),
         Arc::new(TaintToleration),
-        Arc::new(NodeAffinity::default()),
+        made!(NodeAffinity),
         Arc::new(NodePorts),
-        Arc::new(NodeResourcesFit::default()),
+        made!(NodeResourcesFit),
         Arc::new(PodTopologySpread),
-        Arc::new(InterPodAffinity::default()),
-        Arc::new(DefaultPreemption::default()),
-        Arc::new(NodeResourcesBalancedAllocation::default()),
+        made!(InterPodAffinity),
+        made!(DefaultPreemption),
+        made!(NodeResourcesBalancedAllocation),
         Arc::new(ImageLocality),
         Arc::new(DefaultBinder),
         Arc::new(Later("VolumeRestrictions")),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use api::pod_resources::{self, List, Options};
 use api::quantity::{Format, Quantity};
 use api::selector::node::{Selector, Term};
-use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::api::core::v1::{NodeAffinity, Pod, PodSpec};
 
 use super::affinity::{self, PodAffinities, SpreadConstraint};
 use super::ports::{self, HostPort};
@@ -35,6 +35,19 @@ pub struct PreferredNodes {
     pub weight: i32,
     /// Which nodes.
     pub term: Term,
+}
+
+impl PreferredNodes {
+    /// Those of a node affinity that are of any matter.
+    pub(crate) fn all(affinity: Option<&NodeAffinity>) -> Vec<Self> {
+        let preferred =
+            affinity.and_then(|affinity| affinity.preferred_during_scheduling_ignored_during_execution.as_ref());
+        let preferred = preferred.into_iter().flatten().filter(|preferred| preferred.weight != 0);
+        let read = preferred.filter_map(|preferred| {
+            Some(Self { weight: preferred.weight, term: Term::from_api(&preferred.preference)? })
+        });
+        read.collect()
+    }
 }
 
 /// What scheduling sees of a pod.
@@ -81,12 +94,6 @@ impl PodInfo {
         let empty = PodSpec::default();
         let spec = pod.spec.as_ref().unwrap_or(&empty);
         let node_affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
-        let preferred =
-            node_affinity.and_then(|affinity| affinity.preferred_during_scheduling_ignored_during_execution.as_ref());
-        let preferred = preferred.into_iter().flatten().filter(|preferred| preferred.weight != 0);
-        let preferred = preferred.filter_map(|preferred| {
-            Some(PreferredNodes { weight: preferred.weight, term: Term::from_api(&preferred.preference)? })
-        });
         let (requests, presumed) = requests(pod);
         let namespace = pod.metadata.namespace.clone().unwrap_or_default();
         let labels = pod.metadata.labels.clone().unwrap_or_default();
@@ -101,7 +108,7 @@ impl PodInfo {
             tolerations: tolerations(pod),
             node_selector: spec.node_selector.clone().unwrap_or_default(),
             required_nodes: required_nodes(pod),
-            preferred_nodes: preferred.collect(),
+            preferred_nodes: PreferredNodes::all(node_affinity),
             node_name: node_name(pod).map(str::to_owned),
             images: images(spec),
             scheduling_gates: spec.scheduling_gates.iter().flatten().map(|gate| gate.name.clone()).collect(),
