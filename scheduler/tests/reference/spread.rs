@@ -1,0 +1,120 @@
+//! PodTopologySpread: how evenly pods are spread among domains.
+//!
+//! Terminating pods never count. Upstream lets them count when it supposes them away.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api::field::Path;
+use api::selector::label::{Operator, Requirement, Selector, from_api};
+use k8s_openapi::api::core::v1::{Node, Pod, TopologySpreadConstraint};
+
+use crate::cluster::{Cluster, Refusal, is_terminating, label, namespace, pod_labels, require, spec};
+use crate::nodes::{matches_affinity, tolerates_hard_taints};
+
+const UNEVEN: &str = "node(s) didn't match pod topology spread constraints";
+const NO_LABEL: &str = "node(s) didn't match pod topology spread constraints (missing required label)";
+const HOSTNAME: &str = "kubernetes.io/hostname";
+
+pub(crate) fn filter(cluster: &Cluster, pod: &Pod, node: &Node) -> Result<(), Refusal> {
+    let constraints = constraints(pod, "DoNotSchedule");
+    for constraint in &constraints {
+        let own = label(node, &constraint.topology_key);
+        require(own.is_some(), "PodTopologySpread", NO_LABEL, true)?;
+        let domains = domains(cluster, pod, &constraints, constraint);
+        let too_few = domains.len() < usize::try_from(constraint.min_domains.unwrap_or(1)).unwrap();
+        let least = if too_few { 0 } else { domains.values().copied().min().unwrap_or_default() };
+        let there = domains.get(own.unwrap()).copied().unwrap_or_default();
+        let itself = i64::from(selector(pod, constraint).matches(&pod_labels(pod)));
+        let even = there + itself - least <= i64::from(constraint.max_skew);
+        require(even, "PodTopologySpread", UNEVEN, false)?;
+    }
+    Ok(())
+}
+
+/// How many pods there are about the node, weighted; nothing for a node that lacks a label. None if the pod does not ask.
+pub(crate) fn score(cluster: &Cluster, pod: &Pod, feasible: &[&Node], node: &Node) -> Option<Option<i64>> {
+    let constraints = constraints(pod, "ScheduleAnyway");
+    if constraints.is_empty() {
+        return None;
+    }
+    if !has_labels(node, &constraints) {
+        return Some(None);
+    }
+    let considered = || feasible.iter().filter(|node| has_labels(node, &constraints));
+    let mut sum = 0.0;
+    for constraint in &constraints {
+        let key = &constraint.topology_key;
+        let own = label(node, key).unwrap();
+        let (size, there) = if key == HOSTNAME {
+            (considered().count(), count(cluster, pod, constraint, node))
+        } else {
+            let values: BTreeSet<_> = considered().map(|node| label(node, key)).collect();
+            let domains = domains(cluster, pod, &constraints, constraint);
+            (values.len(), domains.get(own).copied().unwrap_or_default())
+        };
+        let weight = ((size + 2) as f64).ln();
+        sum += there as f64 * weight + f64::from(constraint.max_skew - 1);
+    }
+    Some(Some(sum.round() as i64))
+}
+
+pub(crate) fn normalize(scores: &[Option<i64>]) -> Vec<i64> {
+    let known = || scores.iter().flatten().copied();
+    let (least, greatest) = (known().min().unwrap_or_default(), known().max().unwrap_or_default());
+    let scale = |score: &Option<i64>| match score {
+        None => 0,
+        Some(_) if greatest == 0 => 100,
+        Some(score) => 100 * (greatest + least - score) / greatest,
+    };
+    scores.iter().map(scale).collect()
+}
+
+fn constraints<'a>(pod: &'a Pod, when: &str) -> Vec<&'a TopologySpreadConstraint> {
+    let all = spec(pod).topology_spread_constraints.iter().flatten();
+    all.filter(|constraint| constraint.when_unsatisfiable == when).collect()
+}
+
+fn has_labels(node: &Node, constraints: &[&TopologySpreadConstraint]) -> bool {
+    constraints.iter().all(|constraint| label(node, &constraint.topology_key).is_some())
+}
+
+/// How many pods are in each domain that has eligible nodes.
+fn domains<'a>(
+    cluster: &'a Cluster,
+    pod: &Pod,
+    all: &[&TopologySpreadConstraint],
+    constraint: &TopologySpreadConstraint,
+) -> BTreeMap<&'a str, i64> {
+    let mut domains = BTreeMap::new();
+    for node in cluster.nodes.values() {
+        let affine = constraint.node_affinity_policy.as_deref() == Some("Ignore") || matches_affinity(pod, node);
+        let tolerated = constraint.node_taints_policy.as_deref() != Some("Honor") || tolerates_hard_taints(pod, node);
+        if has_labels(node, all) && affine && tolerated {
+            let value = label(node, &constraint.topology_key).unwrap();
+            *domains.entry(value).or_default() += count(cluster, pod, constraint, node);
+        }
+    }
+    domains
+}
+
+/// How many pods are on the node among which this one is spread. If all are selected, none is counted.
+fn count(cluster: &Cluster, pod: &Pod, constraint: &TopologySpreadConstraint, node: &Node) -> i64 {
+    let selector = selector(pod, constraint);
+    let counts = |other: &&Pod| {
+        !selector.is_everything()
+            && !is_terminating(other)
+            && namespace(other) == namespace(pod)
+            && selector.matches(&pod_labels(other))
+    };
+    cluster.on(node).filter(counts).map(|_| 1).sum()
+}
+
+/// The constraint's selector, and the pod's own values of the keys that have to match.
+fn selector(pod: &Pod, constraint: &TopologySpreadConstraint) -> Selector {
+    let labels = pod_labels(pod);
+    let same = constraint.match_label_keys.iter().flatten().filter_map(|key| {
+        let values = vec![labels.get(key)?.clone()];
+        Some(Requirement::new(key, Operator::In, values, &Path::nil()).unwrap())
+    });
+    from_api(constraint.label_selector.as_ref()).unwrap().with(same)
+}

@@ -1,0 +1,115 @@
+//! What happens in a case: changes, and decisions in between.
+//!
+//! Pods are made of a few templates, so that many are alike.
+
+use std::fmt;
+use std::ops::Range;
+
+use k8s_openapi::api::core::v1::Pod;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::events::{self, Change, Object};
+use crate::generate;
+
+/// Something that happens, shown on one line.
+#[derive(Clone)]
+pub(crate) struct Step(pub(crate) Action);
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format!("{:?}", self.0))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    Change(Change),
+    /// So many pods of a template are decided on, one after the other.
+    Decide {
+        template: usize,
+        times: usize,
+        /// Whether what they ask is kept counted from then on.
+        watch: bool,
+        /// The node that the pods name, if they do. They then go nowhere.
+        named: Option<&'static str>,
+        /// The node on which room was made for the first.
+        nominated: Option<&'static str>,
+        /// Whether room that can be made is made.
+        preempt: bool,
+    },
+}
+
+/// The templates of pods, and what happens.
+pub(crate) type Case = (Vec<Object<Pod>>, Vec<Step>);
+
+/// Anything.
+pub(crate) fn anything() -> BoxedStrategy<Case> {
+    const TEMPLATES: usize = 4;
+    let times = prop_oneof![2 => Just(1), 1 => 2..7usize];
+    let rest = prop_oneof![
+        3 => events::change(TEMPLATES).prop_map(Action::Change),
+        2 => decide(0..TEMPLATES, times),
+    ];
+    let pods = vec(generate::pod().prop_map(Object::new), TEMPLATES);
+    (pods, start(events::set_pod(0..TEMPLATES, 0..12), 0..16), vec(rest, 1..16)).prop_map(case).boxed()
+}
+
+/// Nodes are full of unimportant pods when important ones come.
+pub(crate) fn crowds() -> BoxedStrategy<Case> {
+    let important = (generate::pod(), any::<bool>()).prop_map(|(mut pod, demanding)| {
+        generate::make_welcome(&mut pod);
+        if demanding {
+            generate::make_demanding(&mut pod);
+        }
+        pod.spec.as_mut().unwrap().priority = Some(9);
+        Object::new(pod)
+    });
+    let rest = prop_oneof![1 => events::change(4).prop_map(Action::Change), 2 => decide(0..1, Just(1))];
+    let pods = (important, vec(generate::pod().prop_map(Object::new), 3));
+    let pods = pods.prop_map(|(important, others)| std::iter::once(important).chain(others).collect());
+    (pods, start(events::set_pod(1..4, 0..40), 16..40), vec(rest, 1..8)).prop_map(case).boxed()
+}
+
+/// Many pods that are alike come one after the other, and little happens in between.
+pub(crate) fn runs() -> BoxedStrategy<Case> {
+    let modest = (generate::pod(), any::<bool>()).prop_map(|(mut pod, welcome)| {
+        generate::make_modest(&mut pod);
+        if welcome {
+            generate::make_welcome(&mut pod);
+        }
+        Object::new(pod)
+    });
+    let round = (vec(events::change(2).prop_map(Action::Change), 0..3), decide(0..2, 2..8usize));
+    let round = round.prop_map(|(changes, decide)| changes.into_iter().chain([decide]).collect::<Vec<_>>());
+    let rest = vec(round, 1..8).prop_map(|rounds| rounds.into_iter().flatten().collect());
+    (vec(modest, 2), start(events::set_pod(0..2, 0..12), 0..6), rest).prop_map(case).boxed()
+}
+
+fn decide(templates: Range<usize>, times: impl Strategy<Value = usize> + 'static) -> BoxedStrategy<Action> {
+    let node = |weight| proptest::option::weighted(weight, events::node_name());
+    (templates, times, any::<bool>(), node(0.02), node(0.2), any::<bool>())
+        .prop_map(|(template, times, watch, named, nominated, preempt)| Action::Decide {
+            template,
+            times,
+            watch,
+            named,
+            nominated,
+            preempt,
+        })
+        .boxed()
+}
+
+/// What is there when the first pod comes.
+fn start(pod: BoxedStrategy<Change>, count: Range<usize>) -> BoxedStrategy<Vec<Change>> {
+    let (namespaces, budgets) = (vec(events::set_namespace(), 0..4), vec(events::set_budget(), 0..4));
+    (events::set_nodes(), namespaces, vec(pod, count), budgets)
+        .prop_map(|(nodes, namespaces, pods, budgets)| {
+            nodes.into_iter().chain(namespaces).chain(pods).chain(budgets).collect()
+        })
+        .boxed()
+}
+
+fn case((pods, start, rest): (Vec<Object<Pod>>, Vec<Change>, Vec<Action>)) -> Case {
+    (pods, start.into_iter().map(Action::Change).chain(rest).map(Step).collect())
+}
