@@ -55,3 +55,4 @@ check: deps ## check format, lints and house rules
 bench: deps ## run the benchmarks (slow: a release build, and a quiet machine)
 	$(CARGO) build --locked --profile bench --package gantry
 	$(CARGO) bench --locked --package tests
+	$(CARGO) bench --locked --package scheduler --bench cycle

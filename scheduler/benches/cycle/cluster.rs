@@ -1,0 +1,125 @@
+//! What a scheduler does for each pod, and how long each part takes.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use scheduler::config::ExtensionPoint;
+use scheduler::cycle::{Attempt, Candidate, Decision, PostFilter, Profile, schedule};
+use scheduler::snapshot::{PodInfo, Snapshot};
+
+/// How long what took, all in all.
+#[derive(Default)]
+pub(crate) struct Spent {
+    pub(crate) read: Duration,
+    pub(crate) decide: Duration,
+    pub(crate) room: Duration,
+    pub(crate) assume: Duration,
+    pub(crate) events: Duration,
+    /// How many pods found no node.
+    pub(crate) unschedulable: usize,
+}
+
+/// A cluster as the scheduler sees it.
+pub(crate) struct Cluster {
+    snapshot: Snapshot,
+    profile: Profile,
+    start: usize,
+    random: StdRng,
+    pub(crate) spent: Spent,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            snapshot: Snapshot::default(),
+            profile: Profile::default(),
+            start: 0,
+            random: StdRng::seed_from_u64(0),
+            spent: Spent::default(),
+        }
+    }
+}
+
+impl Cluster {
+    pub(crate) fn set_namespace(&mut self, name: &str, labels: &BTreeMap<String, String>) {
+        self.snapshot.set_namespace(name, labels.clone());
+    }
+
+    pub(crate) fn set_node(&mut self, node: &Node) {
+        self.snapshot.set_node(node);
+    }
+
+    /// Brings the pod to a node, if there is one for it or can be.
+    pub(crate) fn schedule(&mut self, mut pod: Pod) {
+        let begin = Instant::now();
+        let info = PodInfo::new(&pod);
+        self.snapshot.watch(&info);
+        let read = Instant::now();
+        let mut decision = self.decide(&pod, &info, None);
+        let decided = Instant::now();
+        if decision.node.is_none() {
+            decision = self.make_room(&pod, &info, decision);
+        }
+        let made = Instant::now();
+        self.spent.read += read - begin;
+        self.spent.decide += decided - read;
+        self.spent.room += made - decided;
+        let Some(node) = decision.node else {
+            self.spent.unschedulable += 1;
+            return;
+        };
+        let name = self.snapshot.node(node).name.clone();
+        let begin = Instant::now();
+        self.snapshot.assume(&pod, &name);
+        self.spent.assume += begin.elapsed();
+        pod.spec.get_or_insert_default().node_name = Some(name);
+        self.hear(&pod);
+        let status = pod.status.get_or_insert_default();
+        status.phase = Some("Running".to_owned());
+        status.start_time = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+        self.hear(&pod);
+    }
+
+    fn hear(&mut self, pod: &Pod) {
+        let begin = Instant::now();
+        self.snapshot.set_pod(pod);
+        self.spent.events += begin.elapsed();
+    }
+
+    fn decide(&mut self, pod: &Pod, info: &PodInfo, nominated_node: Option<&str>) -> Decision {
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        let candidate = Candidate { uid, info, nominated_node };
+        let decision = schedule(&self.snapshot, &self.profile, &candidate, self.start, &mut self.random);
+        self.start = decision.next_start;
+        decision
+    }
+
+    /// Has pods go for which the pod matters more, as soon as it is decided that they do, and decides again.
+    fn make_room(&mut self, pod: &Pod, info: &PodInfo, decision: Decision) -> Decision {
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        let candidate = Candidate { uid, info, nominated_node: None };
+        let verdicts = &decision.verdicts;
+        let attempt = Attempt { snapshot: &self.snapshot, profile: &self.profile, pod: &candidate, verdicts };
+        let outcome = {
+            let mut plugins = self.profile.at(ExtensionPoint::PostFilter);
+            plugins.find_map(|plugin| plugin.post_filter(&attempt, &mut self.random))
+        };
+        match outcome {
+            Some(PostFilter::Room { node, victims, .. }) => {
+                let name = self.snapshot.node(node).name.clone();
+                self.snapshot.nominate(pod, &name);
+                victims.iter().for_each(|victim| self.snapshot.remove_pod(&victim.uid));
+                self.decide(pod, info, Some(&name))
+            }
+            Some(PostFilter::Unhelpful { message, .. }) => {
+                std::hint::black_box(verdicts.message(&message));
+                decision
+            }
+            None => decision,
+        }
+    }
+}
