@@ -85,10 +85,18 @@ impl Verdicts {
     }
 
     fn histogram(&self) -> String {
-        let mut counts = BTreeMap::<&str, usize>::new();
+        // Many nodes are rejected for few reasons.
+        let mut alike: Vec<(Verdict, usize)> = Vec::new();
         for (_, verdict) in &self.rejections {
+            match alike.iter_mut().find(|(known, _)| known == verdict) {
+                Some((_, count)) => *count += 1,
+                None => alike.push((*verdict, 1)),
+            }
+        }
+        let mut counts = BTreeMap::<&str, usize>::new();
+        for (verdict, count) in &alike {
             for reason in self.explain(verdict).1 {
-                *counts.entry(reason).or_default() += 1;
+                *counts.entry(reason).or_default() += count;
             }
         }
         let untried = format!("node(s) didn't satisfy plugin(s) [{}]", self.narrowed.join(" "));

@@ -74,6 +74,10 @@ impl<'a> Looked<'a> {
 
 /// `part` of `whole`, of [`MAX_SCORE`]; `part` is from zero to `whole`.
 pub(super) fn share(part: i64, whole: i64) -> i64 {
-    let scaled = i128::from(part) * i128::from(MAX_SCORE) / i128::from(whole.max(1));
+    let whole = whole.max(1);
+    if let Some(scaled) = part.checked_mul(MAX_SCORE) {
+        return scaled / whole;
+    }
+    let scaled = i128::from(part) * i128::from(MAX_SCORE) / i128::from(whole);
     i64::try_from(scaled).unwrap_or(MAX_SCORE)
 }
