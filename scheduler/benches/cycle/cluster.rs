@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use scheduler::config::ExtensionPoint;
-use scheduler::cycle::{Attempt, Candidate, Decision, PostFilter, Profile, schedule};
+use scheduler::cycle::{Attempt, Candidate, Decision, Memory, PostFilter, Profile, schedule_with};
 use scheduler::snapshot::{PodInfo, Snapshot};
 
 /// How long what took, all in all.
@@ -27,6 +27,7 @@ pub(crate) struct Spent {
 pub(crate) struct Cluster {
     snapshot: Snapshot,
     profile: Profile,
+    memory: Memory,
     start: usize,
     random: StdRng,
     pub(crate) spent: Spent,
@@ -37,6 +38,7 @@ impl Default for Cluster {
         Self {
             snapshot: Snapshot::default(),
             profile: Profile::default(),
+            memory: Memory::default(),
             start: 0,
             random: StdRng::seed_from_u64(0),
             spent: Spent::default(),
@@ -93,7 +95,8 @@ impl Cluster {
     fn decide(&mut self, pod: &Pod, info: &PodInfo, nominated_node: Option<&str>) -> Decision {
         let uid = pod.metadata.uid.as_deref().unwrap_or_default();
         let candidate = Candidate { uid, info, nominated_node };
-        let decision = schedule(&self.snapshot, &self.profile, &candidate, self.start, &mut self.random);
+        let (memory, profile) = (&mut self.memory, &self.profile);
+        let decision = schedule_with(memory, &self.snapshot, profile, &candidate, self.start, &mut self.random);
         self.start = decision.next_start;
         decision
     }

@@ -161,6 +161,13 @@ pub trait Plugin: Send + Sync {
     /// Where it has something to do.
     fn points(&self) -> &'static [ExtensionPoint];
 
+    /// Whether what its filter and its score say of a node (before it is normalized) follow from that node and its pods,
+    /// from what [`PodInfo::needs`] tells of the pod, and from what [`Snapshot::epoch`] is about, and whether it has a
+    /// say follows from the latter two. Then it need not be asked again while these stay the same.
+    fn is_node_local(&self) -> bool {
+        false
+    }
+
     /// The events that may let it change its mind: any, if it does not say. They never change.
     fn events(&self) -> Vec<ClusterEvent> {
         vec![ClusterEvent::WILD_CARD]

@@ -2,9 +2,12 @@
 //!
 //! A decision follows from the snapshot, the pod, where the search starts and the random numbers alone. It costs, for
 //! each node that is tried, one call of each filter that has a say, until one rejects; then one call of each score for
-//! each feasible node. Nodes are tried until enough are feasible, each search beginning where the last one ended.
+//! each feasible node. Nodes are tried until enough are feasible, each search beginning where the last one ended. Whoever
+//! decides again and again keeps a [`Memory`], with which plugins are asked of a node only after it changed; decisions are
+//! the same.
 
 mod framework;
+mod memory;
 mod profile;
 mod search;
 mod verdicts;
@@ -15,11 +18,14 @@ pub use framework::{
     Attempt, Filter, MAX_SCORE, Permit, Plugin, PostFilter, PreBind, PreFilter, Ready, Rejection, Score, Write,
     normalize,
 };
+pub use memory::Memory;
 pub use profile::{Judge, Profile};
 pub use verdicts::{NO_NODES, Verdict, Verdicts};
 
 pub(crate) use search::Search;
 pub(crate) use verdicts::tell;
+
+use memory::Said;
 
 use crate::snapshot::{NodeIndex, PodInfo, Snapshot};
 
@@ -57,36 +63,91 @@ pub fn schedule(
     start: usize,
     random: &mut impl Rng,
 ) -> Decision {
+    decide(None, snapshot, profile, pod, start, random)
+}
+
+/// The same decision, made with what is remembered of earlier ones.
+pub fn schedule_with(
+    memory: &mut Memory,
+    snapshot: &Snapshot,
+    profile: &Profile,
+    pod: &Candidate<'_>,
+    start: usize,
+    random: &mut impl Rng,
+) -> Decision {
+    decide(Some(memory), snapshot, profile, pod, start, random)
+}
+
+fn decide(
+    memory: Option<&mut Memory>,
+    snapshot: &Snapshot,
+    profile: &Profile,
+    pod: &Candidate<'_>,
+    start: usize,
+    random: &mut impl Rng,
+) -> Decision {
     let all = snapshot.order();
     let mut search = Search::new(snapshot, pod);
     let only = search.prepare(profile);
     let mut next_start = start;
     if search.verdicts.rejected.is_none() && !search.on_nominated_node() {
+        // To remember a few nodes alone is not worth forgetting what was said of many.
+        if let Some(memory) = memory.filter(|_| only.is_none()) {
+            search.remember(memory.recall(snapshot, profile, pod.info));
+        }
         let nodes = only.as_deref().unwrap_or(all);
         search.run(nodes, start, profile.enough(nodes.len()));
         let tried = search.feasible.len() + search.verdicts.rejections.len();
         next_start = (start + tried).checked_rem(all.len()).unwrap_or_default();
     }
     search.name_reasons(profile);
+    let said = search.said();
     let Search { feasible, verdicts, .. } = search;
     let node = match feasible.as_slice() {
         [] => None,
         [only] => Some(*only),
-        several => Some(best(several, &totals(snapshot, profile, pod.info, several), random)),
+        several => Some(best(several, &totals(said, snapshot, profile, pod.info, several), random)),
     };
     let evaluated = feasible.len() + verdicts.rejections.len();
     Decision { node, evaluated, feasible: feasible.len(), next_start, verdicts }
 }
 
+/// A score that has a say.
+struct Judging<'a> {
+    judge: Box<dyn Score + 'a>,
+    weight: i64,
+    node_local: bool,
+}
+
 /// The sum of all plugins' weighted scores for each node.
-fn totals(snapshot: &Snapshot, profile: &Profile, pod: &PodInfo, nodes: &[NodeIndex]) -> Vec<i64> {
-    let mut totals = vec![0; nodes.len()];
-    let mut scores = vec![0; nodes.len()];
-    for (plugin, weight) in profile.scores() {
-        let Some(judge) = plugin.pre_score(snapshot, pod, nodes) else { continue };
-        for (score, node) in scores.iter_mut().zip(nodes) {
-            *score = judge.score(*node);
+fn totals(
+    mut said: Option<&mut Said>,
+    snapshot: &Snapshot,
+    profile: &Profile,
+    pod: &PodInfo,
+    nodes: &[NodeIndex],
+) -> Vec<i64> {
+    let judging = profile.scores().filter_map(|(plugin, weight)| {
+        let judge = plugin.pre_score(snapshot, pod, nodes)?;
+        Some(Judging { judge, weight, node_local: plugin.is_node_local() })
+    });
+    let judging: Vec<Judging<'_>> = judging.collect();
+    let local = || judging.iter().filter(|judging| judging.node_local).enumerate();
+    let width = local().count();
+    let mut columns = vec![vec![0; nodes.len()]; if said.is_some() { width } else { 0 }];
+    if let Some(said) = &mut said {
+        for (position, node) in nodes.iter().enumerate() {
+            let scores = said.score(snapshot, *node, width, |scores| {
+                local().for_each(|(column, judging)| scores[column] = judging.judge.score(*node));
+            });
+            columns.iter_mut().zip(scores).for_each(|(column, score)| column[position] = *score);
         }
+    }
+    let mut remembered = columns.into_iter();
+    let mut totals = vec![0; nodes.len()];
+    for Judging { judge, weight, node_local } in &judging {
+        let known = if *node_local { remembered.next() } else { None };
+        let mut scores = known.unwrap_or_else(|| nodes.iter().map(|node| judge.score(*node)).collect());
         judge.normalize(&mut scores);
         for (total, score) in totals.iter_mut().zip(&scores) {
             *total += weight * score;
@@ -111,5 +172,7 @@ fn best(nodes: &[NodeIndex], totals: &[i64], random: &mut impl Rng) -> NodeIndex
     best
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -29,7 +29,7 @@ pub struct Profile {
     /// The name that pods call their scheduler.
     pub name: String,
     /// Every plugin once.
-    plugins: Vec<Arc<dyn Plugin>>,
+    plugins: Arc<[Arc<dyn Plugin>]>,
     /// The positions of the plugins at each point, in the order in which they are asked.
     points: BTreeMap<ExtensionPoint, Vec<usize>>,
     /// Which plugins judge nodes, and whether node by node.
@@ -90,7 +90,7 @@ impl Profile {
             name: profile.scheduler_name.clone(),
             judges: judges.collect(),
             scores: at(ExtensionPoint::Score).iter().map(|position| (*position, weight(position))).collect(),
-            plugins,
+            plugins: plugins.into(),
             points,
             percentage_of_nodes_to_score: u8::try_from(percentage).ok().filter(|percentage| *percentage > 0),
         })
@@ -105,6 +105,11 @@ impl Profile {
     /// All plugins, each once.
     #[must_use]
     pub fn plugins(&self) -> &[Arc<dyn Plugin>] {
+        &self.plugins
+    }
+
+    /// All plugins as one, by which it is seen whether profiles are the same but for their names.
+    pub(super) fn shared_plugins(&self) -> &Arc<[Arc<dyn Plugin>]> {
         &self.plugins
     }
 

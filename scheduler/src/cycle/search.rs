@@ -2,6 +2,7 @@
 
 use super::Candidate;
 use super::framework::{Filter, PreFilter};
+use super::memory::Said;
 use super::profile::{Judge, Profile};
 use super::verdicts::{Reasons, Verdict, Verdicts};
 use crate::snapshot::{NodeIndex, PlacedPod, Snapshot};
@@ -9,6 +10,7 @@ use crate::snapshot::{NodeIndex, PlacedPod, Snapshot};
 /// A filter and its plugin's position.
 struct Active<'a> {
     plugin: usize,
+    node_local: bool,
     filter: Box<dyn Filter + 'a>,
 }
 
@@ -17,6 +19,8 @@ pub(crate) struct Search<'a> {
     snapshot: &'a Snapshot,
     pod: &'a Candidate<'a>,
     filters: Vec<Active<'a>>,
+    /// What node-local filters said before, if that is of use.
+    said: Option<&'a mut Said>,
     pub(super) feasible: Vec<NodeIndex>,
     pub(super) verdicts: Verdicts,
 }
@@ -24,7 +28,17 @@ pub(crate) struct Search<'a> {
 impl<'a> Search<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot, pod: &'a Candidate<'a>) -> Self {
         let verdicts = Verdicts { nodes: snapshot.order().len(), ..Verdicts::default() };
-        Self { snapshot, pod, filters: Vec::new(), feasible: Vec::new(), verdicts }
+        Self { snapshot, pod, filters: Vec::new(), said: None, feasible: Vec::new(), verdicts }
+    }
+
+    /// From now on, ask no node-local filter twice. None must have been told to suppose anything.
+    pub(super) fn remember(&mut self, said: &'a mut Said) {
+        self.said = Some(said);
+    }
+
+    /// What was remembered.
+    pub(super) fn said(&mut self) -> Option<&'a mut Said> {
+        self.said.take()
     }
 
     /// From now on, judge as if the pod were on its node too.
@@ -64,7 +78,7 @@ impl<'a> Search<'a> {
                 }
             };
             if filters {
-                self.filters.push(Active { plugin, filter });
+                self.filters.push(Active { plugin, node_local: asked.is_node_local(), filter });
             }
         }
         self.verdicts.narrowed.sort_unstable();
@@ -104,31 +118,41 @@ impl<'a> Search<'a> {
         if !nominated.is_empty() {
             let first = |pod: &PlacedPod| pod.info.priority >= self.pod.info.priority && pod.uid != self.pod.uid;
             let nominated: Vec<_> = nominated.iter().filter(|pod| first(pod)).collect();
-            nominated.iter().for_each(|pod| self.add(pod));
-            let verdict = ask(&self.filters, node);
-            nominated.iter().for_each(|pod| self.remove(pod));
-            verdict?;
+            if !nominated.is_empty() {
+                nominated.iter().for_each(|pod| self.add(pod));
+                let verdict = ask(&self.filters, node);
+                nominated.iter().for_each(|pod| self.remove(pod));
+                verdict?;
+            }
         }
-        ask(&self.filters, node)
+        let Some(said) = &mut self.said else { return ask(&self.filters, node) };
+        let local = || ask(self.filters.iter().filter(|active| active.node_local), node);
+        let said = said.judge(self.snapshot, node, local);
+        // Filters that come before the one that rejected the node may reject it too.
+        let before = |active: &&Active<'_>| said.is_ok() || said.is_err_and(|verdict| verdict.plugin != active.plugin);
+        ask(self.filters.iter().take_while(before).filter(|active| !active.node_local), node)?;
+        said
     }
 
     /// Writes down what the reasons mean that were given.
     pub(super) fn name_reasons(&mut self, profile: &Profile) {
-        for active in &self.filters {
-            let own = self.verdicts.rejections.iter().filter(|(_, verdict)| verdict.plugin == active.plugin);
-            let given = own.fold(0, |given, (_, verdict)| given | verdict.rejection.reasons);
-            if given != 0 {
-                let numbers = (0..u64::BITS).filter(|number| given & (1 << number) != 0);
-                let texts = numbers.map(|number| (number, active.filter.reason(number))).collect();
-                let name = profile.plugin(active.plugin).name();
-                self.verdicts.reasons.insert(active.plugin, Reasons { name, texts });
+        let mut given = vec![0; profile.plugins().len()];
+        for (_, verdict) in &self.verdicts.rejections {
+            given[verdict.plugin] |= verdict.rejection.reasons;
+        }
+        for Active { plugin, filter, .. } in &self.filters {
+            if given[*plugin] != 0 {
+                let numbers = (0..u64::BITS).filter(|number| given[*plugin] & (1 << number) != 0);
+                let texts = numbers.map(|number| (number, filter.reason(number))).collect();
+                let name = profile.plugin(*plugin).name();
+                self.verdicts.reasons.insert(*plugin, Reasons { name, texts });
             }
         }
     }
 }
 
-fn ask(filters: &[Active<'_>], node: NodeIndex) -> Result<(), Verdict> {
-    for Active { plugin, filter } in filters {
+fn ask<'b, 'a: 'b>(filters: impl IntoIterator<Item = &'b Active<'a>>, node: NodeIndex) -> Result<(), Verdict> {
+    for Active { plugin, filter, .. } in filters {
         filter.filter(node).map_err(|rejection| Verdict { plugin: *plugin, rejection })?;
     }
     Ok(())

@@ -10,7 +10,7 @@ use super::decisions::{Outcome, Record};
 use super::effect::{Effect, Nomination, Reason};
 use super::{Engine, nominations, uid};
 use crate::config::ExtensionPoint;
-use crate::cycle::{Attempt, Candidate, Decision, PostFilter, Profile, schedule};
+use crate::cycle::{Attempt, Candidate, Decision, PostFilter, Profile, schedule_with};
 use crate::queue::{QueuedPod, Refusal};
 use crate::snapshot::{NodeIndex, PlacedPod, PodInfo};
 
@@ -47,7 +47,8 @@ impl Engine {
         self.snapshot.watch(&info);
         let nominated = self.nominations.of(uid).map(str::to_owned);
         let candidate = Candidate { uid, info: &info, nominated_node: nominated.as_deref() };
-        let decision = schedule(&self.snapshot, &profile, &candidate, self.start, &mut self.random);
+        let random = &mut self.random;
+        let decision = schedule_with(&mut self.memory, &self.snapshot, &profile, &candidate, self.start, random);
         self.start = decision.next_start;
         if let Some(node) = decision.node {
             let name = self.snapshot.node(node).name.clone();

@@ -25,7 +25,7 @@ pub use decisions::{Decisions, Outcome, Record};
 pub use effect::{Effect, Nomination, Reason};
 
 use crate::config::{ConfigError, Configuration};
-use crate::cycle::Profile;
+use crate::cycle::{Memory, Profile};
 use crate::queue::{Counts, Queue, Refusal, Settings};
 use crate::snapshot::{PlacedPod, Snapshot};
 use binding::Binding;
@@ -45,6 +45,7 @@ pub struct Engine {
     look_again: bool,
     effects: Vec<Effect>,
     decisions: Decisions,
+    memory: Memory,
     /// Where the next search begins.
     start: usize,
     random: StdRng,
@@ -79,6 +80,7 @@ impl Engine {
             look_again: false,
             effects: Vec::new(),
             decisions: Decisions::default(),
+            memory: Memory::default(),
             start: 0,
             random: StdRng::seed_from_u64(seed),
         })

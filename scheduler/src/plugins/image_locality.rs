@@ -25,6 +25,10 @@ impl Plugin for ImageLocality {
         &[ExtensionPoint::Score]
     }
 
+    fn is_node_local(&self) -> bool {
+        true
+    }
+
     fn pre_score<'a>(
         &'a self,
         snapshot: &'a Snapshot,

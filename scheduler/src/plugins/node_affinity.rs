@@ -36,6 +36,10 @@ impl Plugin for NodeAffinity {
         &[ExtensionPoint::PreFilter, ExtensionPoint::Filter, ExtensionPoint::PreScore, ExtensionPoint::Score]
     }
 
+    fn is_node_local(&self) -> bool {
+        true
+    }
+
     fn events(&self) -> Vec<ClusterEvent> {
         vec![ClusterEvent::new(EventResource::Node, ActionType::ADD | ActionType::UPDATE_NODE_LABEL)]
     }

@@ -17,6 +17,10 @@ impl Plugin for NodeName {
         &[ExtensionPoint::Filter]
     }
 
+    fn is_node_local(&self) -> bool {
+        true
+    }
+
     fn events(&self) -> Vec<ClusterEvent> {
         vec![ClusterEvent::new(EventResource::Node, ActionType::ADD)]
     }

@@ -20,6 +20,10 @@ impl Plugin for NodePorts {
         &[ExtensionPoint::PreFilter, ExtensionPoint::Filter]
     }
 
+    fn is_node_local(&self) -> bool {
+        true
+    }
+
     fn events(&self) -> Vec<ClusterEvent> {
         vec![
             ClusterEvent::new(EventResource::Pod, ActionType::DELETE),

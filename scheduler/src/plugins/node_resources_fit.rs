@@ -61,6 +61,10 @@ impl Plugin for NodeResourcesFit {
         &[ExtensionPoint::PreFilter, ExtensionPoint::Filter, ExtensionPoint::PreScore, ExtensionPoint::Score]
     }
 
+    fn is_node_local(&self) -> bool {
+        true
+    }
+
     fn events(&self) -> Vec<ClusterEvent> {
         vec![
             ClusterEvent::new(EventResource::Pod, ActionType::DELETE | ActionType::UPDATE_POD_SCALE_DOWN),

@@ -19,6 +19,10 @@ impl Plugin for NodeUnschedulable {
         &[ExtensionPoint::Filter]
     }
 
+    fn is_node_local(&self) -> bool {
+        true
+    }
+
     fn events(&self) -> Vec<ClusterEvent> {
         vec![
             ClusterEvent::new(EventResource::Node, ActionType::ADD | ActionType::UPDATE_NODE_TAINT),

@@ -2,13 +2,15 @@
 //!
 //! Whatever the order of events, the snapshot is what it would be if it were made anew of the nodes and pods that there
 //! are. Nodes keep their index for as long as they exist, or pods say that they are on them. Adding or removing a pod
-//! takes time proportional to what it requests and to the queries that count it; changing a node, to what it says of itself; adding or removing a node, or
-//! moving it to another zone, to the number of nodes.
+//! takes time proportional to what it requests and to the queries that count it; changing a node, to what it says of
+//! itself; removing a node, or moving it to another zone, to the number of nodes.
 
 mod affinity;
 mod budget;
 mod counts;
+mod generations;
 mod node;
+mod nominated;
 mod order;
 mod pod;
 mod ports;
@@ -27,7 +29,7 @@ pub use affinity::{AffinityTerm, Namespaces, PodAffinities, PodSet, Query, Sprea
 pub use budget::Budget;
 pub use counts::{Domains, Wish};
 pub use node::NodeInfo;
-pub use pod::{PodInfo, PreferredNodes};
+pub use pod::{Needs, PodInfo, PreferredNodes};
 pub use ports::{HostPort, TakenPorts};
 pub use resources::{CPU, EPHEMERAL_STORAGE, MEMORY, NodeIndex, PODS, ResourceIndex, Resources};
 pub use taints::{Taint, Toleration};
@@ -37,6 +39,8 @@ pub(crate) use pod::{is_placed, node_name, requested, required_nodes, same, tole
 pub(crate) use ports::of_pod as ports_of_pod;
 
 use counts::Counts;
+use generations::Generations;
+use nominated::Nominated;
 use order::Order;
 
 /// A pod that is on a node, or will be.
@@ -76,8 +80,8 @@ pub struct Snapshot {
     groups: HashMap<Arc<PodInfo>, usize>,
     /// On how many nodes there is an image of that name.
     images: HashMap<String, u32>,
-    /// Pods for which room is being made, by node.
-    nominated: HashMap<NodeIndex, Vec<Arc<PlacedPod>>>,
+    nominated: Nominated,
+    generations: Generations,
     namespaces: Namespaces,
     /// By namespace and name.
     budgets: BTreeMap<(String, String), Budget>,
@@ -119,6 +123,19 @@ impl Snapshot {
     #[must_use]
     pub fn nodes_version(&self) -> u64 {
         self.nodes_version
+    }
+
+    /// A number that a node that exists has until anything changes of what it is and of the pods on it. It does not tell of
+    /// pods for which room is being made. Not zero, and never given twice, not even to different snapshots.
+    #[must_use]
+    pub fn generation(&self, node: NodeIndex) -> u64 {
+        self.generations.of(node)
+    }
+
+    /// The same for what is told of resources' columns, of the number of nodes, and of how many have which image.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.generations.epoch()
     }
 
     /// The pod, if it is on a node.
@@ -196,7 +213,7 @@ impl Snapshot {
     /// The pods for which room is being made on the node.
     #[must_use]
     pub fn nominated(&self, node: NodeIndex) -> &[Arc<PlacedPod>] {
-        self.nominated.get(&node).map_or(&[], Vec::as_slice)
+        self.nominated.on(node)
     }
 
     /// Whether there are any such pods.
@@ -210,15 +227,12 @@ impl Snapshot {
         self.withdraw(uid(pod));
         let Some(index) = self.index(node) else { return };
         let placed = Arc::new(placed(pod, Arc::new(PodInfo::new(pod)), index, false));
-        self.nominated.entry(index).or_default().push(placed);
+        self.nominated.add(placed);
     }
 
     /// Room is being made for the pod no longer.
     pub fn withdraw(&mut self, uid: &str) {
-        self.nominated.retain(|_, pods| {
-            pods.retain(|pod| pod.uid != uid);
-            !pods.is_empty()
-        });
+        self.nominated.remove(uid);
     }
 
     /// A node appeared or changed.
@@ -226,7 +240,9 @@ impl Snapshot {
         let Some(name) = &node.metadata.name else { return };
         let index = self.slot(name);
         let existed = self.nodes[index.get()].exists;
+        let columns = self.resources.columns();
         self.count_images(index, false);
+        let images = std::mem::take(&mut self.nodes[index.get()].images);
         let info = &mut self.nodes[index.get()];
         let zone = |info: &NodeInfo| (info.zone().0.to_owned(), info.zone().1.to_owned());
         let before = zone(info);
@@ -238,8 +254,13 @@ impl Snapshot {
             self.order.add(index, info.zone());
         }
         self.count_images(index, true);
+        let other_images = !self.nodes[index.get()].images.keys().eq(images.keys());
         self.resources.set_allocatable(index, &allocatable(node));
         self.counts.set_node(index, &self.nodes);
+        self.generations.raise(index);
+        if !existed || other_images || columns != self.resources.columns() {
+            self.generations.raise_epoch();
+        }
     }
 
     /// A node is gone.
@@ -247,10 +268,12 @@ impl Snapshot {
         let Some(index) = self.index(name) else { return };
         self.count_images(index, false);
         self.order.remove(index);
-        self.nominated.remove(&index);
+        self.nominated.clear(index);
         self.nodes[index.get()].vanish();
         self.resources.set_allocatable(index, &[]);
         self.counts.set_node(index, &self.nodes);
+        self.generations.raise(index);
+        self.generations.raise_epoch();
         self.free_if_unused(index);
     }
 
@@ -279,6 +302,7 @@ impl Snapshot {
         self.counts.set_pod(&changed, true, &self.namespaces);
         let node = &mut self.nodes[changed.node.get()];
         node.pods.iter_mut().filter(|pod| pod.uid == uid).for_each(|pod| *pod = Arc::clone(&changed));
+        self.generations.raise(changed.node);
         self.pods.insert(uid.to_owned(), changed);
     }
 
@@ -286,8 +310,12 @@ impl Snapshot {
     pub fn remove_pod(&mut self, uid: &str) {
         let Some(pod) = self.pods.remove(uid) else { return };
         let node = &mut self.nodes[pod.node.get()];
-        node.pods.retain(|other| other.uid != uid);
+        // Who came last often goes first.
+        if let Some(position) = node.pods.iter().rposition(|other| Arc::ptr_eq(other, &pod)) {
+            node.pods.remove(position);
+        }
         node.ports.release(&pod.info.host_ports);
+        self.generations.raise(pod.node);
         self.resources.request(pod.node, &pod.info.requests, pod.info.presumed, -1);
         self.counts.set_pod(&pod, false, &self.namespaces);
         if let Some(count) = self.groups.get_mut(&pod.info) {
@@ -305,12 +333,26 @@ impl Snapshot {
         let mut info = PodInfo::new(pod);
         // Where it is, is not what scheduling sees of it: it would set apart pods that are alike.
         info.node_name = None;
-        if let (Some(known), Some(index)) = (self.pods.get(uid(pod)), self.by_name.get(node))
+        if let (Some(known), Some(index)) = (self.pods.get_mut(uid(pod)), self.by_name.get(node))
+            && known.node == *index
             && *known.info == info
-            && **known == placed(pod, Arc::clone(&known.info), *index, assumed)
         {
-            // Most changes of pods are of no matter to scheduling.
-            return;
+            let placed = placed(pod, Arc::clone(&known.info), *index, assumed);
+            if **known == placed {
+                // Most changes of pods are of no matter to scheduling.
+                return;
+            }
+            if known.terminating == placed.terminating {
+                // It counts as it did before.
+                let placed = Arc::new(placed);
+                let pods = &mut self.nodes[index.get()].pods;
+                if let Some(there) = pods.iter_mut().rfind(|other| Arc::ptr_eq(other, known)) {
+                    *there = Arc::clone(&placed);
+                }
+                *known = placed;
+                self.generations.raise(*index);
+                return;
+            }
         }
         self.remove_pod(uid(pod));
         let index = self.slot(node);
@@ -318,7 +360,12 @@ impl Snapshot {
         let node = &mut self.nodes[index.get()];
         node.ports.take(&placed.info.host_ports);
         node.pods.push(Arc::clone(&placed));
+        let columns = self.resources.columns();
         self.resources.request(index, &placed.info.requests, placed.info.presumed, 1);
+        if columns != self.resources.columns() {
+            self.generations.raise_epoch();
+        }
+        self.generations.raise(index);
         self.counts.set_pod(&placed, true, &self.namespaces);
         self.pods.insert(placed.uid.clone(), placed);
     }

@@ -1,4 +1,8 @@
 //! The order in which nodes are tried: zone by zone in turn, so that pods spread even if only the first nodes are tried.
+//!
+//! It is made when it is asked for, so that many nodes that come at once cost no more than one.
+
+use std::sync::OnceLock;
 
 use super::resources::NodeIndex;
 
@@ -7,40 +11,42 @@ use super::resources::NodeIndex;
 pub(super) struct Order {
     /// Zones in order of their first nodes' appearance, and their nodes in order of theirs.
     zones: Vec<(String, Vec<NodeIndex>)>,
-    all: Vec<NodeIndex>,
+    all: OnceLock<Vec<NodeIndex>>,
 }
 
 impl Order {
-    /// All nodes.
+    /// All nodes. Takes time proportional to their number if any came or went.
     pub(super) fn all(&self) -> &[NodeIndex] {
-        &self.all
+        self.all.get_or_init(|| arrange(&self.zones))
     }
 
-    /// Adds a node. Takes time proportional to the number of nodes, as does removing one.
+    /// Adds a node. Takes time proportional to the number of zones.
     pub(super) fn add(&mut self, node: NodeIndex, (region, zone): (&str, &str)) {
         let name = format!("{region}\0{zone}");
         match self.zones.iter_mut().find(|(known, _)| *known == name) {
             Some((_, nodes)) => nodes.push(node),
             None => self.zones.push((name, vec![node])),
         }
-        self.arrange();
+        self.all.take();
     }
 
+    /// Removes a node. Takes time proportional to the number of nodes.
     pub(super) fn remove(&mut self, node: NodeIndex) {
         for (_, nodes) in &mut self.zones {
             nodes.retain(|other| *other != node);
         }
         self.zones.retain(|(_, nodes)| !nodes.is_empty());
-        self.arrange();
+        self.all.take();
     }
+}
 
-    fn arrange(&mut self) {
-        self.all.clear();
-        let longest = self.zones.iter().map(|(_, nodes)| nodes.len()).max().unwrap_or_default();
-        for round in 0..longest {
-            self.all.extend(self.zones.iter().filter_map(|(_, nodes)| nodes.get(round)));
-        }
+fn arrange(zones: &[(String, Vec<NodeIndex>)]) -> Vec<NodeIndex> {
+    let mut all = Vec::with_capacity(zones.iter().map(|(_, nodes)| nodes.len()).sum());
+    let longest = zones.iter().map(|(_, nodes)| nodes.len()).max().unwrap_or_default();
+    for round in 0..longest {
+        all.extend(zones.iter().filter_map(|(_, nodes)| nodes.get(round)));
     }
+    all
 }
 
 #[cfg(test)]

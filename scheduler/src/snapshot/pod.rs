@@ -87,6 +87,20 @@ pub struct PodInfo {
     pub never_preempts: bool,
 }
 
+/// What a pod needs of its node: some of what [`PodInfo`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Needs<'a> {
+    requests: &'a [(String, i64)],
+    presumed: [i64; 2],
+    host_ports: &'a [HostPort],
+    tolerations: &'a [Toleration],
+    node_selector: &'a BTreeMap<String, String>,
+    required_nodes: Option<&'a Selector>,
+    preferred_nodes: &'a [PreferredNodes],
+    node_name: Option<&'a str>,
+    images: &'a [String],
+}
+
 impl PodInfo {
     /// Reads a pod. What no server accepts (unreadable quantities, impossible terms) counts as absent, or matches nothing.
     #[must_use]
@@ -114,6 +128,23 @@ impl PodInfo {
             scheduling_gates: spec.scheduling_gates.iter().flatten().map(|gate| gate.name.clone()).collect(),
             priority: spec.priority.unwrap_or_default(),
             never_preempts: spec.preemption_policy.as_deref() == Some("Never"),
+        }
+    }
+
+    /// What the pod needs of a node, whatever there is elsewhere. Pods of the same needs can be told apart by their names,
+    /// by which pods they want near, and by how important they are.
+    #[must_use]
+    pub fn needs(&self) -> Needs<'_> {
+        Needs {
+            requests: &self.requests,
+            presumed: self.presumed,
+            host_ports: &self.host_ports,
+            tolerations: &self.tolerations,
+            node_selector: &self.node_selector,
+            required_nodes: self.required_nodes.as_ref(),
+            preferred_nodes: &self.preferred_nodes,
+            node_name: self.node_name.as_deref(),
+            images: &self.images,
         }
     }
 

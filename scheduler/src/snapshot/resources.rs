@@ -84,6 +84,11 @@ impl Resources {
         self.presumed.get(resource.0).map_or_else(|| self.requested(resource, node), |column| column[node.get()])
     }
 
+    /// How many columns there are.
+    pub(super) fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
     /// The column of a resource, which becomes one if it is none yet.
     pub(super) fn intern(&mut self, name: &str) -> ResourceIndex {
         if let Some(known) = self.index(name) {

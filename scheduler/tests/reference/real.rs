@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use scheduler::config::ExtensionPoint;
-use scheduler::cycle::{Attempt, Candidate, Decision, PostFilter, Profile, schedule};
+use scheduler::cycle::{Attempt, Candidate, Decision, Memory, PostFilter, Profile, schedule_with};
 use scheduler::snapshot::{NodeIndex, PodInfo, Snapshot};
 
 use crate::cluster::{Refusal, name, uid};
@@ -19,6 +19,8 @@ pub(crate) struct Real {
     profile: Profile,
     random: StdRng,
     start: usize,
+    /// Of the decisions before: it must change none.
+    memory: Memory,
 }
 
 /// What was decided of a pod.
@@ -33,14 +35,21 @@ impl Real {
     pub(crate) fn new(seed: u64) -> Self {
         let mut profile = Profile::default();
         profile.percentage_of_nodes_to_score = Some(100);
-        Self { snapshot: Snapshot::default(), profile, random: StdRng::seed_from_u64(seed), start: 0 }
+        Self {
+            snapshot: Snapshot::default(),
+            profile,
+            random: StdRng::seed_from_u64(seed),
+            start: 0,
+            memory: Memory::default(),
+        }
     }
 
     /// Decides where a pod goes, for which room was made on the node of that name.
     pub(crate) fn decide(&mut self, pod: &Pod, nominated_node: Option<&str>) -> Decided {
         let info = PodInfo::new(pod);
         let candidate = Candidate { uid: uid(pod), info: &info, nominated_node };
-        let decision = schedule(&self.snapshot, &self.profile, &candidate, self.start, &mut self.random);
+        let Self { snapshot, profile, random, start, memory } = self;
+        let decision = schedule_with(memory, snapshot, profile, &candidate, *start, random);
         self.start = decision.next_start;
         let node = decision.node.map(|node| self.name(node));
         Decided { decision, node }
