@@ -68,6 +68,8 @@ pub struct Setup {
     pub backing: Backing,
     /// How many hollow nodes there are.
     pub nodes: usize,
+    /// What else `gantry up` is told.
+    pub arguments: Vec<String>,
 }
 
 impl Setup {
@@ -77,7 +79,7 @@ impl Setup {
     /// If there is no such binary.
     #[must_use]
     pub fn new(backing: Backing, nodes: usize) -> Setup {
-        Setup { binary: beside(), log_level: "warn".to_owned(), backing, nodes }
+        Setup { binary: beside(), log_level: "warn".to_owned(), backing, nodes, arguments: Vec::new() }
     }
 
     /// `gantry up`.
@@ -97,7 +99,7 @@ impl Setup {
     pub fn up_in(&self, directory: TempDir) -> Cluster {
         let etcd = start_etcd(self.backing, directory.path());
         let mut command = self.command("up");
-        command.args(["--hollow-nodes", &self.nodes.to_string()]);
+        command.args(["--hollow-nodes", &self.nodes.to_string()]).args(&self.arguments);
         serve(&mut command, directory.path(), etcd.as_ref());
         let (process, line, started_in) = start(command);
         let (url, kubeconfig) = ready(&line);
