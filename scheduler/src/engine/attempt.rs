@@ -75,9 +75,7 @@ impl Engine {
             Remedy::Room { node, victims, displaced } => {
                 let name = self.snapshot.node(node).name.clone();
                 self.nominations.set(&mut self.snapshot, pod, &name);
-                for displaced in &displaced {
-                    self.nominations.remove(&mut self.snapshot, &displaced.uid);
-                }
+                displaced.iter().for_each(|displaced| self.withdraw(&displaced.uid, now));
                 victims.iter().for_each(|victim| self.snapshot.set_leaving(&victim.uid, true));
                 // Until the victims are being deleted the pod is in flight, lest it be tried again as if nothing were done.
                 self.preempting.insert(uid.to_owned(), (refusal, victims.clone()));
@@ -89,7 +87,7 @@ impl Engine {
                 let nominated = candidate.nominated_node.is_some() || !nominations::in_status(pod).is_empty();
                 let clears = !keeps_nomination && nominated;
                 if clears {
-                    self.nominations.remove(&mut self.snapshot, uid);
+                    self.withdraw(uid, now);
                 }
                 self.queue.failed(uid, refusal, now);
                 let nomination = if clears { Nomination::Clear } else { Nomination::Keep };
@@ -137,7 +135,7 @@ impl Engine {
             return;
         }
         victims.iter().for_each(|victim| self.snapshot.set_leaving(&victim.uid, false));
-        self.nominations.remove(&mut self.snapshot, uid);
+        self.withdraw(uid, now);
         // As an error, so that it is tried again soon, whatever happens.
         self.queue.failed(uid, Refusal::default(), now);
     }

@@ -11,7 +11,7 @@ use super::effect::{Effect, Nomination, Reason};
 use super::{Engine, nominations, uid};
 use crate::config::ExtensionPoint;
 use crate::cycle::{Candidate, Permit, PreBind, Profile, Ready, Write};
-use crate::queue::{ActionType, ClusterEvent, Event, EventResource, Object, Refusal};
+use crate::queue::Refusal;
 use crate::snapshot::{NodeIndex, PodInfo};
 
 /// What a binding waits for.
@@ -74,8 +74,11 @@ impl Engine {
         (node, name): (NodeIndex, String),
         now: Duration,
     ) {
-        self.nominations.remove(&mut self.snapshot, candidate.uid);
+        let nominated = self.nominations.remove(&mut self.snapshot, candidate.uid);
         self.snapshot.assume(pod, &name);
+        if let Some(nominated) = nominated.filter(|nominated| *nominated != name) {
+            self.tell_freed(pod, &nominated, now);
+        }
         let (pod, profile) = (Arc::clone(pod), Arc::clone(profile));
         let info = Arc::new(candidate.info.clone());
         let mut binding = Binding { pod, info, profile, node, name, stage: Stage::Binding };
@@ -262,11 +265,7 @@ impl Engine {
         let reason = if refused_by.is_some() { Reason::Unschedulable } else { Reason::SchedulerError };
         let unschedulable_plugins: BTreeSet<_> = refused_by.into_iter().collect();
         let place = self.queue.failed(uid, Refusal { unschedulable_plugins, ..Refusal::default() }, now);
-        // What it would have taken is there for others.
-        let kind = ClusterEvent::new(EventResource::AssignedPod, ActionType::DELETE);
-        let mut freed = Pod::clone(pod);
-        freed.spec.get_or_insert_default().node_name = Some(binding.name.clone());
-        self.queue.event(&Event { kind, old: Some(Object::Pod(Arc::new(freed))), new: None }, now);
+        self.tell_freed(pod, &binding.name, now);
         if place.is_some() {
             self.nominations.set(&mut self.snapshot, pod, nominations::in_status(pod));
             let nomination = Nomination::Keep;

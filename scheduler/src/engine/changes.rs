@@ -33,7 +33,7 @@ impl Engine {
 
     fn pod_with_node(&mut self, old: Option<&Arc<Pod>>, new: &Arc<Pod>, now: Duration) {
         let uid = uid(new);
-        if self.snapshot.pod(uid).is_some_and(|known| known.assumed) && node_of(new) != self.assumed_node(uid) {
+        if self.snapshot.pod(uid).is_some_and(|known| known.assumed) && node_of(new) != self.known_node(uid) {
             self.cancel_binding(uid);
         }
         self.queue.delete(uid);
@@ -45,7 +45,7 @@ impl Engine {
         }
     }
 
-    fn assumed_node(&self, uid: &str) -> Option<&str> {
+    fn known_node(&self, uid: &str) -> Option<&str> {
         self.snapshot.pod(uid).map(|placed| self.snapshot.node(placed.node).name.as_str())
     }
 
@@ -59,23 +59,45 @@ impl Engine {
             // It has been bound, which is not shown yet.
             return;
         }
+        let before = self.nominations.of(uid).map(str::to_owned);
         if !assumed {
             self.nominations.seen(&mut self.snapshot, old.map(|old| &**old), new);
         }
         self.queue.update(Arc::clone(new), now);
+        if let Some(before) = before.filter(|before| self.nominations.of(uid) != Some(before)) {
+            self.tell_freed(new, &before, now);
+        }
     }
 
     fn pod_gone(&mut self, old: &Arc<Pod>, now: Duration) {
         let uid = uid(old);
-        let frees = self.snapshot.pod(uid).is_some() || self.nominations.of(uid).is_some();
+        let freed = self.known_node(uid).or_else(|| self.nominations.of(uid)).map(str::to_owned);
         self.cancel_binding(uid);
         self.queue.delete(uid);
         self.nominations.remove(&mut self.snapshot, uid);
         self.snapshot.remove_pod(uid);
         self.decisions.forget(uid);
-        if frees {
-            self.tell(POD_GONE, Some(Object::Pod(Arc::clone(old))), None, now);
+        if let Some(node) = freed {
+            self.tell_freed(old, &node, now);
         }
+    }
+
+    /// No room is made any more for a pod that waits: others may take it.
+    pub(super) fn withdraw(&mut self, uid: &str, now: Duration) {
+        let node = self.nominations.remove(&mut self.snapshot, uid);
+        let pod = self.queue.get(uid).map(|queued| Arc::clone(&queued.pod));
+        if let (Some(node), Some(pod)) = (node, pod) {
+            self.tell_freed(&pod, &node, now);
+        }
+    }
+
+    /// What the pod took of its node, or would have taken, is there for others.
+    pub(super) fn tell_freed(&mut self, pod: &Arc<Pod>, node: &str, now: Duration) {
+        let mut pod = Arc::clone(pod);
+        if node_of(&pod).is_none() {
+            Arc::make_mut(&mut pod).spec.get_or_insert_default().node_name = Some(node.to_owned());
+        }
+        self.tell(POD_GONE, Some(Object::Pod(pod)), None, now);
     }
 
     /// A node appeared, changed, or is gone.

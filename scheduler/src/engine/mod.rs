@@ -11,6 +11,8 @@ mod decisions;
 mod effect;
 mod nominations;
 #[cfg(test)]
+mod storm;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};

@@ -20,7 +20,8 @@ impl Nominations {
     /// Nominates a pod for a node instead of any other; for none if `node` is empty.
     pub(super) fn set(&mut self, snapshot: &mut Snapshot, pod: &Pod, node: &str) {
         if node.is_empty() {
-            return self.remove(snapshot, uid(pod));
+            self.remove(snapshot, uid(pod));
+            return;
         }
         self.0.insert(uid(pod).to_owned(), node.to_owned());
         snapshot.nominate(pod, node);
@@ -39,11 +40,11 @@ impl Nominations {
         }
     }
 
-    /// The pod is nominated no longer.
-    pub(super) fn remove(&mut self, snapshot: &mut Snapshot, uid: &str) {
-        if self.0.remove(uid).is_some() {
-            snapshot.withdraw(uid);
-        }
+    /// The pod is nominated no longer. Returns the node that it was nominated for.
+    pub(super) fn remove(&mut self, snapshot: &mut Snapshot, uid: &str) -> Option<String> {
+        let node = self.0.remove(uid)?;
+        snapshot.withdraw(uid);
+        Some(node)
     }
 }
 
