@@ -179,6 +179,9 @@ pub trait Plugin: Send + Sync {
         Hint::Queue
     }
 
+    /// Has what the plugin asks of every pod kept in the snapshot. Decisions are the same without, but slower.
+    fn prepare(&self, _snapshot: &mut Snapshot) {}
+
     /// Whether the pod can be tried at all.
     ///
     /// # Errors

@@ -1,25 +1,53 @@
 //! PodTopologySpread: pods are spread evenly among domains, which are nodes with the same value of a label.
 //!
 //! A pod with constraints costs, for each, a pass over two arrays of one number a node; then, a node, two look-ups in
-//! arrays. The counts themselves are kept by event for pods that are watched.
+//! arrays. The counts themselves are kept by event for pods that are watched. Pods that have no constraints have those of
+//! the configuration, or the system's, among the pods that their Services and controllers select.
 
 use std::borrow::Cow;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 
 use super::node_affinity;
-use crate::config::ExtensionPoint;
+use crate::config::{ExtensionPoint, PodTopologySpreadArgs};
 use crate::cycle::{Filter, MAX_SCORE, Plugin, PreFilter, Rejection, Score};
 use crate::queue::{ActionType, Change, ClusterEvent, Event, EventResource, Hint};
-use crate::snapshot::{Domains, NodeIndex, PlacedPod, PodInfo, Snapshot, SpreadConstraint, node_name, same};
+use crate::snapshot::{
+    DEFAULT_TOPOLOGIES, Domains, NodeIndex, PlacedPod, PodInfo, Query, Snapshot, SpreadConstraint, node_name, same,
+};
 
 const UNEVEN: u32 = 0;
 const NO_LABEL: u32 = 1;
 
-const HOSTNAME: &str = "kubernetes.io/hostname";
+const HOSTNAME: &str = DEFAULT_TOPOLOGIES[0];
 
 /// See the module.
-pub struct PodTopologySpread;
+#[derive(Clone, Debug)]
+pub struct PodTopologySpread {
+    /// How pods are spread that do not say how. Their queries are of no matter.
+    defaults: Vec<SpreadConstraint>,
+    /// Whether, with these, nodes that are in no domain of some still count for the others.
+    defaults_are_lenient: bool,
+}
+
+impl Default for PodTopologySpread {
+    /// With the system's constraints for pods that have none.
+    fn default() -> Self {
+        let [host, zone] = DEFAULT_TOPOLOGIES;
+        let defaults = vec![SpreadConstraint::preferred(host, 3), SpreadConstraint::preferred(zone, 5)];
+        Self { defaults, defaults_are_lenient: true }
+    }
+}
+
+impl From<&PodTopologySpreadArgs> for PodTopologySpread {
+    fn from(args: &PodTopologySpreadArgs) -> Self {
+        if args.defaulting_type == "System" {
+            return Self::default();
+        }
+        let defaults = args.default_constraints.iter().map(SpreadConstraint::unbound).collect();
+        Self { defaults, defaults_are_lenient: false }
+    }
+}
 
 impl Plugin for PodTopologySpread {
     fn name(&self) -> &'static str {
@@ -53,9 +81,17 @@ impl Plugin for PodTopologySpread {
         }
     }
 
+    fn prepare(&self, snapshot: &mut Snapshot) {
+        self.defaults.iter().for_each(|constraint| snapshot.watch_topology(&constraint.topology_key));
+    }
+
     fn pre_filter<'a>(&'a self, snapshot: &'a Snapshot, pod: &'a PodInfo) -> PreFilter<'a> {
-        let spreads = spreads(snapshot, pod, true);
-        if spreads.is_empty() { PreFilter::Skip } else { PreFilter::Filter(Box::new(Even { snapshot, pod, spreads })) }
+        let mut spreads = self.spreads(snapshot, pod, true);
+        if spreads.is_empty() {
+            return PreFilter::Skip;
+        }
+        count_in_domains(&mut spreads, snapshot, pod);
+        PreFilter::Filter(Box::new(Even { snapshot, pod, spreads }))
     }
 
     fn pre_score<'a>(
@@ -64,25 +100,52 @@ impl Plugin for PodTopologySpread {
         pod: &'a PodInfo,
         feasible: &[NodeIndex],
     ) -> Option<Box<dyn Score + 'a>> {
-        let spreads = spreads(snapshot, pod, false);
+        let mut spreads = self.spreads(snapshot, pod, false);
         if spreads.is_empty() {
             return None;
         }
-        let ignored: Vec<bool> = feasible.iter().map(|node| !in_all_domains(&spreads, *node)).collect();
+        let is_lenient = self.defaults_are_lenient && pod.spread.is_empty();
+        count_pods(&mut spreads, snapshot, pod, is_lenient);
+        let is_ignored = |node: &NodeIndex| !is_lenient && !in_all_domains(&spreads, *node);
+        let ignored: Vec<bool> = feasible.iter().map(is_ignored).collect();
         let considered = || feasible.iter().zip(&ignored).filter(|(_, ignored)| !**ignored).map(|(node, _)| *node);
         let weight = |spread: &Spread<'_>| {
             let size = if spread.constraint.topology_key == HOSTNAME {
                 considered().count()
             } else {
-                let mut seen = vec![false; spread.domains.bound()];
-                considered().filter_map(|node| spread.domains.get(node)).for_each(|domain| seen[domain] = true);
+                // Nodes that are in no domain, if they are considered, are as if they were in one.
+                let mut seen = vec![false; spread.domains.bound() + 1];
+                let elsewhere = spread.domains.bound();
+                considered().for_each(|node| seen[spread.domains.get(node).unwrap_or(elsewhere)] = true);
                 seen.into_iter().filter(|seen| *seen).count()
             };
             // Counts in few domains are not watered down by those in many.
             ((size + 2) as f64).ln()
         };
         let weights = spreads.iter().map(weight).collect();
-        Some(Box::new(Evenness { spreads, weights, ignored }))
+        Some(Box::new(Evenness { spreads, weights, ignored, is_lenient }))
+    }
+}
+
+impl PodTopologySpread {
+    /// The pod's constraints that are required, or those that are not; nothing is counted in their domains yet.
+    fn spreads<'a>(&'a self, snapshot: &'a Snapshot, pod: &'a PodInfo, required: bool) -> Vec<Spread<'a>> {
+        let wanted = |constraint: &&SpreadConstraint| constraint.required == required;
+        let spread = |constraint: &'a SpreadConstraint, query: Cow<'a, Query>, contains_self: bool| {
+            let domains = snapshot.domains(&constraint.topology_key);
+            let by_node = snapshot.count(&query);
+            Spread { constraint, query, contains_self, domains, by_node, sums: Vec::new(), least: 0 }
+        };
+        if !pod.spread.is_empty() {
+            let own = pod.spread.iter().filter(wanted);
+            return own.map(|own| spread(own, Cow::Borrowed(&own.query), own.contains_self)).collect();
+        }
+        if !self.defaults.iter().any(|constraint| wanted(&constraint)) {
+            return Vec::new();
+        }
+        let Some(query) = snapshot.default_query(pod) else { return Vec::new() };
+        let contains_self = query.contains(pod, snapshot.namespaces());
+        self.defaults.iter().filter(wanted).map(|constraint| spread(constraint, query.clone(), contains_self)).collect()
     }
 }
 
@@ -120,6 +183,10 @@ fn node_may_help(constraints: &[SpreadConstraint], old: Option<&Node>, new: Opti
 /// A constraint and what is counted for it.
 struct Spread<'a> {
     constraint: &'a SpreadConstraint,
+    /// Among which pods.
+    query: Cow<'a, Query>,
+    /// Whether the pod is one of them.
+    contains_self: bool,
     domains: Cow<'a, Domains>,
     by_node: Cow<'a, [u32]>,
     /// How many pods each domain has; none if no eligible node is in it.
@@ -140,21 +207,14 @@ impl Spread<'_> {
     }
 }
 
-/// The pod's constraints that are required, or those that are not.
-fn spreads<'a>(snapshot: &'a Snapshot, pod: &'a PodInfo, required: bool) -> Vec<Spread<'a>> {
-    let constraints = pod.spread.iter().filter(|constraint| constraint.required == required);
-    let mut spreads: Vec<_> = constraints
-        .map(|constraint| {
-            let domains = snapshot.domains(&constraint.topology_key);
-            let (by_node, sums) = (snapshot.count(&constraint.query), vec![None; domains.bound()]);
-            Spread { constraint, domains, by_node, sums, least: 0 }
-        })
-        .collect();
+/// Counts what is in each domain of which there is an eligible node.
+fn count_in_domains(spreads: &mut [Spread<'_>], snapshot: &Snapshot, pod: &PodInfo) {
+    spreads.iter_mut().for_each(|spread| spread.sums = vec![None; spread.domains.bound()]);
     for node in snapshot.order() {
-        if !in_all_domains(&spreads, *node) {
+        if !in_all_domains(spreads, *node) {
             continue;
         }
-        for spread in &mut spreads {
+        for spread in spreads.iter_mut() {
             let Some(domain) = spread.domains.get(*node).filter(|_| eligible(snapshot, pod, spread.constraint, *node))
             else {
                 continue;
@@ -164,7 +224,29 @@ fn spreads<'a>(snapshot: &'a Snapshot, pod: &'a PodInfo, required: bool) -> Vec<
         }
     }
     spreads.iter_mut().for_each(Spread::find_least);
-    spreads
+}
+
+/// The same where a domain without pods is as one without nodes: only nodes with pods are looked at.
+fn count_pods(spreads: &mut [Spread<'_>], snapshot: &Snapshot, pod: &PodInfo, is_lenient: bool) {
+    for position in 0..spreads.len() {
+        let spread = &spreads[position];
+        if spread.constraint.topology_key == HOSTNAME {
+            // A node's own count is looked up when it is scored.
+            continue;
+        }
+        let mut sums = vec![None; spread.domains.bound()];
+        for (node, count) in spread.by_node.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let node = NodeIndex::new(node);
+            let counts = is_lenient || in_all_domains(spreads, node);
+            if let Some(domain) = spread.domains.get(node)
+                && counts
+                && eligible(snapshot, pod, spread.constraint, node)
+            {
+                *sums[domain].get_or_insert(0) += i64::from(*count);
+            }
+        }
+        spreads[position].sums = sums;
+    }
 }
 
 fn in_all_domains(spreads: &[Spread<'_>], node: NodeIndex) -> bool {
@@ -193,7 +275,7 @@ impl Even<'_> {
             return;
         }
         for spread in &mut self.spreads {
-            let counts = spread.constraint.query.counts(pod, self.snapshot.namespaces());
+            let counts = spread.query.counts(pod, self.snapshot.namespaces());
             if let Some(domain) = spread.domains.get(pod.node)
                 && counts
                 && eligible(self.snapshot, self.pod, spread.constraint, pod.node)
@@ -209,7 +291,7 @@ impl Filter for Even<'_> {
     fn filter(&self, node: NodeIndex) -> Result<(), Rejection> {
         for spread in &self.spreads {
             let Some(domain) = spread.domains.get(node) else { return Err(Rejection::unresolvable(NO_LABEL)) };
-            let with_pod = spread.sum(domain) + i64::from(spread.constraint.contains_self);
+            let with_pod = spread.sum(domain) + i64::from(spread.contains_self);
             if with_pod - spread.least > spread.constraint.max_skew {
                 return Err(Rejection::resolvable(UNEVEN));
             }
@@ -239,22 +321,25 @@ struct Evenness<'a> {
     weights: Vec<f64>,
     /// For each feasible node, whether it is in no domain of some constraint.
     ignored: Vec<bool>,
+    /// Whether a node that is in no domain of some constraint is scored by the others.
+    is_lenient: bool,
 }
 
 impl Score for Evenness<'_> {
     fn score(&self, node: NodeIndex) -> i64 {
-        if !in_all_domains(&self.spreads, node) {
+        if !self.is_lenient && !in_all_domains(&self.spreads, node) {
             return 0;
         }
         let score = |(spread, weight): (&Spread<'_>, &f64)| {
+            let domain = spread.domains.get(node)?;
             let count = if spread.constraint.topology_key == HOSTNAME {
                 spread.by_node.get(node.get()).copied().unwrap_or_default().into()
             } else {
-                spread.domains.get(node).map_or(0, |domain| spread.sum(domain))
+                spread.sum(domain)
             };
-            count as f64 * weight + (spread.constraint.max_skew - 1) as f64
+            Some(count as f64 * weight + (spread.constraint.max_skew - 1) as f64)
         };
-        self.spreads.iter().zip(&self.weights).map(score).sum::<f64>().round() as i64
+        self.spreads.iter().zip(&self.weights).filter_map(score).sum::<f64>().round() as i64
     }
 
     fn normalize(&self, scores: &mut [i64]) {
@@ -326,7 +411,7 @@ mod tests {
         let check = |on: &[&str], constraints: &[Value], spec: Value, expected: [&str; 4]| {
             let pods = on.iter().enumerate().map(|(i, node)| (*node, labelled(&i.to_string(), "web")));
             let pods: Vec<_> = pods.chain([("b1", labelled("other", "other"))]).collect();
-            check_reasons(&PodTopologySpread, &nodes(), &pods, &wanting(constraints, spec), &expected);
+            check_reasons(&PodTopologySpread::default(), &nodes(), &pods, &wanting(constraints, spec), &expected);
         };
         let zone = |over| constraint("zone", over);
         check(&[], &[], json!({}), [FITS; 4]);
@@ -361,7 +446,7 @@ mod tests {
         let check = |on: &[&str], constraints: &[Value], expected: Option<&[i64]>| {
             let pods: Vec<_> =
                 on.iter().enumerate().map(|(i, node)| (*node, labelled(&i.to_string(), "web"))).collect();
-            check_scores(&PodTopologySpread, &nodes(), &pods, &wanting(constraints, json!({})), expected);
+            check_scores(&PodTopologySpread::default(), &nodes(), &pods, &wanting(constraints, json!({})), expected);
         };
         let soft = |key: &str| constraint(key, json!({"whenUnsatisfiable": "ScheduleAnyway"}));
         check(&[], &[], None);
@@ -378,7 +463,7 @@ mod tests {
         let node = |labels: Value| testing::node("n", json!({"metadata": {"labels": labels}}));
         let check = |keys: &[&str], old: Option<Node>, new: Option<Node>, expected| {
             let constraints: Vec<_> = keys.iter().map(|key| constraint(key, json!({}))).collect();
-            check_node_hint(&PodTopologySpread, &wanting(&constraints, json!({})), old, new, expected);
+            check_node_hint(&PodTopologySpread::default(), &wanting(&constraints, json!({})), old, new, expected);
         };
         let (zone, both) = (["zone"], ["zone", "rack"]);
         check(&zone, Some(node(json!({"zone": "1"}))), Some(node(json!({"zone": "2"}))), Queue);
@@ -413,7 +498,7 @@ mod tests {
         };
         let check = |keys: &[&str], old: Option<Pod>, new: Option<Pod>, expected| {
             let constraints: Vec<_> = keys.iter().map(|key| constraint("zone", exists(key))).collect();
-            check_pod_hint(&PodTopologySpread, &wanting(&constraints, json!({})), old, new, expected);
+            check_pod_hint(&PodTopologySpread::default(), &wanting(&constraints, json!({})), old, new, expected);
         };
         let foo = ["foo"];
         check(&foo, None, other(&[("foo", "")], "n"), Queue);
@@ -447,12 +532,113 @@ mod tests {
                 new.metadata.labels = None;
             }
             new.spec.as_mut().unwrap().tolerations = Some(testing::object(tolerations));
-            check_pod_hint(&PodTopologySpread, &new.clone(), Some(old), Some(new), expected);
+            check_pod_hint(&PodTopologySpread::default(), &new.clone(), Some(old), Some(new), expected);
         };
         let tolerating = || json!([{"operator": "Exists"}]);
         check("Honor", "", tolerating(), Queue);
         check("Ignore", "", tolerating(), Skip);
         check("Ignore", "app", json!([]), Queue);
         check("Ignore", "unrelated", json!([]), Skip);
+    }
+
+    /// `web` and its pods, so many on each node, and another Service.
+    fn served(nodes: &[Node], counts: &[usize]) -> Snapshot {
+        let mut snapshot = testing::snapshot(nodes, &[]);
+        for (node, count) in nodes.iter().zip(counts) {
+            let name = node.metadata.name.as_deref().unwrap();
+            (0..*count).for_each(|i| snapshot.assume(&labelled(&format!("{name}-{i}"), "web"), name));
+            snapshot.assume(&labelled(&format!("{name}-other"), "other"), name);
+        }
+        for app in ["web", "none"] {
+            let service =
+                json!({"metadata": {"name": app, "namespace": "default"}, "spec": {"selector": {"app": app}}});
+            snapshot.set_service(&testing::object(service));
+        }
+        snapshot
+    }
+
+    fn told(args: Value) -> PodTopologySpread {
+        PodTopologySpread::from(&serde_json::from_value::<PodTopologySpreadArgs>(args).unwrap())
+    }
+
+    fn list(key: &str, max_skew: i32, when: &str) -> PodTopologySpread {
+        let constraint = json!({"topologyKey": key, "maxSkew": max_skew, "whenUnsatisfiable": when});
+        told(json!({"defaultingType": "List", "defaultConstraints": [constraint]}))
+    }
+
+    fn zoned(name: &str, zone: &str) -> Node {
+        testing::node(name, json!({"metadata": {"labels": {DEFAULT_TOPOLOGIES[1]: zone}}}))
+    }
+
+    #[test]
+    fn pods_of_services_are_spread_by_default() {
+        let check =
+            |plugin: &PodTopologySpread, nodes: &[Node], counts: &[usize], pod: &Pod, expected: Option<&[i64]>| {
+                let (mut snapshot, info) = (served(nodes, counts), PodInfo::new(pod));
+                for watched in [false, true] {
+                    if watched {
+                        snapshot.watch(&info);
+                    }
+                    let order: Vec<_> = nodes
+                        .iter()
+                        .map(|node| snapshot.index(node.metadata.name.as_deref().unwrap()).unwrap())
+                        .collect();
+                    let scores = plugin.pre_score(&snapshot, &info, &order).map(|judge| {
+                        let mut scores: Vec<_> = order.iter().map(|node| judge.score(*node)).collect();
+                        judge.normalize(&mut scores);
+                        scores
+                    });
+                    assert_eq!(scores.as_deref(), expected, "{watched} {counts:?} {pod:?}");
+                }
+            };
+        let system = told(json!({"defaultingType": "System"}));
+        let web = labelled("p", "web");
+        let plain = ["a", "b", "c", "d"].map(|name| testing::node(name, json!({})));
+        check(&system, &plain, &[4, 3, 2, 1], &web, Some(&[44, 66, 77, 100]));
+        check(&system, &plain, &[4, 3, 2, 1], &labelled("p", "other"), None);
+        let own = wanting(&[constraint(HOSTNAME, json!({"whenUnsatisfiable": "ScheduleAnyway"}))], json!({}));
+        check(&system, &plain, &[1, 0, 0, 0], &own, Some(&[0, 100, 100, 100]));
+        let hard = wanting(&[constraint(HOSTNAME, json!({}))], json!({}));
+        check(&system, &plain, &[1, 0, 0, 0], &hard, None);
+        // The scores are 2 ln 6 + 2 ln 4 + 6, 2 ln 4 + 6 and 6, which are 12, 9 and 6.
+        let zones = [zoned("a1", "a"), zoned("a2", "a"), zoned("b1", "b"), zoned("b2", "b")];
+        check(&system, &zones, &[2, 0, 0, 0], &web, Some(&[50, 75, 100, 100]));
+        // A node in no zone is spread by its name alone, and is not worse for that.
+        let partly = [zoned("a1", "a"), zoned("b1", "b"), testing::node("x", json!({}))];
+        check(&system, &partly, &[1, 1, 0], &web, Some(&[22, 22, 100]));
+        let key = DEFAULT_TOPOLOGIES[1];
+        check(&list(key, 1, "ScheduleAnyway"), &partly, &[1, 0, 0], &web, Some(&[0, 100, 0]));
+        check(&list(key, 1, "DoNotSchedule"), &partly, &[1, 0, 0], &web, None);
+        check(&told(json!({"defaultingType": "List"})), &plain, &[1, 0, 0, 0], &web, None);
+    }
+
+    #[test]
+    fn pods_of_services_may_have_to_be_spread() {
+        let nodes = [zoned("a1", "a"), zoned("b1", "b"), testing::node("x", json!({}))];
+        let key = DEFAULT_TOPOLOGIES[1];
+        let check = |plugin: &PodTopologySpread, pod: &Pod, expected: Option<[&str; 3]>| {
+            let (mut snapshot, info) = (served(&nodes, &[1, 0, 0]), PodInfo::new(pod));
+            for watched in [false, true] {
+                if watched {
+                    plugin.prepare(&mut snapshot);
+                    assert!(matches!(snapshot.domains(key), Cow::Borrowed(_)));
+                    snapshot.watch(&info);
+                }
+                let filter = match plugin.pre_filter(&snapshot, &info) {
+                    PreFilter::Filter(filter) => filter,
+                    _ => return assert_eq!(None, expected),
+                };
+                let judge = |name: &str| {
+                    let told = filter.filter(snapshot.index(name).unwrap());
+                    told.map_or_else(|why| filter.reason(why.reasons.trailing_zeros()), |()| String::new())
+                };
+                assert_eq!(Some(["a1", "b1", "x"].map(judge).each_ref().map(String::as_str)), expected, "{pod:?}");
+            }
+        };
+        check(&list(key, 1, "DoNotSchedule"), &labelled("p", "web"), Some([SKEW, FITS, LABEL]));
+        check(&list(key, 2, "DoNotSchedule"), &labelled("p", "web"), Some([FITS, FITS, LABEL]));
+        check(&list(key, 1, "DoNotSchedule"), &labelled("p", "other"), None);
+        check(&list(key, 1, "ScheduleAnyway"), &labelled("p", "web"), None);
+        check(&PodTopologySpread::default(), &labelled("p", "web"), None);
     }
 }

@@ -52,6 +52,8 @@ fn a_cluster() -> impl Strategy<Value = Snapshot> {
             pod.metadata.uid = Some(i.to_string());
             snapshot.assume(&pod, &format!("n{on}"));
         }
+        let service = json!({"metadata": {"name": "s", "namespace": "default"}, "spec": {"selector": {"app": "0"}}});
+        snapshot.set_service(&testing::object(service));
         snapshot
     })
 }

@@ -43,7 +43,7 @@ pub fn all(configs: &[PluginConfig]) -> Result<Vec<Arc<dyn Plugin>>, String> {
         made!(NodeAffinity),
         Arc::new(NodePorts),
         made!(NodeResourcesFit),
-        Arc::new(PodTopologySpread),
+        made!(PodTopologySpread),
         made!(InterPodAffinity),
         made!(DefaultPreemption),
         made!(NodeResourcesBalancedAllocation),

@@ -22,6 +22,12 @@ pub struct PodSet {
 }
 
 impl PodSet {
+    /// The pods in a namespace that are selected.
+    pub(super) fn in_namespace(namespace: &str, selector: Selector) -> Self {
+        let namespaces = BTreeSet::from([namespace.to_owned()]);
+        Self { namespaces, namespace_selector: Selector::Nothing, selector }
+    }
+
     /// Whether the pod is one of them.
     #[must_use]
     pub fn contains(&self, pod: &PodInfo, namespaces: &Namespaces) -> bool {
@@ -63,6 +69,23 @@ pub struct Query {
 }
 
 impl Query {
+    /// Labels that every pod that counts has.
+    pub(super) fn exact_labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        let requirements = self.sets.iter().flat_map(|set| set.selector.requirements());
+        requirements.filter_map(|requirement| match (requirement.operator(), requirement.values()) {
+            (Operator::Equals | Operator::DoubleEquals | Operator::In, [value]) => {
+                Some((requirement.key(), value.as_str()))
+            }
+            _ => None,
+        })
+    }
+
+    /// The namespaces in which pods count, if they count in no others.
+    pub(super) fn only_namespaces(&self) -> Option<&BTreeSet<String>> {
+        let bound = self.sets.iter().filter(|set| set.namespace_selector.is_nothing());
+        bound.map(|set| &set.namespaces).min_by_key(|namespaces| namespaces.len())
+    }
+
     /// Whether the pod counts, unless because it is being deleted.
     #[must_use]
     pub fn contains(&self, pod: &PodInfo, namespaces: &Namespaces) -> bool {
@@ -107,6 +130,39 @@ pub struct SpreadConstraint {
 }
 
 impl SpreadConstraint {
+    /// One that is preferred, among no pods so far.
+    pub(crate) fn preferred(topology_key: &str, max_skew: i64) -> Self {
+        Self {
+            query: Query { sets: Vec::new(), living: true },
+            contains_self: false,
+            topology_key: topology_key.to_owned(),
+            max_skew,
+            min_domains: 1,
+            required: false,
+            honors_affinity: true,
+            honors_taints: false,
+        }
+    }
+
+    /// One of a configuration, among no pods so far.
+    pub(crate) fn unbound(constraint: &TopologySpreadConstraint) -> Self {
+        let query = Query { sets: Vec::new(), living: true };
+        Self::read(constraint, query, false)
+    }
+
+    fn read(constraint: &TopologySpreadConstraint, query: Query, contains_self: bool) -> Self {
+        Self {
+            query,
+            contains_self,
+            topology_key: constraint.topology_key.clone(),
+            max_skew: constraint.max_skew.into(),
+            min_domains: constraint.min_domains.and_then(|least| usize::try_from(least).ok()).unwrap_or(1),
+            required: constraint.when_unsatisfiable == "DoNotSchedule",
+            honors_affinity: constraint.node_affinity_policy.as_deref() != Some("Ignore"),
+            honors_taints: constraint.node_taints_policy.as_deref() == Some("Honor"),
+        }
+    }
+
     /// Those that the pod itself has.
     pub(crate) fn of(pod: &Pod) -> Vec<Self> {
         let no_labels = BTreeMap::new();
@@ -206,21 +262,8 @@ pub(super) fn spread(namespace: &str, labels: &BTreeMap<String, String>, spec: &
         let contains_self = selector.matches(labels);
         // Upstream counts no pods if all are selected, though the pod itself counts.
         let counted = if selector.is_everything() { Selector::Nothing } else { selector };
-        let pods = PodSet {
-            namespaces: BTreeSet::from([namespace.to_owned()]),
-            namespace_selector: Selector::Nothing,
-            selector: counted,
-        };
-        SpreadConstraint {
-            query: Query { sets: vec![pods], living: true },
-            contains_self,
-            topology_key: constraint.topology_key.clone(),
-            max_skew: constraint.max_skew.into(),
-            min_domains: constraint.min_domains.and_then(|least| usize::try_from(least).ok()).unwrap_or(1),
-            required: constraint.when_unsatisfiable == "DoNotSchedule",
-            honors_affinity: constraint.node_affinity_policy.as_deref() != Some("Ignore"),
-            honors_taints: constraint.node_taints_policy.as_deref() == Some("Honor"),
-        }
+        let query = Query { sets: vec![PodSet::in_namespace(namespace, counted)], living: true };
+        SpreadConstraint::read(constraint, query, contains_self)
     };
     spec.topology_spread_constraints.iter().flatten().map(read).collect()
 }

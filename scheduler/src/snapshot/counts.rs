@@ -1,21 +1,17 @@
 //! Pods counted by node, and nodes numbered by the values of their labels, both kept by event.
 //!
 //! What a pod wants to know of others (how many match a selector, on which nodes) is counted once, when such a pod is
-//! first seen, and then kept: a pod that comes or goes costs one addition for each query that its group is in. A group is
-//! compared with a query once. Queries are forgotten, all at once, when there are too many; then, as before they are
-//! watched, counting costs time proportional to the number of pods.
+//! first seen, and then kept.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use super::affinity::{AffinityTerm, Namespaces, PodAffinities, Query};
+use super::groups::Groups;
 use super::node::NodeInfo;
+use super::queries::Queries;
 use super::resources::NodeIndex;
 use super::{PlacedPod, PodInfo};
-
-/// How many queries are kept counted. Each takes four bytes a node.
-const MOST_QUERIES: usize = 1024;
 
 /// Nodes by the value of one of their labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,13 +57,6 @@ impl Domains {
     }
 }
 
-/// A query and what it counts.
-#[derive(Clone, Debug)]
-struct Counted {
-    query: Query,
-    by_node: Vec<u32>,
-}
-
 /// How pods that are there want others near or far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Wish {
@@ -83,10 +72,8 @@ pub enum Wish {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
     domains: HashMap<String, Domains>,
-    queries: Vec<Counted>,
-    positions: HashMap<Query, usize>,
-    /// The queries that each group of pods is in.
-    groups: HashMap<Arc<PodInfo>, Vec<usize>>,
+    queries: Queries,
+    groups: Groups,
     /// On which nodes how many pods have which wish.
     wishes: HashMap<(Wish, AffinityTerm), BTreeMap<NodeIndex, u32>>,
 }
@@ -95,29 +82,25 @@ impl Counts {
     /// Keeps counted from now on what the pod's constraints are about.
     pub(super) fn watch(&mut self, pod: &PodInfo, nodes: &[NodeInfo], namespaces: &Namespaces) {
         let keys = pod.spread.iter().map(|constraint| &constraint.topology_key).chain(pod.affinities.keys());
-        for key in keys {
-            if !self.domains.contains_key(key) {
-                self.domains.insert(key.clone(), Domains::of(nodes, key));
-            }
+        keys.for_each(|key| self.watch_domains(key, nodes));
+        for constraint in &pod.spread {
+            self.watch_query(&constraint.query, nodes, namespaces);
         }
-        for query in pod.spread.iter().map(|constraint| constraint.query.clone()).chain(pod.affinities.queries()) {
-            if self.positions.contains_key(&query) {
-                continue;
-            }
-            if self.queries.len() == MOST_QUERIES {
-                self.queries.clear();
-                self.positions.clear();
-                self.groups.values_mut().for_each(Vec::clear);
-            }
-            for (group, positions) in &mut self.groups {
-                if query.contains(group, namespaces) {
-                    positions.push(self.queries.len());
-                }
-            }
-            self.positions.insert(query.clone(), self.queries.len());
-            let by_node = count(&query, nodes, namespaces);
-            self.queries.push(Counted { query, by_node });
+        for query in pod.affinities.queries() {
+            self.watch_query(&query, nodes, namespaces);
         }
+    }
+
+    /// Keeps nodes numbered from now on by their values of a label.
+    pub(super) fn watch_domains(&mut self, key: &str, nodes: &[NodeInfo]) {
+        if !self.domains.contains_key(key) {
+            self.domains.insert(key.to_owned(), Domains::of(nodes, key));
+        }
+    }
+
+    /// Keeps the query counted from now on.
+    pub(super) fn watch_query(&mut self, query: &Query, nodes: &[NodeInfo], namespaces: &Namespaces) {
+        self.queries.watch(query, &mut self.groups, namespaces, nodes.len());
     }
 
     pub(super) fn domains<'a>(&'a self, key: &str, nodes: &[NodeInfo]) -> Cow<'a, Domains> {
@@ -125,8 +108,8 @@ impl Counts {
     }
 
     pub(super) fn count<'a>(&'a self, query: &Query, nodes: &[NodeInfo], namespaces: &Namespaces) -> Cow<'a, [u32]> {
-        let kept = self.positions.get(query).map(|position| self.queries[*position].by_node.as_slice());
-        kept.map_or_else(|| Cow::Owned(count(query, nodes, namespaces)), Cow::Borrowed)
+        let anew = || self.groups.count(&self.groups.of(query, namespaces), query.living, nodes.len());
+        self.queries.get(query).map_or_else(|| Cow::Owned(anew()), Cow::Borrowed)
     }
 
     pub(super) fn wishes(&self) -> impl Iterator<Item = (Wish, &AffinityTerm, &BTreeMap<NodeIndex, u32>)> {
@@ -142,29 +125,20 @@ impl Counts {
                 *domains = Domains::of(nodes, key);
             }
         }
-        for counted in &mut self.queries {
-            counted.by_node.resize(nodes.len(), 0);
-        }
+        self.queries.resize(nodes.len());
     }
 
     /// A pod came to its node, or left it.
     pub(super) fn set_pod(&mut self, pod: &PlacedPod, there: bool, namespaces: &Namespaces) {
+        let number = self.groups.number(&pod.info).unwrap_or_else(|| {
+            let queries = self.queries.of(&pod.info, namespaces);
+            self.groups.add(&pod.info, queries)
+        });
+        self.groups.place(number, pod.node, pod.terminating, there);
+        if let Some(group) = self.groups.get(number) {
+            self.queries.place(&group.queries, pod.node, pod.terminating, there);
+        }
         let change = |count: &mut u32| *count = if there { *count + 1 } else { count.saturating_sub(1) };
-        if !self.groups.contains_key(&pod.info) {
-            let positions = self.queries.iter().enumerate();
-            let positions = positions.filter(|(_, counted)| counted.query.contains(&pod.info, namespaces));
-            let positions = positions.map(|(position, _)| position).collect();
-            self.groups.insert(Arc::clone(&pod.info), positions);
-        }
-        for position in &self.groups[&pod.info] {
-            let counted = &mut self.queries[*position];
-            if !(counted.query.living && pod.terminating) {
-                if counted.by_node.len() <= pod.node.get() {
-                    counted.by_node.resize(pod.node.get() + 1, 0);
-                }
-                change(&mut counted.by_node[pod.node.get()]);
-            }
-        }
         for wish in pod.info.affinities.wishes() {
             let nodes = self.wishes.entry(wish.clone()).or_default();
             let count = nodes.entry(pod.node).or_default();
@@ -185,23 +159,8 @@ impl Counts {
 
     /// The labels of namespaces changed.
     pub(super) fn recount(&mut self, nodes: &[NodeInfo], namespaces: &Namespaces) {
-        for (position, counted) in self.queries.iter_mut().enumerate() {
-            if counted.query.sets.iter().any(super::affinity::PodSet::asks_namespaces) {
-                counted.by_node = count(&counted.query, nodes, namespaces);
-                for (group, positions) in &mut self.groups {
-                    positions.retain(|known| *known != position);
-                    if counted.query.contains(group, namespaces) {
-                        positions.push(position);
-                    }
-                }
-            }
-        }
+        self.queries.recount(&mut self.groups, namespaces, nodes.len());
     }
-}
-
-fn count(query: &Query, nodes: &[NodeInfo], namespaces: &Namespaces) -> Vec<u32> {
-    let on_node = |node: &NodeInfo| node.pods.iter().filter(|pod| query.counts(pod, namespaces)).map(|_| 1).sum();
-    nodes.iter().map(on_node).collect()
 }
 
 impl PodAffinities {

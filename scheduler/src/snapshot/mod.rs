@@ -9,11 +9,14 @@ mod affinity;
 mod budget;
 mod counts;
 mod generations;
+mod groups;
 mod node;
 mod nominated;
 mod order;
+mod owners;
 mod pod;
 mod ports;
+mod queries;
 mod resources;
 mod taints;
 
@@ -22,13 +25,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
+use k8s_openapi::api::core::v1::{Node, Pod, ReplicationController, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 pub use affinity::{AffinityTerm, Namespaces, PodAffinities, PodSet, Query, SpreadConstraint};
 pub use budget::Budget;
 pub use counts::{Domains, Wish};
 pub use node::NodeInfo;
+pub use owners::{Controller, ControllerKind};
 pub use pod::{Needs, PodInfo, PreferredNodes};
 pub use ports::{HostPort, TakenPorts};
 pub use resources::{CPU, EPHEMERAL_STORAGE, MEMORY, NodeIndex, PODS, ResourceIndex, Resources};
@@ -42,6 +47,10 @@ use counts::Counts;
 use generations::Generations;
 use nominated::Nominated;
 use order::Order;
+use owners::Owners;
+
+/// The labels whose values are domains to whoever does not say how pods are spread.
+pub(crate) const DEFAULT_TOPOLOGIES: [&str; 2] = ["kubernetes.io/hostname", "topology.kubernetes.io/zone"];
 
 /// A pod that is on a node, or will be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +95,7 @@ pub struct Snapshot {
     /// By namespace and name.
     budgets: BTreeMap<(String, String), Budget>,
     counts: Counts,
+    owners: Owners,
 }
 
 impl Snapshot {
@@ -159,6 +169,54 @@ impl Snapshot {
     /// Keeps counted from now on what the pod's constraints are about. Decisions are the same without, but slower.
     pub fn watch(&mut self, pod: &PodInfo) {
         self.counts.watch(pod, &self.nodes, &self.namespaces);
+        if pod.spread.is_empty()
+            && let Some(query) = self.owners.learn(pod)
+        {
+            DEFAULT_TOPOLOGIES.iter().for_each(|key| self.counts.watch_domains(key, &self.nodes));
+            self.counts.watch_query(query, &self.nodes, &self.namespaces);
+        }
+    }
+
+    /// Keeps nodes numbered from now on by their values of a label. Decisions are the same without, but slower.
+    pub fn watch_topology(&mut self, key: &str) {
+        self.counts.watch_domains(key, &self.nodes);
+    }
+
+    /// Among which pods the pod is spread if it does not say how: those that its Services and its controller select.
+    /// None if there are no such.
+    #[must_use]
+    pub fn default_query(&self, pod: &PodInfo) -> Option<Cow<'_, Query>> {
+        self.owners.query(pod)
+    }
+
+    /// A Service appeared or changed.
+    pub fn set_service(&mut self, service: &Service) {
+        self.owners.set_service(service);
+    }
+
+    /// A Service is gone.
+    pub fn remove_service(&mut self, namespace: &str, name: &str) {
+        self.owners.remove_service(namespace, name);
+    }
+
+    /// A ReplicationController appeared or changed.
+    pub fn set_replication_controller(&mut self, controller: &ReplicationController) {
+        self.owners.set_replication_controller(controller);
+    }
+
+    /// A ReplicaSet appeared or changed.
+    pub fn set_replica_set(&mut self, set: &ReplicaSet) {
+        self.owners.set_replica_set(set);
+    }
+
+    /// A StatefulSet appeared or changed.
+    pub fn set_stateful_set(&mut self, set: &StatefulSet) {
+        self.owners.set_stateful_set(set);
+    }
+
+    /// A controller is gone.
+    pub fn remove_controller(&mut self, kind: ControllerKind, namespace: &str, name: &str) {
+        self.owners.remove_controller(kind, namespace, name);
     }
 
     /// The nodes that exist by their values of a label.

@@ -11,6 +11,7 @@ use api::selector::node::{Selector, Term};
 use k8s_openapi::api::core::v1::{NodeAffinity, Pod, PodSpec};
 
 use super::affinity::{self, PodAffinities, SpreadConstraint};
+use super::owners::Controller;
 use super::ports::{self, HostPort};
 use super::taints::Toleration;
 
@@ -57,6 +58,8 @@ pub struct PodInfo {
     pub namespace: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// Its controller, if it is one whose pods are spread.
+    pub controller: Option<Controller>,
     /// What it requests, by the names of resources, nothing that is zero: cpu in thousandths, others in units.
     pub requests: Vec<(String, i64)>,
     /// What it requests of cpu and memory, where containers without a request count as if they had a small one.
@@ -116,6 +119,7 @@ impl PodInfo {
             spread: affinity::spread(&namespace, &labels, spec),
             namespace,
             labels,
+            controller: Controller::of(pod),
             requests,
             presumed,
             host_ports: ports::of_pod(spec),

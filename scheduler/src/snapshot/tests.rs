@@ -70,6 +70,14 @@ fn watched() -> PodInfo {
     PodInfo::new(&testing::pod("watched", json!({ "topologySpreadConstraints": constraints })))
 }
 
+/// A pod that is spread as it is by default, and the Service that selects it.
+fn defaulted() -> (PodInfo, Service) {
+    let mut pod = testing::pod("defaulted", json!({}));
+    pod.metadata.labels = Some(BTreeMap::from([("app".to_owned(), "0".to_owned())]));
+    let service = json!({"metadata": {"name": "s", "namespace": "default"}, "spec": {"selector": {"app": "0"}}});
+    (PodInfo::new(&pod), testing::object(service))
+}
+
 /// The wishes of pods, with the names of their nodes.
 fn named_wishes(snapshot: &Snapshot) -> BTreeMap<String, Vec<(String, u32)>> {
     let wish = |(wish, term, nodes): (Wish, &AffinityTerm, &BTreeMap<NodeIndex, u32>)| {
@@ -188,12 +196,17 @@ proptest! {
         for (number, event) in events.iter().enumerate() {
             if number == events.len() / 2 {
                 snapshot.watch(&watched());
+                snapshot.set_service(&defaulted().1);
+                snapshot.watch(&defaulted().0);
             }
             apply(&mut snapshot, event);
             model.apply(event);
         }
         let anew = model.anew();
         snapshot.watch(&watched());
+        snapshot.set_service(&defaulted().1);
+        snapshot.watch(&defaulted().0);
+        let by_default = snapshot.default_query(&defaulted().0).unwrap().into_owned();
         prop_assert_eq!(told(&snapshot), told(&anew));
         prop_assert_eq!(&snapshot.groups, &anew.groups);
         prop_assert_eq!(&snapshot.images, &anew.images);
@@ -209,7 +222,7 @@ proptest! {
                 prop_assert_eq!(kept.get(a).is_some(), label(a).is_some());
             }
         }
-        for query in watched().spread.iter().map(|constraint| &constraint.query) {
+        for query in watched().spread.iter().map(|constraint| &constraint.query).chain([&by_default]) {
             let kept = snapshot.count(query);
             prop_assert!(matches!(kept, Cow::Borrowed(_)));
             let of_node = |node: &NodeInfo| node.pods.iter().filter(|pod| query.counts(pod, snapshot.namespaces())).count();
@@ -261,4 +274,38 @@ fn changes_that_scheduling_does_not_see_change_nothing() {
     snapshot.set_pod(&pod);
     assert_eq!(snapshot.pod("a").unwrap().info.labels.len(), 1);
     assert_eq!(snapshot.node(before.node).pods.len(), 1);
+}
+
+#[test]
+fn the_queries_that_were_asked_last_are_kept() {
+    let labelled = |name: &str, number: usize, node: Option<&str>| {
+        let selector = json!({"matchLabels": {"number": number.to_string()}});
+        let constraint = json!({
+            "maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": selector,
+        });
+        let mut pod = testing::pod(name, json!({"topologySpreadConstraints": [constraint], "nodeName": node}));
+        pod.metadata.labels = Some(BTreeMap::from([("number".to_owned(), number.to_string())]));
+        pod
+    };
+    let mut snapshot = testing::snapshot(&[testing::node("n0", json!({})), testing::node("n1", json!({}))], &[]);
+    let many = queries::MOST_QUERIES + 10;
+    for number in 0..many {
+        snapshot.set_pod(&labelled(&format!("a{number}"), number, Some("n0")));
+        snapshot.watch(&PodInfo::new(&labelled("p", number, None)));
+        // This one is asked for again and again.
+        snapshot.watch(&PodInfo::new(&labelled("p", 0, None)));
+    }
+    for number in 0..many {
+        snapshot.set_pod(&labelled(&format!("b{number}"), number, Some("n1")));
+    }
+    snapshot.remove_pod("a0");
+    let check = |number: usize, is_kept: bool, expected: [u32; 2]| {
+        let pod = PodInfo::new(&labelled("p", number, None));
+        let counted = snapshot.count(&pod.spread[0].query);
+        assert_eq!(matches!(counted, Cow::Borrowed(_)), is_kept, "{number}");
+        assert_eq!(*counted, expected, "{number}");
+    };
+    check(0, true, [0, 1]);
+    (1..11).for_each(|number| check(number, false, [1, 1]));
+    (11..many).for_each(|number| check(number, true, [1, 1]));
 }
