@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::default_binder::DefaultBinder;
 use super::default_preemption::DefaultPreemption;
+use super::dynamic_resources::DynamicResources;
 use super::image_locality::ImageLocality;
 use super::inter_pod_affinity::InterPodAffinity;
 use super::node_affinity::NodeAffinity;
+use super::node_declared_features::NodeDeclaredFeatures;
 use super::node_name::NodeName;
 use super::node_ports::NodePorts;
 use super::node_resources_balanced_allocation::NodeResourcesBalancedAllocation;
@@ -53,8 +55,8 @@ pub fn all(configs: &[PluginConfig]) -> Result<Vec<Arc<dyn Plugin>>, String> {
         Arc::new(Later("NodeVolumeLimits")),
         Arc::new(Later("VolumeBinding")),
         Arc::new(Later("VolumeZone")),
-        Arc::new(Later("DynamicResources")),
-        Arc::new(Later("NodeDeclaredFeatures")),
+        Arc::new(DynamicResources),
+        Arc::new(NodeDeclaredFeatures),
     ])
 }
 

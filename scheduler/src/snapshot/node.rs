@@ -23,6 +23,8 @@ pub struct NodeInfo {
     pub taints: Vec<Taint>,
     /// Whether no further pods shall come.
     pub unschedulable: bool,
+    /// What its kubelet says that it can.
+    pub declared_features: Vec<String>,
     /// The sizes of images that it has, by every name that they have.
     pub images: BTreeMap<String, i64>,
     /// The ports that its pods have taken.
@@ -45,6 +47,8 @@ impl NodeInfo {
         self.labels = node.metadata.labels.clone().unwrap_or_default();
         self.taints = spec.and_then(|spec| spec.taints.as_ref()).into_iter().flatten().map(Taint::from).collect();
         self.unschedulable = spec.and_then(|spec| spec.unschedulable).unwrap_or_default();
+        let declared = node.status.as_ref().and_then(|status| status.declared_features.as_ref());
+        self.declared_features = declared.cloned().unwrap_or_default();
         let images = node.status.as_ref().and_then(|status| status.images.as_ref()).into_iter().flatten();
         let names = images.flat_map(|image| {
             let size = image.size_bytes.unwrap_or_default();

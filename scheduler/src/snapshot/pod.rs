@@ -82,6 +82,10 @@ pub struct PodInfo {
     pub node_name: Option<String>,
     /// The images of its containers and volumes, as nodes name them.
     pub images: Vec<String>,
+    /// Features that its node must declare, in order.
+    pub required_features: Vec<&'static str>,
+    /// Whether it claims devices.
+    pub claims_devices: bool,
     /// What must be gone before it is scheduled.
     pub scheduling_gates: Vec<String>,
     /// How important it is.
@@ -102,6 +106,7 @@ pub struct Needs<'a> {
     preferred_nodes: &'a [PreferredNodes],
     node_name: Option<&'a str>,
     images: &'a [String],
+    required_features: &'a [&'static str],
 }
 
 impl PodInfo {
@@ -129,6 +134,8 @@ impl PodInfo {
             preferred_nodes: PreferredNodes::all(node_affinity),
             node_name: node_name(pod).map(str::to_owned),
             images: images(spec),
+            required_features: required_features(pod),
+            claims_devices: spec.resource_claims.as_ref().is_some_and(|claims| !claims.is_empty()),
             scheduling_gates: spec.scheduling_gates.iter().flatten().map(|gate| gate.name.clone()).collect(),
             priority: spec.priority.unwrap_or_default(),
             never_preempts: spec.preemption_policy.as_deref() == Some("Never"),
@@ -149,6 +156,7 @@ impl PodInfo {
             preferred_nodes: &self.preferred_nodes,
             node_name: self.node_name.as_deref(),
             images: &self.images,
+            required_features: &self.required_features,
         }
     }
 
@@ -173,6 +181,18 @@ pub(crate) fn node_name(pod: &Pod) -> Option<&str> {
 /// Whether these are one pod, at different times.
 pub(crate) fn same(one: &Pod, other: &Pod) -> bool {
     one.metadata.uid == other.metadata.uid
+}
+
+/// The features that the pod's node must declare, in order: those of upstream's that matter to scheduling.
+pub(crate) fn required_features(pod: &Pod) -> Vec<&'static str> {
+    let Some(spec) = &pod.spec else { return Vec::new() };
+    let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    let mut rules = containers.flat_map(|container| container.restart_policy_rules.iter().flatten());
+    let features = [
+        ("RestartAllContainersOnContainerExits", rules.any(|rule| rule.action == "RestartAllContainers")),
+        ("UserNamespacesHostNetworkSupport", spec.host_network == Some(true) && spec.host_users == Some(false)),
+    ];
+    features.into_iter().filter(|(_, is_required)| *is_required).map(|(feature, _)| feature).collect()
 }
 
 /// The nodes on which the pod may be, if it says so.

@@ -98,8 +98,8 @@ impl Real {
         let verdicts = &decided.decision.verdicts;
         let attempt = Attempt { snapshot: &self.snapshot, profile: &self.profile, pod: &candidate, verdicts };
         let mut plugins = self.profile.at(ExtensionPoint::PostFilter);
-        let plugin = plugins.next().expect("DefaultPreemption is a default plugin");
-        match plugin.post_filter(&attempt, &mut self.random).expect("it always knows something") {
+        let told = plugins.find_map(|plugin| plugin.post_filter(&attempt, &mut self.random));
+        match told.expect("DefaultPreemption always knows something") {
             PostFilter::Room { node, victims, violations, .. } => {
                 let victims = victims.iter().map(|victim| victim.uid.clone()).collect();
                 Help::Room(vec![Choice { node: self.snapshot.node(node).name.clone(), victims, violations }])
