@@ -7,7 +7,8 @@ use client::cache::{Change, ListWatch};
 use client::resource::{Kind, Resource, as_kind};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, ReplicationController, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 use crate::engine::Engine;
@@ -48,6 +49,10 @@ pub(super) fn everything() -> Vec<Watched> {
         watched::<Node>(Engine::node),
         watched::<Namespace>(|engine, old, new, _| engine.namespace(plain(old), plain(new))),
         watched::<PodDisruptionBudget>(|engine, old, new, _| engine.budget(plain(old), plain(new))),
+        watched::<Service>(|engine, old, new, _| engine.service(plain(old), plain(new))),
+        watched::<ReplicationController>(|engine, old, new, _| engine.replication_controller(plain(old), plain(new))),
+        watched::<ReplicaSet>(|engine, old, new, _| engine.replica_set(plain(old), plain(new))),
+        watched::<StatefulSet>(|engine, old, new, _| engine.stateful_set(plain(old), plain(new))),
     ]
 }
 

@@ -10,6 +10,7 @@ mod changes;
 mod decisions;
 mod effect;
 mod nominations;
+mod owners;
 #[cfg(test)]
 mod storm;
 #[cfg(test)]
@@ -72,10 +73,12 @@ impl Engine {
             max_backoff: seconds(configuration.pod_max_backoff_seconds),
             ..Settings::default()
         };
+        let mut snapshot = Snapshot::default();
+        profiles.iter().flat_map(Profile::plugins).for_each(|plugin| plugin.prepare(&mut snapshot));
         Ok(Engine {
             queue: Queue::new(settings, asked),
             profiles: profiles.into_iter().map(|profile| (profile.name.clone(), Arc::new(profile))).collect(),
-            snapshot: Snapshot::default(),
+            snapshot,
             nominations: Nominations::default(),
             bindings: HashMap::new(),
             preempting: HashMap::new(),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
+use k8s_openapi::api::core::v1::{Node, Pod, ReplicationController, Service};
 use serde_json::json;
 
 use super::{Effect, Engine, Nomination, Outcome, Reason};
@@ -148,4 +149,59 @@ fn why_nothing_was_found_is_kept_node_by_node() {
     let rejections: Vec<_> = record.rejections().collect();
     let expected = ["m", "n"].map(|name| (name, "NodeResourcesFit", vec!["Insufficient cpu"]));
     assert_eq!(rejections, expected);
+}
+
+#[test]
+fn pods_of_services_and_controllers_are_spread() {
+    let service: Service = testing::object(json!({
+        "metadata": {"name": "web", "namespace": "default"}, "spec": {"selector": {"app": "web"}},
+    }));
+    let template = json!({"spec": {"containers": []}});
+    let spec = json!({"selector": {"matchLabels": {"app": "web"}}, "template": template, "serviceName": ""});
+    let controller = json!({"metadata": {"name": "web", "namespace": "default"}, "spec": spec});
+    let replica_set: ReplicaSet = testing::object(controller.clone());
+    let stateful_set: StatefulSet = testing::object(controller.clone());
+    let mut controller = controller;
+    controller["spec"] = json!({"selector": {"app": "web"}});
+    let replication_controller: ReplicationController = testing::object(controller);
+    let web = |name: &str, owner: [&str; 2]| {
+        let mut pod = Pod::clone(&pod(name, 0, 0));
+        pod.metadata.labels = Some([("app".to_owned(), "web".to_owned())].into());
+        let [version, kind] = owner;
+        let owner = json!({"apiVersion": version, "kind": kind, "name": "web", "uid": "web", "controller": true});
+        pod.metadata.owner_references = Some(vec![testing::object(owner)]);
+        Arc::new(pod)
+    };
+    // The emptier node has the pods among which another is to be spread.
+    let check = |owner: [&str; 2], tell: &dyn Fn(&mut Engine, bool)| {
+        let mut engine = engine(&["empty", "full"]);
+        engine.pod(None, Some(&on(&pod("other", 2, 0), "full")), START);
+        for name in ["a", "b", "c"] {
+            engine.pod(None, Some(&on(&web(name, owner), "empty")), START);
+        }
+        for (name, there, expected) in [("d", false, "empty"), ("e", true, "full"), ("f", false, "empty")] {
+            tell(&mut engine, there);
+            let wanted = web(name, owner);
+            engine.pod(None, Some(&wanted), START);
+            assert_eq!(bindings(&engine.step(9, START)), [(name, expected)], "{owner:?} {there}");
+            engine.pod(Some(&wanted), None, START);
+        }
+    };
+    let known = |there: bool| (there.then_some(()), (!there).then_some(()));
+    check(["v1", "Pod"], &|engine, there| {
+        let (new, old) = known(there);
+        engine.service(old.map(|()| &service), new.map(|()| &service));
+    });
+    check(["apps/v1", "ReplicaSet"], &|engine, there| {
+        let (new, old) = known(there);
+        engine.replica_set(old.map(|()| &replica_set), new.map(|()| &replica_set));
+    });
+    check(["apps/v1", "StatefulSet"], &|engine, there| {
+        let (new, old) = known(there);
+        engine.stateful_set(old.map(|()| &stateful_set), new.map(|()| &stateful_set));
+    });
+    check(["v1", "ReplicationController"], &|engine, there| {
+        let (new, old) = known(there);
+        engine.replication_controller(old.map(|()| &replication_controller), new.map(|()| &replication_controller));
+    });
 }
