@@ -61,11 +61,6 @@ impl Cluster {
         }
         supposed
     }
-
-    /// The labels of a namespace; none if there is no such namespace.
-    pub(crate) fn namespace(&self, name: &str) -> Labels {
-        self.namespaces.get(name).cloned().unwrap_or_default()
-    }
 }
 
 /// Why a node is not for a pod.
@@ -89,10 +84,6 @@ pub(crate) fn name(node: &Node) -> &str {
 /// The node's value of a label.
 pub(crate) fn label<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
     node.metadata.labels.as_ref()?.get(key).map(String::as_str)
-}
-
-pub(crate) fn node_labels(node: &Node) -> Labels {
-    node.metadata.labels.clone().unwrap_or_default()
 }
 
 pub(crate) fn uid(pod: &Pod) -> &str {

@@ -116,10 +116,25 @@ pub(crate) fn set_budget() -> BoxedStrategy<Change> {
 /// A pod on a node, of one of a few templates.
 pub(crate) fn set_pod(templates: Range<usize>, numbers: Range<usize>) -> BoxedStrategy<Change> {
     use State::{Ended, Preempted, Running, Terminating};
-    let state = prop_oneof![8 => Just(Running), 1 => Just(Terminating), 1 => Just(Preempted), 1 => Just(Ended)];
+    let state = prop_oneof![6 => Just(Running), 2 => Just(Terminating), 1 => Just(Preempted), 1 => Just(Ended)];
     (numbers, templates, proptest::option::weighted(0.9, node_name()), state)
         .prop_map(|(number, template, node, state)| Change::SetPod { number, template, node, state })
         .boxed()
+}
+
+/// A change of what pods that want others near or far look at.
+pub(crate) fn surroundings(templates: usize) -> BoxedStrategy<Change> {
+    let placed = (0..12usize, 0..templates, node_name());
+    prop_oneof![
+        2 => set_node(),
+        1 => node_name().prop_map(Change::RemoveNode),
+        4 => set_namespace(),
+        1 => select(NAMESPACES.to_vec()).prop_map(Change::RemoveNamespace),
+        3 => set_pod(0..templates, 0..12),
+        1 => (0..30usize).prop_map(Change::RemovePod),
+        3 => placed.prop_map(|(number, template, node)| Change::Nominate { number, template, node }),
+    ]
+    .boxed()
 }
 
 pub(crate) fn change(templates: usize) -> BoxedStrategy<Change> {
@@ -140,7 +155,7 @@ pub(crate) fn change(templates: usize) -> BoxedStrategy<Change> {
         1 => (namespace(), select(vec!["web", "db"])).prop_map(|(namespace, name)| Change::RemoveBudget(namespace, name)),
         1 => (0..templates).prop_map(Change::Watch),
     ]
-.boxed()
+    .boxed()
 }
 
 /// The pod of this number, made of a template. Each was started at another time, but the first, which was not yet.

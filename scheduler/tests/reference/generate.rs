@@ -141,6 +141,11 @@ fn containers() -> BoxedStrategy<Map<String, Value>> {
         .boxed()
 }
 
+/// One container that requests nothing.
+fn undemanding() -> Map<String, Value> {
+    Map::from_iter([("containers".to_owned(), json!([{"name": "main", "image": "none"}]))])
+}
+
 /// A resize of the main container under way, or one that cannot be.
 fn resize() -> BoxedStrategy<Value> {
     (requests(), requests(), prop::bool::weighted(0.3))
@@ -206,7 +211,7 @@ fn pod_term(version: Option<&'static str>) -> BoxedStrategy<Value> {
         one_of(&["x", "y"]).prop_map(|team| json!({"matchLabels": {"team": team}})),
         Just(json!({"matchExpressions": [{"key": "team", "operator": "DoesNotExist"}]})),
     ];
-    let of = (weighted(0.2, namespaces), weighted(0.3, by_team));
+    let of = (weighted(0.2, namespaces), weighted(0.5, by_team));
     (select(KEYS.to_vec()), selector(1), of, weighted(0.3, any::<bool>()))
         .prop_map(move |(key, mut selector, (namespaces, by_team), same)| {
             let keys = same.is_some().then(|| json!(["version"]));
@@ -263,11 +268,11 @@ fn spread_constraint() -> BoxedStrategy<Value> {
         .boxed()
 }
 
-fn affinity(version: Option<&'static str>) -> BoxedStrategy<Value> {
+fn affinity(version: Option<&'static str>, company: f64) -> BoxedStrategy<Value> {
     (
         weighted(0.25, node_affinity()),
-        weighted(0.3, pod_affinity(version, 0.3)),
-        weighted(0.3, pod_affinity(version, 0.6)),
+        weighted(company, pod_affinity(version, 0.3)),
+        weighted(company, pod_affinity(version, 0.6)),
     )
         .prop_map(|(node, near, far)| {
             object(vec![("nodeAffinity", node), ("podAffinity", near), ("podAntiAffinity", far)])
@@ -275,21 +280,45 @@ fn affinity(version: Option<&'static str>) -> BoxedStrategy<Value> {
         .boxed()
 }
 
+/// How likely pods ask for what.
+#[derive(Clone, Copy)]
+pub(crate) struct Taste {
+    /// Requests of any kind.
+    pub(crate) demands: f64,
+    /// Other pods near or far.
+    pub(crate) company: f64,
+    /// That they are spread.
+    pub(crate) evenness: f64,
+}
+
+/// Of everything a little.
+pub(crate) const ANYTHING: Taste = Taste { demands: 0.95, company: 0.3, evenness: 0.3 };
+/// Nothing but other pods.
+pub(crate) const COMPANY: Taste = Taste { demands: 0.05, company: 0.5, evenness: 0.6 };
+
 /// A pod without a name.
-pub(crate) fn pod() -> BoxedStrategy<Pod> {
+pub(crate) fn pod(taste: Taste) -> BoxedStrategy<Pod> {
     let labels = (weighted(0.9, one_of(&["web", "db"])), weighted(0.5, select(vec!["1", "2"])));
-    let constraints = prop_oneof![2 => Just(Vec::new()), 1 => vec(spread_constraint(), 1..3)];
+    let constraints = weighted(taste.evenness, vec(spread_constraint(), 1..3));
+    let demands = weighted(taste.demands, (containers(), weighted(0.1, resize())));
     let importance = (0..4i32, prop::bool::weighted(0.05));
     let selector = weighted(0.05, one_of(&["a", "b"]).prop_map(|zone| json!({"zone": zone})));
-    let first = (select(NAMESPACES.to_vec()), labels, containers(), weighted(0.1, resize()));
+    let first = (select(NAMESPACES.to_vec()), labels, demands);
     first
-        .prop_flat_map(move |(namespace, (app, version), containers, status)| {
-            let rest = (affinity(version), tolerations(), constraints.clone(), importance.clone(), selector.clone());
+        .prop_flat_map(move |(namespace, (app, version), demands)| {
+            let (containers, status) = demands.unwrap_or_else(|| (undemanding(), None));
+            let rest = (
+                affinity(version, taste.company),
+                tolerations(),
+                constraints.clone(),
+                importance.clone(),
+                selector.clone(),
+            );
             rest.prop_map(move |(affinity, tolerations, constraints, (priority, never), selector)| {
                 let mut spec = containers.clone();
                 spec.insert("affinity".to_owned(), affinity);
                 spec.insert("tolerations".to_owned(), tolerations);
-                spec.insert("topologySpreadConstraints".to_owned(), json!(constraints));
+                spec.insert("topologySpreadConstraints".to_owned(), json!(constraints.unwrap_or_default()));
                 spec.insert("priority".to_owned(), json!(priority));
                 spec.insert("preemptionPolicy".to_owned(), json!(if never { "Never" } else { "PreemptLowerPriority" }));
                 if let Some(selector) = selector {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use api::selector::node::{Selector, Term};
 use k8s_openapi::api::core::v1::{Node, NodeAffinity, NodeSelectorTerm, Pod, Taint, Toleration};
 
-use crate::cluster::{Cluster, Refusal, label, name, node_labels, require, spec};
+use crate::cluster::{Cluster, Refusal, label, name, require, spec};
 
 pub(crate) fn unschedulable(_cluster: &Cluster, pod: &Pod, node: &Node) -> Result<(), Refusal> {
     let cordoned = node.spec.as_ref().and_then(|spec| spec.unschedulable) == Some(true);
@@ -44,7 +44,7 @@ pub(crate) fn preferred(pod: &Pod, node: &Node) -> i64 {
     let terms =
         node_affinity(pod).and_then(|affinity| affinity.preferred_during_scheduling_ignored_during_execution.as_ref());
     let matching = terms.into_iter().flatten().filter(|term| {
-        Term::from_api(&term.preference).is_some_and(|term| term.matches(name(node), &node_labels(node)))
+        Term::from_api(&term.preference).is_some_and(|term| term.matches(name(node), &node.metadata.labels))
     });
     matching.map(|term| i64::from(term.weight)).sum()
 }
@@ -67,7 +67,7 @@ pub(crate) fn matches_affinity(pod: &Pod, node: &Node) -> bool {
     let required =
         node_affinity(pod).and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
     selector.all(|(key, value)| label(node, key) == Some(value))
-        && required.is_none_or(|required| Selector::from_api(required).matches(name(node), &node_labels(node)))
+        && required.is_none_or(|required| Selector::from_api(required).matches(name(node), &node.metadata.labels))
 }
 
 pub(crate) fn tolerates_hard_taints(pod: &Pod, node: &Node) -> bool {

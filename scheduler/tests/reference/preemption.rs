@@ -118,7 +118,7 @@ fn violating(cluster: &Cluster, pods: &[Rc<Pod>]) -> BTreeSet<String> {
             let protected = budget.metadata.namespace.as_deref() == Some(namespace(pod))
                 && !pod_labels(pod).is_empty()
                 && !selector.is_everything()
-                && selector.matches(&pod_labels(pod));
+                && selector.matches(&pod.metadata.labels);
             if protected && !is_disrupted {
                 left -= 1;
                 if left < 0 {

@@ -24,7 +24,7 @@ pub(crate) fn filter(cluster: &Cluster, pod: &Pod, node: &Node) -> Result<(), Re
         let too_few = domains.len() < usize::try_from(constraint.min_domains.unwrap_or(1)).unwrap();
         let least = if too_few { 0 } else { domains.values().copied().min().unwrap_or_default() };
         let there = domains.get(own.unwrap()).copied().unwrap_or_default();
-        let itself = i64::from(selector(pod, constraint).matches(&pod_labels(pod)));
+        let itself = i64::from(selector(pod, constraint).matches(&pod.metadata.labels));
         let even = there + itself - least <= i64::from(constraint.max_skew);
         require(even, "PodTopologySpread", UNEVEN, false)?;
     }
@@ -46,7 +46,7 @@ pub(crate) fn score(cluster: &Cluster, pod: &Pod, feasible: &[&Node], node: &Nod
         let key = &constraint.topology_key;
         let own = label(node, key).unwrap();
         let (size, there) = if key == HOSTNAME {
-            (considered().count(), count(cluster, pod, constraint, node))
+            (considered().count(), count(cluster, pod, &selector(pod, constraint), node))
         } else {
             let values: BTreeSet<_> = considered().map(|node| label(node, key)).collect();
             let domains = domains(cluster, pod, &constraints, constraint);
@@ -85,26 +85,25 @@ fn domains<'a>(
     all: &[&TopologySpreadConstraint],
     constraint: &TopologySpreadConstraint,
 ) -> BTreeMap<&'a str, i64> {
-    let mut domains = BTreeMap::new();
+    let (mut domains, selector) = (BTreeMap::new(), selector(pod, constraint));
     for node in cluster.nodes.values() {
         let affine = constraint.node_affinity_policy.as_deref() == Some("Ignore") || matches_affinity(pod, node);
         let tolerated = constraint.node_taints_policy.as_deref() != Some("Honor") || tolerates_hard_taints(pod, node);
         if has_labels(node, all) && affine && tolerated {
             let value = label(node, &constraint.topology_key).unwrap();
-            *domains.entry(value).or_default() += count(cluster, pod, constraint, node);
+            *domains.entry(value).or_default() += count(cluster, pod, &selector, node);
         }
     }
     domains
 }
 
 /// How many pods are on the node among which this one is spread. If all are selected, none is counted.
-fn count(cluster: &Cluster, pod: &Pod, constraint: &TopologySpreadConstraint, node: &Node) -> i64 {
-    let selector = selector(pod, constraint);
+fn count(cluster: &Cluster, pod: &Pod, selector: &Selector, node: &Node) -> i64 {
     let counts = |other: &&Pod| {
         !selector.is_everything()
             && !is_terminating(other)
             && namespace(other) == namespace(pod)
-            && selector.matches(&pod_labels(other))
+            && selector.matches(&other.metadata.labels)
     };
     cluster.on(node).filter(counts).map(|_| 1).sum()
 }

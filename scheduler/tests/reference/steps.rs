@@ -10,7 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::events::{self, Change, Object};
-use crate::generate;
+use crate::generate::{self, ANYTHING, COMPANY};
 
 /// Something that happens, shown on one line.
 #[derive(Clone)]
@@ -51,13 +51,13 @@ pub(crate) fn anything() -> BoxedStrategy<Case> {
         3 => events::change(TEMPLATES).prop_map(Action::Change),
         2 => decide(0..TEMPLATES, times),
     ];
-    let pods = vec(generate::pod().prop_map(Object::new), TEMPLATES);
+    let pods = vec(generate::pod(ANYTHING).prop_map(Object::new), TEMPLATES);
     (pods, start(events::set_pod(0..TEMPLATES, 0..12), 0..16), vec(rest, 1..16)).prop_map(case).boxed()
 }
 
 /// Nodes are full of unimportant pods when important ones come.
 pub(crate) fn crowds() -> BoxedStrategy<Case> {
-    let important = (generate::pod(), any::<bool>()).prop_map(|(mut pod, demanding)| {
+    let important = (generate::pod(ANYTHING), any::<bool>()).prop_map(|(mut pod, demanding)| {
         generate::make_welcome(&mut pod);
         if demanding {
             generate::make_demanding(&mut pod);
@@ -66,14 +66,25 @@ pub(crate) fn crowds() -> BoxedStrategy<Case> {
         Object::new(pod)
     });
     let rest = prop_oneof![1 => events::change(4).prop_map(Action::Change), 2 => decide(0..1, Just(1))];
-    let pods = (important, vec(generate::pod().prop_map(Object::new), 3));
+    let pods = (important, vec(generate::pod(ANYTHING).prop_map(Object::new), 3));
     let pods = pods.prop_map(|(important, others)| std::iter::once(important).chain(others).collect());
     (pods, start(events::set_pod(1..4, 0..40), 16..40), vec(rest, 1..8)).prop_map(case).boxed()
 }
 
+/// Pods want others near or far, or to be spread, and little else.
+pub(crate) fn company() -> BoxedStrategy<Case> {
+    const TEMPLATES: usize = 4;
+    let rest = prop_oneof![
+        2 => events::surroundings(TEMPLATES).prop_map(Action::Change),
+        3 => decide(0..TEMPLATES, 1..3usize),
+    ];
+    let pods = vec(generate::pod(COMPANY).prop_map(Object::new), TEMPLATES);
+    (pods, start(events::set_pod(0..TEMPLATES, 0..12), 0..12), vec(rest, 4..24)).prop_map(case).boxed()
+}
+
 /// Many pods that are alike come one after the other, and little happens in between.
 pub(crate) fn runs() -> BoxedStrategy<Case> {
-    let modest = (generate::pod(), any::<bool>()).prop_map(|(mut pod, welcome)| {
+    let modest = (generate::pod(ANYTHING), any::<bool>()).prop_map(|(mut pod, welcome)| {
         generate::make_modest(&mut pod);
         if welcome {
             generate::make_welcome(&mut pod);
