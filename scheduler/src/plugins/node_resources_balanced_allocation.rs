@@ -112,4 +112,17 @@ mod tests {
         check(&all, json!({"cpu": "4", "memory": "4Gi"}), Some(&[75, 75, 75]));
         check(&all, json!({"cpu": "3", "memory": "3Gi", "example.com/gpu": "3"}), Some(&[75, 75, 75]));
     }
+
+    #[test]
+    fn deviations_are_upstreams_to_the_last_bit() {
+        let check = |wanted, expected: i64| {
+            let node = testing::node("n", json!({"status": {"allocatable": {"cpu": "1", "memory": "100Mi"}}}));
+            let pod = testing::pod("a", requesting(wanted));
+            check_scores(&NodeResourcesBalancedAllocation::default(), &[node], &[], &pod, Some(&[expected]));
+        };
+        // By way of the mean, the deviation would be a little greater, and the score one less.
+        check(json!({"cpu": "50m", "memory": "73Mi"}), 58);
+        check(json!({"cpu": "200m", "memory": "88Mi"}), 58);
+        check(json!({"cpu": "800m", "memory": "4Mi"}), 56);
+    }
 }
