@@ -15,9 +15,11 @@ mod nominated;
 mod order;
 mod owners;
 mod pod;
+mod pod_volumes;
 mod ports;
 mod queries;
 mod resources;
+pub mod storage;
 mod taints;
 
 use std::borrow::Cow;
@@ -35,8 +37,10 @@ pub use counts::{Domains, Wish};
 pub use node::NodeInfo;
 pub use owners::{Controller, ControllerKind};
 pub use pod::{Needs, PodInfo, PreferredNodes};
+pub use pod_volumes::{ClaimKey, Disk, Owner, PodClaim, PodVolumes};
 pub use ports::{HostPort, TakenPorts};
 pub use resources::{CPU, EPHEMERAL_STORAGE, MEMORY, NodeIndex, PODS, ResourceIndex, Resources};
+pub use storage::Storage;
 pub use taints::{Taint, Toleration};
 
 pub(crate) use node::allocatable;
@@ -96,6 +100,7 @@ pub struct Snapshot {
     budgets: BTreeMap<(String, String), Budget>,
     counts: Counts,
     owners: Owners,
+    storage: Storage,
 }
 
 impl Snapshot {
@@ -375,6 +380,9 @@ impl Snapshot {
         node.ports.release(&pod.info.host_ports);
         self.generations.raise(pod.node);
         self.resources.request(pod.node, &pod.info.requests, pod.info.presumed, -1);
+        if let Some(volumes) = &pod.info.volumes {
+            self.storage.place(volumes, &node.name, false);
+        }
         self.counts.set_pod(&pod, false, &self.namespaces);
         if let Some(count) = self.groups.get_mut(&pod.info) {
             *count -= 1;
@@ -424,6 +432,9 @@ impl Snapshot {
             self.generations.raise_epoch();
         }
         self.generations.raise(index);
+        if let Some(volumes) = &placed.info.volumes {
+            self.storage.place(volumes, &node.name, true);
+        }
         self.counts.set_pod(&placed, true, &self.namespaces);
         self.pods.insert(placed.uid.clone(), placed);
     }

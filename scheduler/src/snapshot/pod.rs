@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::{NodeAffinity, Pod, PodSpec};
 
 use super::affinity::{self, PodAffinities, SpreadConstraint};
 use super::owners::Controller;
+use super::pod_volumes::PodVolumes;
 use super::ports::{self, HostPort};
 use super::taints::Toleration;
 
@@ -86,6 +87,8 @@ pub struct PodInfo {
     pub required_features: Vec<&'static str>,
     /// Whether it claims devices.
     pub claims_devices: bool,
+    /// Its volumes, if scheduling sees anything of them.
+    pub volumes: Option<Box<PodVolumes>>,
     /// What must be gone before it is scheduled.
     pub scheduling_gates: Vec<String>,
     /// How important it is.
@@ -136,6 +139,7 @@ impl PodInfo {
             images: images(spec),
             required_features: required_features(pod),
             claims_devices: spec.resource_claims.as_ref().is_some_and(|claims| !claims.is_empty()),
+            volumes: PodVolumes::read(pod),
             scheduling_gates: spec.scheduling_gates.iter().flatten().map(|gate| gate.name.clone()).collect(),
             priority: spec.priority.unwrap_or_default(),
             never_preempts: spec.preemption_policy.as_deref() == Some("Never"),
