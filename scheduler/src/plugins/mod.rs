@@ -4,6 +4,7 @@
 
 mod arguments;
 mod registry;
+mod volume_claims;
 
 // tidy: sorted
 pub mod default_binder;
@@ -23,6 +24,8 @@ pub mod priority_sort;
 pub mod resource_scoring;
 pub mod scheduling_gates;
 pub mod taint_toleration;
+pub mod volume_restrictions;
+pub mod volume_zone;
 // tidy: end
 
 pub use registry::all;

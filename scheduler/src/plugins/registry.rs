@@ -18,6 +18,8 @@ use super::pod_topology_spread::PodTopologySpread;
 use super::priority_sort::PrioritySort;
 use super::scheduling_gates::SchedulingGates;
 use super::taint_toleration::TaintToleration;
+use super::volume_restrictions::VolumeRestrictions;
+use super::volume_zone::VolumeZone;
 use crate::config::{Arguments, ExtensionPoint, PluginConfig};
 use crate::cycle::Plugin;
 
@@ -51,10 +53,10 @@ pub fn all(configs: &[PluginConfig]) -> Result<Vec<Arc<dyn Plugin>>, String> {
         made!(NodeResourcesBalancedAllocation),
         Arc::new(ImageLocality),
         Arc::new(DefaultBinder),
-        Arc::new(Later("VolumeRestrictions")),
+        Arc::new(VolumeRestrictions),
         Arc::new(Later("NodeVolumeLimits")),
         Arc::new(Later("VolumeBinding")),
-        Arc::new(Later("VolumeZone")),
+        Arc::new(VolumeZone),
         Arc::new(DynamicResources),
         Arc::new(NodeDeclaredFeatures),
     ])

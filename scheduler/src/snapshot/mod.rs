@@ -45,6 +45,7 @@ pub use taints::{Taint, Toleration};
 
 pub(crate) use node::allocatable;
 pub(crate) use pod::{is_placed, node_name, requested, required_features, required_nodes, same, tolerations};
+pub(crate) use pod_volumes::claim_name;
 pub(crate) use ports::of_pod as ports_of_pod;
 
 use counts::Counts;

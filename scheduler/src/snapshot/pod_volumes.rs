@@ -161,7 +161,7 @@ impl PodVolumes {
 }
 
 /// The name of the claim that a volume of a pod is, and whether it is made for the pod.
-fn claim_name(pod: &Pod, volume: &Volume) -> Option<(String, bool)> {
+pub(crate) fn claim_name(pod: &Pod, volume: &Volume) -> Option<(String, bool)> {
     if let Some(claim) = &volume.persistent_volume_claim {
         return Some((claim.claim_name.clone(), false));
     }
