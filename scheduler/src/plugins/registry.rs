@@ -14,6 +14,7 @@ use super::node_ports::NodePorts;
 use super::node_resources_balanced_allocation::NodeResourcesBalancedAllocation;
 use super::node_resources_fit::NodeResourcesFit;
 use super::node_unschedulable::NodeUnschedulable;
+use super::node_volume_limits::NodeVolumeLimits;
 use super::pod_topology_spread::PodTopologySpread;
 use super::priority_sort::PrioritySort;
 use super::scheduling_gates::SchedulingGates;
@@ -54,7 +55,7 @@ pub fn all(configs: &[PluginConfig]) -> Result<Vec<Arc<dyn Plugin>>, String> {
         Arc::new(ImageLocality),
         Arc::new(DefaultBinder),
         Arc::new(VolumeRestrictions),
-        Arc::new(Later("NodeVolumeLimits")),
+        Arc::new(NodeVolumeLimits),
         Arc::new(Later("VolumeBinding")),
         Arc::new(VolumeZone),
         Arc::new(DynamicResources),

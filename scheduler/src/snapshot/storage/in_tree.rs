@@ -42,6 +42,23 @@ pub(super) fn driver(plugin: &str) -> Option<(&'static str, Option<&'static str>
     Some((name, translated.then_some(driver)))
 }
 
+/// The plugin whose volumes are migrated to the driver, if schedulers translate them.
+pub(crate) fn plugin_of(driver: &str) -> Option<&'static str> {
+    let (plugin, ..) = PLUGINS.iter().find(|(_, name, translated)| *name == driver && *translated)?;
+    Some(plugin)
+}
+
+/// Whether a volume that a pod names itself is of a migrated plugin.
+pub(crate) fn is_migratable(volume: &Volume) -> bool {
+    volume.aws_elastic_block_store.is_some()
+        || volume.azure_disk.is_some()
+        || volume.azure_file.is_some()
+        || volume.cinder.is_some()
+        || volume.gce_persistent_disk.is_some()
+        || volume.portworx_volume.is_some()
+        || volume.vsphere_volume.is_some()
+}
+
 fn attachable(plugin: &'static str, handle: String) -> Option<Attachable> {
     let (_, driver) = driver(plugin)?;
     Some(Attachable { driver: driver?.to_owned(), handle: Handle::Volume(handle), plugin: Some(plugin) })
