@@ -12,7 +12,7 @@ pub(crate) fn object<T: DeserializeOwned>(value: Value) -> T {
 }
 
 /// Puts what `over` says over what is there, maps into maps.
-fn merge(target: &mut Value, over: Value) {
+pub(crate) fn merge(target: &mut Value, over: Value) {
     match (target, over) {
         (Value::Object(target), Value::Object(over)) => {
             for (key, value) in over {

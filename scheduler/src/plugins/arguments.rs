@@ -2,6 +2,8 @@
 //!
 //! The arguments were checked when the configuration was read, so that every one of them can be followed.
 
+use std::time::Duration;
+
 use api::selector::node::Selector;
 
 use super::default_preemption::DefaultPreemption;
@@ -10,9 +12,10 @@ use super::node_affinity::NodeAffinity;
 use super::node_resources_balanced_allocation::NodeResourcesBalancedAllocation;
 use super::node_resources_fit::{NodeResourcesFit, Strategy};
 use super::resource_scoring::WeightedResource;
+use super::volume_binding::VolumeBinding;
 use crate::config::{
     DefaultPreemptionArgs, InterPodAffinityArgs, NodeAffinityArgs, NodeResourcesBalancedAllocationArgs,
-    NodeResourcesFitArgs, ResourceSpec, ScoringStrategy, UtilizationShapePoint,
+    NodeResourcesFitArgs, ResourceSpec, ScoringStrategy, UtilizationShapePoint, VolumeBindingArgs,
 };
 use crate::cycle::MAX_SCORE;
 use crate::snapshot::PreferredNodes;
@@ -70,14 +73,25 @@ impl From<&ScoringStrategy> for Strategy {
             "MostAllocated" => Self::MostAllocated,
             "RequestedToCapacityRatio" => {
                 let ratio = strategy.requested_to_capacity_ratio.as_ref();
-                let point = |UtilizationShapePoint { utilization, score }: &UtilizationShapePoint| {
-                    (i64::from(*utilization), i64::from(*score) * (MAX_SCORE / MAX_SHAPE_SCORE))
-                };
-                Self::RequestedToCapacityRatio(ratio.iter().flat_map(|ratio| ratio.shape.iter().map(point)).collect())
+                Self::RequestedToCapacityRatio(ratio.map_or_else(Vec::new, |ratio| shape(&ratio.shape)))
             }
             _ => Self::LeastAllocated,
         }
     }
+}
+
+impl From<&VolumeBindingArgs> for VolumeBinding {
+    fn from(args: &VolumeBindingArgs) -> Self {
+        let seconds = args.bind_timeout_seconds.try_into().unwrap_or_default();
+        Self { timeout: Duration::from_secs(seconds), shape: shape(&args.shape) }
+    }
+}
+
+fn shape(points: &[UtilizationShapePoint]) -> Vec<(i64, i64)> {
+    let point = |UtilizationShapePoint { utilization, score }: &UtilizationShapePoint| {
+        (i64::from(*utilization), i64::from(*score) * (MAX_SCORE / MAX_SHAPE_SCORE))
+    };
+    points.iter().map(point).collect()
 }
 
 fn weighted(resources: &[ResourceSpec]) -> Vec<WeightedResource> {
@@ -92,6 +106,7 @@ mod tests {
     use rand::rngs::StdRng;
     use serde_json::{Value, json};
 
+    use super::*;
     use crate::config;
     use crate::cycle::{Attempt, Candidate, Decision, PostFilter, Profile, schedule};
     use crate::snapshot::{PodInfo, Snapshot};
@@ -174,6 +189,17 @@ mod tests {
         check("0", 30);
         check("5", 65);
         check("10", 100);
+    }
+
+    #[test]
+    fn volumes_are_waited_for_and_scored_as_told() {
+        let check = |args: Value, seconds: u64, shape: &[(i64, i64)]| {
+            let told = VolumeBinding::from(&testing::object::<VolumeBindingArgs>(args));
+            assert_eq!((told.timeout, told.shape.as_slice()), (Duration::from_secs(seconds), shape));
+        };
+        let point = |utilization: i32, score: i32| json!({"utilization": utilization, "score": score});
+        check(json!({"shape": [point(0, 10), point(100, 0)]}), 600, &VolumeBinding::default().shape);
+        check(json!({"bindTimeoutSeconds": 5, "shape": [point(20, 3)]}), 5, &[(20, 30)]);
     }
 
     #[test]

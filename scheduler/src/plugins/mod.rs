@@ -25,6 +25,7 @@ pub mod priority_sort;
 pub mod resource_scoring;
 pub mod scheduling_gates;
 pub mod taint_toleration;
+pub mod volume_binding;
 pub mod volume_restrictions;
 pub mod volume_zone;
 // tidy: end

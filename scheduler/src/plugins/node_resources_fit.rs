@@ -241,7 +241,7 @@ impl Strategy {
 }
 
 /// The height at `x` of the line through the points, which goes on level before the first and after the last.
-fn broken_line(points: &[(i64, i64)], x: i64) -> i64 {
+pub(super) fn broken_line(points: &[(i64, i64)], x: i64) -> i64 {
     let Some(after) = points.iter().position(|(at, _)| x <= *at) else {
         return points.last().map_or(0, |(_, height)| *height);
     };

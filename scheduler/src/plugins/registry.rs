@@ -19,6 +19,7 @@ use super::pod_topology_spread::PodTopologySpread;
 use super::priority_sort::PrioritySort;
 use super::scheduling_gates::SchedulingGates;
 use super::taint_toleration::TaintToleration;
+use super::volume_binding::VolumeBinding;
 use super::volume_restrictions::VolumeRestrictions;
 use super::volume_zone::VolumeZone;
 use crate::config::{Arguments, ExtensionPoint, PluginConfig};
@@ -56,7 +57,7 @@ pub fn all(configs: &[PluginConfig]) -> Result<Vec<Arc<dyn Plugin>>, String> {
         Arc::new(DefaultBinder),
         Arc::new(VolumeRestrictions),
         Arc::new(NodeVolumeLimits),
-        Arc::new(Later("VolumeBinding")),
+        made!(VolumeBinding),
         Arc::new(VolumeZone),
         Arc::new(DynamicResources),
         Arc::new(NodeDeclaredFeatures),
