@@ -8,8 +8,11 @@ use client::resource::{Kind, Resource, as_kind};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, ReplicationController, Service};
+use k8s_openapi::api::core::v1::{
+    Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController, Service,
+};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::storage::v1::{CSIDriver, CSINode, CSIStorageCapacity, StorageClass, VolumeAttachment};
 
 use crate::engine::Engine;
 
@@ -53,6 +56,13 @@ pub(super) fn everything() -> Vec<Watched> {
         watched::<ReplicationController>(|engine, old, new, _| engine.replication_controller(plain(old), plain(new))),
         watched::<ReplicaSet>(|engine, old, new, _| engine.replica_set(plain(old), plain(new))),
         watched::<StatefulSet>(|engine, old, new, _| engine.stateful_set(plain(old), plain(new))),
+        watched::<PersistentVolume>(Engine::persistent_volume),
+        watched::<PersistentVolumeClaim>(Engine::persistent_volume_claim),
+        watched::<StorageClass>(Engine::storage_class),
+        watched::<CSINode>(Engine::csi_node),
+        watched::<CSIDriver>(Engine::csi_driver),
+        watched::<CSIStorageCapacity>(Engine::csi_storage_capacity),
+        watched::<VolumeAttachment>(Engine::volume_attachment),
     ]
 }
 

@@ -146,7 +146,8 @@ impl Engine {
         }
     }
 
-    fn tell(&mut self, kind: ClusterEvent, old: Option<Object>, new: Option<Object>, now: Duration) {
+    /// Tells the queue.
+    pub(super) fn tell(&mut self, kind: ClusterEvent, old: Option<Object>, new: Option<Object>, now: Duration) {
         self.queue.event(&Event { kind, old, new }, now);
     }
 }

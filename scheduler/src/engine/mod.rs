@@ -11,6 +11,7 @@ mod decisions;
 mod effect;
 mod nominations;
 mod owners;
+mod storage;
 #[cfg(test)]
 mod storm;
 #[cfg(test)]

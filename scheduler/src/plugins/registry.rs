@@ -22,7 +22,7 @@ use super::taint_toleration::TaintToleration;
 use super::volume_binding::VolumeBinding;
 use super::volume_restrictions::VolumeRestrictions;
 use super::volume_zone::VolumeZone;
-use crate::config::{Arguments, ExtensionPoint, PluginConfig};
+use crate::config::{Arguments, PluginConfig};
 use crate::cycle::Plugin;
 
 /// All plugins, told what the configuration says. It was checked when it was read.
@@ -62,17 +62,4 @@ pub fn all(configs: &[PluginConfig]) -> Result<Vec<Arc<dyn Plugin>>, String> {
         Arc::new(DynamicResources),
         Arc::new(NodeDeclaredFeatures),
     ])
-}
-
-/// A plugin that can be named, and has nothing to say yet.
-struct Later(&'static str);
-
-impl Plugin for Later {
-    fn name(&self) -> &'static str {
-        self.0
-    }
-
-    fn points(&self) -> &'static [ExtensionPoint] {
-        &[ExtensionPoint::Filter]
-    }
 }

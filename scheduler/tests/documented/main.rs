@@ -60,8 +60,8 @@ fn ask(snapshot: &mut Snapshot, asked: &Asked, name: &str, random: &mut StdRng, 
             assert!(asked.goes.is_none(), "{says}: it goes nowhere: {}", decision.verdicts.message(""));
             let verdicts = &decision.verdicts;
             let attempt = Attempt { snapshot, profile: &profile, pod: &candidate, verdicts };
-            let plugin = profile.at(ExtensionPoint::PostFilter).next().unwrap();
-            match plugin.post_filter(&attempt, random).unwrap() {
+            let mut plugins = profile.at(ExtensionPoint::PostFilter);
+            match plugins.find_map(|plugin| plugin.post_filter(&attempt, random)).unwrap() {
                 PostFilter::Room { node, victims, .. } => {
                     let victims = victims.iter().map(|victim| victim.name.clone()).collect();
                     assert_eq!(asked.displaces, Some((node_name(node), victims)), "{says}");
