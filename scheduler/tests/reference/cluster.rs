@@ -30,6 +30,8 @@ pub(crate) struct Cluster {
     pub(crate) namespaces: BTreeMap<String, Labels>,
     /// By namespace and name.
     pub(crate) budgets: BTreeMap<(String, String), PodDisruptionBudget>,
+    /// What Services select, by namespace and name.
+    pub(crate) services: BTreeMap<(String, String), Labels>,
 }
 
 impl Cluster {

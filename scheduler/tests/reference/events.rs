@@ -81,6 +81,9 @@ pub(crate) enum Change {
     },
     SetBudget(Object<PodDisruptionBudget>),
     RemoveBudget(&'static str, &'static str),
+    /// A Service of that namespace and name selects pods with such labels; with none, if there are none.
+    SetService(&'static str, &'static str, Labels),
+    RemoveService(&'static str, &'static str),
     /// What pods of the template ask is kept counted from now on.
     Watch(usize),
 }
@@ -106,6 +109,12 @@ fn set_node() -> BoxedStrategy<Change> {
 pub(crate) fn set_namespace() -> BoxedStrategy<Change> {
     (select(NAMESPACES.to_vec()), generate::namespace_labels())
         .prop_map(|(name, labels)| Change::SetNamespace(name, labels))
+        .boxed()
+}
+
+pub(crate) fn set_service() -> BoxedStrategy<Change> {
+    (select(NAMESPACES.to_vec()), select(vec!["s", "t"]), generate::service_selector())
+        .prop_map(|(namespace, name, selector)| Change::SetService(namespace, name, selector))
         .boxed()
 }
 
@@ -153,6 +162,8 @@ pub(crate) fn change(templates: usize) -> BoxedStrategy<Change> {
         1 => (0..12usize).prop_map(|number| Change::Withdraw { number }),
         1 => set_budget(),
         1 => (namespace(), select(vec!["web", "db"])).prop_map(|(namespace, name)| Change::RemoveBudget(namespace, name)),
+        1 => set_service(),
+        1 => (namespace(), select(vec!["s", "t"])).prop_map(|(namespace, name)| Change::RemoveService(namespace, name)),
         1 => (0..templates).prop_map(Change::Watch),
     ]
     .boxed()
@@ -214,6 +225,16 @@ pub(crate) fn apply(change: &Change, templates: &[Object<Pod>], snapshot: &mut S
             snapshot.set_budget(budget);
             let meta = budget.metadata.clone();
             cluster.budgets.insert((meta.namespace.unwrap(), meta.name.unwrap()), (**budget).clone());
+        }
+        Change::SetService(namespace, name, selector) => {
+            let meta = json!({"namespace": namespace, "name": name});
+            let service = json!({"metadata": meta, "spec": {"selector": selector}});
+            snapshot.set_service(&serde_json::from_value(service).unwrap());
+            cluster.services.insert(((*namespace).to_owned(), (*name).to_owned()), selector.clone());
+        }
+        Change::RemoveService(namespace, name) => {
+            snapshot.remove_service(namespace, name);
+            cluster.services.remove(&((*namespace).to_owned(), (*name).to_owned()));
         }
         Change::RemoveBudget(namespace, name) => {
             snapshot.remove_budget(namespace, name);

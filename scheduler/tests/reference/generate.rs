@@ -26,8 +26,12 @@ fn object(fields: Vec<(&str, Option<Value>)>) -> Value {
 }
 
 pub(crate) fn node(name: &'static str) -> BoxedStrategy<Node> {
-    let labels =
-        (weighted(0.9, one_of(&["a", "b"])), weighted(0.7, one_of(&["1", "2", "3"])), weighted(0.9, Just(name)));
+    let labels = (
+        weighted(0.9, one_of(&["a", "b"])),
+        weighted(0.7, one_of(&["1", "2", "3"])),
+        weighted(0.9, Just(name)),
+        weighted(0.7, one_of(&["x", "y"])),
+    );
     let taint = (one_of(&["disk", "gpu"]), one_of(&["", "1"]), one_of(&["NoSchedule", "NoExecute", MILD, MILD]));
     let taint = taint.prop_map(|(key, value, effect)| json!({"key": key, "value": value, "effect": effect}));
     let taints = prop_oneof![3 => Just(Vec::new()), 1 => vec(taint, 1..3)];
@@ -40,9 +44,13 @@ pub(crate) fn node(name: &'static str) -> BoxedStrategy<Node> {
     );
     let images = subsequence(vec![("small:1", 10), ("big:latest", 700), ("huge:2", 3000)], 0..=3);
     (labels, taints, amounts, images, prop::bool::weighted(0.05))
-        .prop_map(move |((zone, rack, hostname), taints, (cpu, memory, pods, gpu, disk), images, cordoned)| {
-            let labels =
-                object(vec![("zone", zone), ("rack", rack), ("kubernetes.io/hostname", hostname.map(Value::from))]);
+        .prop_map(move |((zone, rack, hostname, real_zone), taints, (cpu, memory, pods, gpu, disk), images, cordoned)| {
+            let labels = object(vec![
+                ("zone", zone),
+                ("rack", rack),
+                ("kubernetes.io/hostname", hostname.map(Value::from)),
+                ("topology.kubernetes.io/zone", real_zone),
+            ]);
             let allocatable = object(vec![
                 ("cpu", cpu),
                 ("memory", memory),
@@ -66,6 +74,17 @@ pub(crate) fn node(name: &'static str) -> BoxedStrategy<Node> {
 pub(crate) fn namespace_labels() -> BoxedStrategy<Labels> {
     weighted(0.7, select(vec!["x", "y"]))
         .prop_map(|team| team.into_iter().map(|team| ("team".to_owned(), team.to_owned())).collect())
+        .boxed()
+}
+
+/// What a Service selects by: not always by anything.
+pub(crate) fn service_selector() -> BoxedStrategy<Labels> {
+    let labels = (weighted(0.9, select(vec!["web", "db"])), weighted(0.2, select(vec!["1", "2"])));
+    labels
+        .prop_map(|(app, version)| {
+            let labels = [("app", app), ("version", version)].into_iter();
+            labels.filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned()))).collect()
+        })
         .boxed()
 }
 

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use api::field::Path;
 use api::selector::label::{Operator, Requirement, Selector, from_api};
 use k8s_openapi::api::core::v1::{Node, Pod, TopologySpreadConstraint};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-use crate::cluster::{Cluster, Refusal, is_terminating, label, namespace, pod_labels, require, spec};
+use crate::cluster::{Cluster, Labels, Refusal, is_terminating, label, namespace, pod_labels, require, spec};
 use crate::nodes::{matches_affinity, tolerates_hard_taints};
 
 const UNEVEN: &str = "node(s) didn't match pod topology spread constraints";
@@ -17,10 +18,11 @@ const HOSTNAME: &str = "kubernetes.io/hostname";
 
 pub(crate) fn filter(cluster: &Cluster, pod: &Pod, node: &Node) -> Result<(), Refusal> {
     let constraints = constraints(pod, "DoNotSchedule");
+    let all = Domained { constraints: &constraints, lenient: false };
     for constraint in &constraints {
         let own = label(node, &constraint.topology_key);
         require(own.is_some(), "PodTopologySpread", NO_LABEL, true)?;
-        let domains = domains(cluster, pod, &constraints, constraint);
+        let domains = domains(cluster, pod, all, constraint);
         let too_few = domains.len() < usize::try_from(constraint.min_domains.unwrap_or(1)).unwrap();
         let least = if too_few { 0 } else { domains.values().copied().min().unwrap_or_default() };
         let there = domains.get(own.unwrap()).copied().unwrap_or_default();
@@ -33,23 +35,25 @@ pub(crate) fn filter(cluster: &Cluster, pod: &Pod, node: &Node) -> Result<(), Re
 
 /// How many pods there are about the node, weighted; nothing for a node that lacks a label. None if the pod does not ask.
 pub(crate) fn score(cluster: &Cluster, pod: &Pod, feasible: &[&Node], node: &Node) -> Option<Option<i64>> {
-    let constraints = constraints(pod, "ScheduleAnyway");
+    let lenient = spec(pod).topology_spread_constraints.as_ref().is_none_or(Vec::is_empty);
+    let constraints = if lenient { defaults(cluster, pod) } else { constraints(pod, "ScheduleAnyway") };
+    let all = Domained { constraints: &constraints, lenient };
     if constraints.is_empty() {
         return None;
     }
-    if !has_labels(node, &constraints) {
+    if !all.has(node) {
         return Some(None);
     }
-    let considered = || feasible.iter().filter(|node| has_labels(node, &constraints));
+    let considered = || feasible.iter().filter(|node| all.has(node));
     let mut sum = 0.0;
     for constraint in &constraints {
         let key = &constraint.topology_key;
-        let own = label(node, key).unwrap();
+        let Some(own) = label(node, key) else { continue };
         let (size, there) = if key == HOSTNAME {
             (considered().count(), count(cluster, pod, &selector(pod, constraint), node))
         } else {
             let values: BTreeSet<_> = considered().map(|node| label(node, key)).collect();
-            let domains = domains(cluster, pod, &constraints, constraint);
+            let domains = domains(cluster, pod, all, constraint);
             (values.len(), domains.get(own).copied().unwrap_or_default())
         };
         let weight = ((size + 2) as f64).ln();
@@ -69,28 +73,60 @@ pub(crate) fn normalize(scores: &[Option<i64>]) -> Vec<i64> {
     scores.iter().map(scale).collect()
 }
 
-fn constraints<'a>(pod: &'a Pod, when: &str) -> Vec<&'a TopologySpreadConstraint> {
+fn constraints(pod: &Pod, when: &str) -> Vec<TopologySpreadConstraint> {
     let all = spec(pod).topology_spread_constraints.iter().flatten();
-    all.filter(|constraint| constraint.when_unsatisfiable == when).collect()
+    all.filter(|constraint| constraint.when_unsatisfiable == when).cloned().collect()
 }
 
-fn has_labels(node: &Node, constraints: &[&TopologySpreadConstraint]) -> bool {
-    constraints.iter().all(|constraint| label(node, &constraint.topology_key).is_some())
+/// The system's constraints, among the pods that the pod's Services select.
+fn defaults(cluster: &Cluster, pod: &Pod) -> Vec<TopologySpreadConstraint> {
+    let labels = pod_labels(pod);
+    let mut selected = Labels::new();
+    for ((of, _), selector) in &cluster.services {
+        if of == namespace(pod) && selector.iter().all(|(key, value)| labels.get(key) == Some(value)) {
+            selected.extend(selector.clone());
+        }
+    }
+    let constraint = |(topology_key, max_skew): (&str, i32)| TopologySpreadConstraint {
+        label_selector: Some(LabelSelector { match_labels: Some(selected.clone()), ..LabelSelector::default() }),
+        max_skew,
+        topology_key: topology_key.to_owned(),
+        when_unsatisfiable: "ScheduleAnyway".to_owned(),
+        ..TopologySpreadConstraint::default()
+    };
+    let all = [(HOSTNAME, 3), ("topology.kubernetes.io/zone", 5)];
+    if selected.is_empty() { Vec::new() } else { all.map(constraint).into() }
+}
+
+/// Constraints, and whether nodes count that are not in a domain of each.
+#[derive(Clone, Copy)]
+struct Domained<'a> {
+    constraints: &'a [TopologySpreadConstraint],
+    lenient: bool,
+}
+
+impl Domained<'_> {
+    fn has(&self, node: &Node) -> bool {
+        self.lenient || self.constraints.iter().all(|constraint| label(node, &constraint.topology_key).is_some())
+    }
 }
 
 /// How many pods are in each domain that has eligible nodes.
 fn domains<'a>(
     cluster: &'a Cluster,
     pod: &Pod,
-    all: &[&TopologySpreadConstraint],
+    all: Domained<'_>,
     constraint: &TopologySpreadConstraint,
 ) -> BTreeMap<&'a str, i64> {
     let (mut domains, selector) = (BTreeMap::new(), selector(pod, constraint));
     for node in cluster.nodes.values() {
         let affine = constraint.node_affinity_policy.as_deref() == Some("Ignore") || matches_affinity(pod, node);
         let tolerated = constraint.node_taints_policy.as_deref() != Some("Honor") || tolerates_hard_taints(pod, node);
-        if has_labels(node, all) && affine && tolerated {
-            let value = label(node, &constraint.topology_key).unwrap();
+        if let Some(value) = label(node, &constraint.topology_key)
+            && all.has(node)
+            && affine
+            && tolerated
+        {
             *domains.entry(value).or_default() += count(cluster, pod, &selector, node);
         }
     }
