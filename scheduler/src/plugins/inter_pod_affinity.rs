@@ -7,14 +7,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod, PodAffinityTerm};
 
+use super::selection::may_mean;
 use crate::config::ExtensionPoint;
 use crate::cycle::{Filter, MAX_SCORE, Plugin, PreFilter, Rejection, Score};
 use crate::queue::{ActionType, Change, ClusterEvent, Event, EventResource, Hint};
-use crate::snapshot::{
-    AffinityTerm, Domains, NodeIndex, PlacedPod, PodAffinities, PodInfo, Query, Snapshot, Wish, is_placed, same,
-};
+use crate::snapshot::{AffinityTerm, Domains, NodeIndex, PlacedPod, PodInfo, Query, Snapshot, Wish, is_placed, same};
 
 const AFFINITY: u32 = 0;
 const ANTI_AFFINITY: u32 = 1;
@@ -57,7 +56,7 @@ impl Plugin for InterPodAffinity {
             // Other pods may have wanted it far because of its old labels.
             Change::Pod(_, Some(new)) if same(pod, new) => Hint::Queue,
             Change::Pod(old, new) => Hint::when(pods_may_help(pod, old, new)),
-            Change::Node(old, Some(new)) => Hint::when(node_may_help(&PodAffinities::of(pod), old, new)),
+            Change::Node(old, Some(new)) => Hint::when(node_may_help(pod, old, new)),
             _ => Hint::Queue,
         }
     }
@@ -123,44 +122,52 @@ impl Plugin for InterPodAffinity {
     }
 }
 
+/// The terms that must hold, and those that must not.
+fn terms(pod: &Pod) -> [&[PodAffinityTerm]; 2] {
+    let affinity = pod.spec.as_ref().and_then(|spec| spec.affinity.as_ref());
+    let near = affinity.and_then(|affinity| affinity.pod_affinity.as_ref());
+    let far = affinity.and_then(|affinity| affinity.pod_anti_affinity.as_ref());
+    let near = near.and_then(|near| near.required_during_scheduling_ignored_during_execution.as_deref());
+    let far = far.and_then(|far| far.required_during_scheduling_ignored_during_execution.as_deref());
+    [near.unwrap_or_default(), far.unwrap_or_default()]
+}
+
 /// Whether what became of another pod may help `target`.
 fn pods_may_help(target: &Pod, old: Option<&Pod>, new: Option<&Pod>) -> bool {
     if ![old, new].into_iter().flatten().all(is_placed) {
         return false;
     }
-    let PodAffinities { required, forbidden, .. } = PodAffinities::of(target);
-    let attracts = |pod: &Pod| !required.is_empty() && required.iter().all(|term| term.pods.may_contain(pod));
-    let repels = |forbidden: &[AffinityTerm], pod: &Pod| forbidden.iter().any(|term| term.pods.may_contain(pod));
+    let [required, forbidden] = terms(target);
+    let attracts = |pod: &Pod| !required.is_empty() && required.iter().all(|term| may_mean(term, target, pod));
+    let repels = |pod: &Pod| forbidden.iter().any(|term| may_mean(term, target, pod));
     // A pod that wants its like near may go anywhere if there is none.
     let was_tied_by = |old: &Pod| attracts(old) && attracts(target);
     match (old, new) {
         (Some(old), Some(new)) => {
-            attracts(old) != attracts(new) && (attracts(new) || was_tied_by(old))
-                || repels(&forbidden, old) && !repels(&forbidden, new)
+            attracts(old) != attracts(new) && (attracts(new) || was_tied_by(old)) || repels(old) && !repels(new)
         }
         (None, Some(new)) => attracts(new),
         (Some(old), None) => {
-            repels(&forbidden, old) || repels(&PodAffinities::of(old).forbidden, target) || was_tied_by(old)
+            let [_, forbidden] = terms(old);
+            repels(old) || forbidden.iter().any(|term| may_mean(term, old, target)) || was_tied_by(old)
         }
         (None, None) => true,
     }
 }
 
-/// Whether a node that appeared, or got other labels, may help a pod with these terms.
-fn node_may_help(affinities: &PodAffinities, old: Option<&Node>, new: &Node) -> bool {
-    let PodAffinities { required, forbidden, .. } = affinities;
+/// Whether a node that appeared, or got other labels, may help the pod.
+fn node_may_help(pod: &Pod, old: Option<&Node>, new: &Node) -> bool {
+    let [required, forbidden] = terms(pod);
     if required.is_empty() && forbidden.is_empty() {
         // It is others who want it far, and by which labels is not known here.
         return true;
     }
-    let domain = |node: &Node, key: &str| node.metadata.labels.as_ref().and_then(|labels| labels.get(key)).cloned();
-    let attracts =
-        |term: &AffinityTerm| old.and_then(|old| domain(old, &term.topology_key)) != domain(new, &term.topology_key);
-    let lets_go = |term: &AffinityTerm| {
-        old.is_none_or(|old| {
-            let from = domain(old, &term.topology_key);
-            from.is_some() && from != domain(new, &term.topology_key)
-        })
+    fn domain<'a>(node: &'a Node, term: &PodAffinityTerm) -> Option<&'a String> {
+        node.metadata.labels.as_ref().and_then(|labels| labels.get(&term.topology_key))
+    }
+    let attracts = |term: &PodAffinityTerm| old.and_then(|old| domain(old, term)) != domain(new, term);
+    let lets_go = |term: &PodAffinityTerm| {
+        old.is_none_or(|old| domain(old, term).is_some() && domain(old, term) != domain(new, term))
     };
     required.iter().any(attracts) || forbidden.iter().any(lets_go)
 }

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod registry;
+mod selection;
 mod volume_claims;
 
 // tidy: sorted

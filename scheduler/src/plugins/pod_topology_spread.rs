@@ -6,9 +6,10 @@
 
 use std::borrow::Cow;
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod, Taint, TopologySpreadConstraint};
 
 use super::node_affinity;
+use super::selection::selects;
 use crate::config::{ExtensionPoint, PodTopologySpreadArgs};
 use crate::cycle::{Filter, MAX_SCORE, Plugin, PreFilter, Rejection, Score};
 use crate::queue::{ActionType, Change, ClusterEvent, Event, EventResource, Hint};
@@ -68,12 +69,13 @@ impl Plugin for PodTopologySpread {
     }
 
     fn hint(&self, pod: &Pod, event: &Event) -> Hint {
-        let mut constraints = SpreadConstraint::of(pod);
+        let constraints = pod.spec.iter().flat_map(|spec| spec.topology_spread_constraints.iter().flatten());
+        let mut constraints: Vec<&TopologySpreadConstraint> = constraints.collect();
         if constraints.is_empty() {
             // It has those that are the default, whose selectors are not known here.
             return Hint::Queue;
         }
-        constraints.retain(|constraint| constraint.required);
+        constraints.retain(|constraint| constraint.when_unsatisfiable == "DoNotSchedule");
         match event.change() {
             Change::Pod(old, new) => Hint::when(pods_may_help(&constraints, pod, old, new)),
             Change::Node(old, new) => Hint::when(node_may_help(&constraints, old, new)),
@@ -150,34 +152,48 @@ impl PodTopologySpread {
 }
 
 /// Whether what became of a pod, which may be `target` itself, may help that with its constraints.
-fn pods_may_help(constraints: &[SpreadConstraint], target: &Pod, old: Option<&Pod>, new: Option<&Pod>) -> bool {
+fn pods_may_help(
+    constraints: &[&TopologySpreadConstraint],
+    target: &Pod,
+    old: Option<&Pod>,
+    new: Option<&Pod>,
+) -> bool {
+    fn label<'a>(pod: &'a Pod, key: &str) -> Option<&'a String> {
+        pod.metadata.labels.as_ref().and_then(|labels| labels.get(key))
+    }
     let is_involved = |pod: &Pod| {
         same(pod, target) || (node_name(pod).is_some() && pod.metadata.namespace == target.metadata.namespace)
     };
-    let selects = |constraint: &SpreadConstraint, pod: &Pod| constraint.query.sets.iter().all(|set| set.selects(pod));
+    let counts = |constraint: &TopologySpreadConstraint, pod: &Pod| {
+        let mut keys = constraint.match_label_keys.iter().flatten();
+        let is_same = |key: &String| label(target, key).is_none_or(|own| label(pod, key) == Some(own));
+        keys.all(is_same) && selects(constraint.label_selector.as_ref(), pod)
+    };
     if ![old, new].into_iter().flatten().all(is_involved) {
         return false;
     }
     let (Some(old), Some(new)) = (old, new) else {
         // It came or went.
-        let mut constraints = constraints.iter();
-        return constraints.any(|constraint| old.or(new).is_some_and(|pod| selects(constraint, pod)));
+        return constraints.iter().any(|constraint| old.or(new).is_some_and(|pod| counts(constraint, pod)));
     };
     let tolerations = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.tolerations.clone()).unwrap_or_default();
-    let honor_taints = constraints.iter().any(|constraint| constraint.honors_taints);
+    let honor_taints = constraints.iter().any(|constraint| constraint.node_taints_policy.as_deref() == Some("Honor"));
     honor_taints && same(new, target) && tolerations(old) != tolerations(new)
-        || constraints.iter().any(|constraint| selects(constraint, old) != selects(constraint, new))
+        || constraints.iter().any(|constraint| counts(constraint, old) != counts(constraint, new))
 }
 
 /// Whether what became of a node may help a pod with such constraints.
-fn node_may_help(constraints: &[SpreadConstraint], old: Option<&Node>, new: Option<&Node>) -> bool {
-    let domain = |node: &Node, key: &str| node.metadata.labels.as_ref().and_then(|labels| labels.get(key)).cloned();
-    let keys = || constraints.iter().map(|constraint| constraint.topology_key.as_str());
-    let is_in_all = |node: &Node| keys().all(|key| domain(node, key).is_some());
-    let taints = |node: &Node| node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
+fn node_may_help(constraints: &[&TopologySpreadConstraint], old: Option<&Node>, new: Option<&Node>) -> bool {
+    fn domain<'a>(node: &'a Node, constraint: &TopologySpreadConstraint) -> Option<&'a String> {
+        node.metadata.labels.as_ref().and_then(|labels| labels.get(&constraint.topology_key))
+    }
+    fn taints(node: &Node) -> &[Taint] {
+        node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default()
+    }
+    let is_in_all = |node: &Node| constraints.iter().all(|constraint| domain(node, constraint).is_some());
     let (Some(old), Some(new)) = (old, new) else { return old.or(new).is_some_and(is_in_all) };
-    is_in_all(old) != is_in_all(new)
-        || is_in_all(new) && (keys().any(|key| domain(old, key) != domain(new, key)) || taints(old) != taints(new))
+    let moves = || constraints.iter().any(|constraint| domain(old, constraint) != domain(new, constraint));
+    is_in_all(old) != is_in_all(new) || is_in_all(new) && (moves() || taints(old) != taints(new))
 }
 
 /// A constraint and what is counted for it.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use api::selector::label::{self, Operator, Requirement, Selector};
 use k8s_openapi::api::core::v1::{
-    Affinity, Pod, PodAffinityTerm, PodSpec, TopologySpreadConstraint, WeightedPodAffinityTerm,
+    Affinity, PodAffinityTerm, PodSpec, TopologySpreadConstraint, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
@@ -37,20 +37,6 @@ impl PodSet {
                 || self.namespace_selector.matches(namespaces.get(&pod.namespace).unwrap_or(&no_labels))
         };
         in_namespace() && self.selector.matches(&pod.labels)
-    }
-
-    /// Whether the pod is one of them if all namespaces had the labels that are asked for.
-    pub(crate) fn may_contain(&self, pod: &Pod) -> bool {
-        let in_namespace = || {
-            let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-            self.namespaces.contains(namespace) || !self.namespace_selector.is_nothing()
-        };
-        self.selects(pod) && in_namespace()
-    }
-
-    /// Whether the pod would be one of them in the right namespace.
-    pub(crate) fn selects(&self, pod: &Pod) -> bool {
-        self.selector.matches(&pod.metadata.labels)
     }
 
     /// Whether it is of matter which labels namespaces have.
@@ -162,14 +148,6 @@ impl SpreadConstraint {
             honors_taints: constraint.node_taints_policy.as_deref() == Some("Honor"),
         }
     }
-
-    /// Those that the pod itself has.
-    pub(crate) fn of(pod: &Pod) -> Vec<Self> {
-        let no_labels = BTreeMap::new();
-        let labels = pod.metadata.labels.as_ref().unwrap_or(&no_labels);
-        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-        pod.spec.as_ref().map(|spec| spread(namespace, labels, spec)).unwrap_or_default()
-    }
 }
 
 /// Terms of inter-pod affinity.
@@ -184,12 +162,6 @@ pub struct PodAffinities {
 }
 
 impl PodAffinities {
-    /// Those of a pod.
-    pub(crate) fn of(pod: &Pod) -> Self {
-        let affinity = pod.spec.as_ref().and_then(|spec| spec.affinity.as_ref());
-        Self::new(pod.metadata.namespace.as_deref().unwrap_or_default(), affinity)
-    }
-
     pub(super) fn new(namespace: &str, affinity: Option<&Affinity>) -> Self {
         let near = affinity.and_then(|affinity| affinity.pod_affinity.as_ref());
         let far = affinity.and_then(|affinity| affinity.pod_anti_affinity.as_ref());
