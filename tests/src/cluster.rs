@@ -106,7 +106,7 @@ impl Setup {
         Cluster { url, kubeconfig, started_in, processes: vec![process], etcd, directory }
     }
 
-    /// `gantry apiserver`, `gantry controller-manager` and `gantry hollow`, each a process of its own.
+    /// `gantry apiserver`, `gantry controller-manager`, `gantry scheduler` and `gantry hollow`, each a process of its own.
     ///
     /// # Panics
     /// If one of them does not start.
@@ -121,10 +121,13 @@ impl Setup {
         let mut command = self.command("controller-manager");
         command.arg("--kubeconfig").arg(kubeconfig.with_file_name("controller-manager.kubeconfig"));
         let (controllers, ..) = start(command);
+        let mut command = self.command("scheduler");
+        command.arg("--kubeconfig").arg(kubeconfig.with_file_name("scheduler.kubeconfig"));
+        let (scheduler, ..) = start(command);
         let mut command = self.command("hollow");
         command.arg("--kubeconfig").arg(&kubeconfig).args(["--nodes", &self.nodes.to_string()]);
         let (hollow, ..) = start(command);
-        let processes = vec![controllers, hollow, server];
+        let processes = vec![controllers, scheduler, hollow, server];
         Cluster { url, kubeconfig, started_in, processes, etcd, directory }
     }
 
@@ -145,7 +148,7 @@ impl Cluster {
         Setup::new(backing, nodes).up()
     }
 
-    /// `gantry apiserver`, `gantry controller-manager` and `gantry hollow`, each a process of its own.
+    /// The same, each role a process of its own.
     ///
     /// # Panics
     /// If one of them does not start.

@@ -1,6 +1,5 @@
 //! What the benchmarks and tests of several crates share: objects to store, and peers to compare with.
 
-pub mod binder;
 pub mod cluster;
 pub mod etcd;
 pub mod kubectl;

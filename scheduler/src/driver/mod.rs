@@ -146,6 +146,8 @@ async fn turn(engine: &Mutex<Engine>, inbox: &Inbox, watched: &BTreeMap<Arc<str>
         }
         match wake.and_then(|wake| began.checked_add(wake)) {
             Some(wake) => tokio::select! {
+                // So that a simulation goes the same way again.
+                biased;
                 () = inbox.filled() => {}
                 () = sleep_until(wake) => {}
             },

@@ -5,9 +5,8 @@
 //! A word such as `-- roll` runs only the measurements that have it in their names, and `-- apart` those with a process for
 //! each role. `GANTRY_BENCH_PODS` makes everything smaller than the 10,000 pods that it is otherwise.
 //!
-//! Pods are bound to nodes in turn by this process ([`tests::binder`]), which stands in for a scheduler, and watched from
-//! here; what this process itself used of the processors is said beside each figure. Upstream is not measured: its control
-//! plane needs a scheduler and kubelets to do the same, which are not here.
+//! Pods are watched from here; what this process itself used of the processors is said beside each figure. Upstream is not
+//! measured: its control plane needs kubelets to do the same, which are not here.
 
 mod idle;
 mod observer;

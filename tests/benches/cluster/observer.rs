@@ -1,4 +1,4 @@
-//! Sees how far the cluster has come, from one watch of each kind, which the binder shares.
+//! Sees how far the cluster has come, from one watch of each kind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,6 @@ use client::resource::{Kind, Resource, as_kind};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use kube::Client;
-use tests::binder::{self, Times};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -89,15 +88,20 @@ impl Counted for Namespace {
 
 impl Counted for Node {
     fn counts(&self) -> Tally {
-        Tally { nodes: usize::from(binder::is_usable(self)), ..Tally::default() }
+        Tally { nodes: usize::from(is_usable(self)), ..Tally::default() }
     }
 }
 
-/// Watches, and binds pods, until it is dropped.
+/// Whether pods may go to a node.
+fn is_usable(node: &Node) -> bool {
+    let spec = node.spec.as_ref();
+    let tainted = spec.is_some_and(|spec| spec.taints.as_ref().is_some_and(|taints| !taints.is_empty()));
+    !tainted && node.metadata.deletion_timestamp.is_none()
+}
+
+/// Watches until it is dropped.
 pub(crate) struct Observer {
     tally: Arc<watch::Sender<Tally>>,
-    /// How long bindings take.
-    pub(crate) bindings: Times,
     _subscriptions: Vec<Subscription>,
     _tasks: JoinSet<()>,
 }
@@ -117,9 +121,7 @@ impl Observer {
         for resource in cache.resources() {
             cache.synced(&resource).await;
         }
-        let bindings = Times::default();
-        tasks.spawn(binder::bind_from(client.clone(), cache, bindings.clone()));
-        Observer { tally, bindings, _subscriptions: subscriptions, _tasks: tasks }
+        Observer { tally, _subscriptions: subscriptions, _tasks: tasks }
     }
 
     /// Waits until the cluster has come so far. Says whether it has, in that time.

@@ -55,7 +55,10 @@ impl Report {
         let mut shown = format!("{seconds:>9} {rate:>8} {cpu:>8.2} {peak:>9.0} {writes:>11.1} {load:>9.2}");
         if work.cluster.len() > 1 {
             let each = work.cluster.iter().map(|used| format!("{:.2}", used.cpu));
-            shown.push_str(&format!("   of hollow, controllers, API server: {}", each.collect::<Vec<_>>().join(", ")));
+            shown.push_str(&format!(
+                "   of controllers, scheduler, hollow, API server: {}",
+                each.collect::<Vec<_>>().join(", ")
+            ));
         }
         self.say(&work.what, &shown);
     }
@@ -69,14 +72,4 @@ pub(crate) fn count(number: usize) -> f64 {
 #[allow(clippy::cast_precision_loss, reason = "no count here comes near 2^52")]
 fn exact(number: u64) -> f64 {
     number as f64
-}
-
-/// `p50 1.2 ms, p99 3.4 ms, worst 5.6 ms`.
-pub(crate) fn percentiles(times: &mut [Duration]) -> String {
-    times.sort_unstable();
-    let at = |percent: usize| {
-        let time = times.get(times.len().saturating_sub(1) * percent / 100).copied().unwrap_or_default();
-        time.as_secs_f64() * 1e3
-    };
-    format!("p50 {:.1} ms, p99 {:.1} ms, worst {:.1} ms", at(50), at(99), at(100))
 }

@@ -12,7 +12,7 @@ use tests::cluster::Cluster;
 
 use crate::Bench;
 use crate::observer::{NAMESPACE, Observer, Tally};
-use crate::report::{Report, Work, count, percentiles};
+use crate::report::{Report, Work, count};
 use crate::usage::Meter;
 
 /// How long any step may take.
@@ -123,7 +123,6 @@ impl<'b> Load<'b> {
     }
 
     async fn begin(&mut self) {
-        drop(self.observer.bindings.take());
         self.begun = begin(&self.cluster, &self.client).await;
     }
 
@@ -140,10 +139,6 @@ impl<'b> Load<'b> {
                 break;
             }
         }
-        let mut times = self.observer.bindings.take();
-        let at_once = times.iter().sum::<Duration>().as_secs_f64() / self.begun.at.elapsed().as_secs_f64();
-        let shown = format!("{} bindings, {}; {at_once:.1} at once on average", times.len(), percentiles(&mut times));
-        self.report.say(&format!("{name}: the binder"), &shown);
     }
 
     /// Reports when the cluster has come so far, and what it has used until then since the beginning. Says whether it has.

@@ -1,5 +1,6 @@
 //! The parts of a simulated cluster, each of which may crash at any time and starts again a while later.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +15,8 @@ use client::clock::Clock;
 use controller_manager::controllers;
 use controller_manager::driver::{Environment, Manager, Selection};
 use jiff::Timestamp;
+use scheduler::config::Configuration;
+use scheduler::driver::Scheduler;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +26,6 @@ use super::disk::{Disk, SimulatedBackend};
 use super::faults::Faults;
 use super::invariants::Invariants;
 use super::network::Network;
-use crate::binder;
 
 /// How many nodes there are.
 const NODES: u32 = 3;
@@ -79,7 +81,7 @@ impl Cluster {
         let nodes = network.clone();
         tasks.spawn(crashing(faults.clone(), move || hollow(nodes.clone(), seed, clock)));
         let pods = network.clone();
-        tasks.spawn(crashing(faults.clone(), move || binder::run(pods.client("system:kube-scheduler", &[]))));
+        tasks.spawn(crashing(faults.clone(), move || schedule(pods.clone(), seed, clock)));
         Cluster { faults, network, disk, clock, tasks }
     }
 
@@ -183,6 +185,20 @@ async fn control(network: Network, clock: Clock) {
     let mut manager = Manager::new(environment, Selection::default());
     controllers::add_all(&mut manager, &controllers::Config::default());
     manager.run().await;
+}
+
+/// Runs the scheduler until it is dropped.
+async fn schedule(network: Network, seed: u64, clock: Clock) {
+    let environment = scheduler::driver::Environment {
+        client: network.client("system:kube-scheduler", &[]),
+        cache: Cache::new(),
+        kept: BTreeSet::new(),
+        clock,
+        instance: "simulated".to_owned(),
+        seed,
+    };
+    let scheduler = Scheduler::new(environment, &Configuration::default());
+    scheduler.expect("the default configuration is good").run().await;
 }
 
 /// Runs the nodes until it is dropped.

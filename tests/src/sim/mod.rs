@@ -1,6 +1,7 @@
 //! A whole cluster in one thread on simulated time, with faults that follow from a seed.
 //!
-//! The API server, its engine and the mirror of the store, the controllers and the hollow nodes are what runs elsewhere, too.
+//! The API server, its engine and the mirror of the store, the controllers, the scheduler and the hollow nodes are what runs
+//! elsewhere, too.
 //! Simulated are the disk ([`disk`]), the network ([`network`]), the clock (tokio's, paused: it jumps to the next thing that
 //! anybody waits for), and who uses the cluster ([`workload`]). Everything random follows from the seed, so that a run can be
 //! had again exactly; the digest of all that was committed shows that it was.

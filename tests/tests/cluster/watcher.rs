@@ -1,4 +1,4 @@
-//! Sees every moment of the pods of a Deployment; and binds pods, as long as there is no scheduler.
+//! Sees every moment of the pods of a Deployment.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,6 @@ use client::resource::{Resource, as_kind};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use tests::binder;
 use tests::cluster::Cluster;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -49,13 +48,12 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    /// Begins to watch, and to bind.
+    /// Begins to watch.
     pub(crate) fn start(cluster: &Cluster) -> Watcher {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let moments = Arc::new(watch::Sender::new(Moments::default()));
         let client = runtime.block_on(cluster.client());
-        runtime.spawn(binder::run(client.clone()));
         let cache = Cache::new();
         let pods = Resource::of::<Pod>();
         let seen = Arc::clone(&moments);
