@@ -116,9 +116,12 @@ impl Engine {
         self.profiles.get(name.unwrap_or(DEFAULT_SCHEDULER)).cloned()
     }
 
-    /// When there will be something to do by time alone.
+    /// When there will be something to do, whatever happens until then.
     #[must_use]
     pub fn next_wake(&self) -> Option<Duration> {
+        if self.queue.has_ready() {
+            return Some(Duration::ZERO);
+        }
         let waits = self.bindings.values().filter_map(Binding::deadline);
         waits.chain(self.queue.next_wake()).min()
     }

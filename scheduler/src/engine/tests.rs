@@ -70,6 +70,17 @@ fn pods_are_bound_and_then_forgotten_by_the_queue() {
 }
 
 #[test]
+fn those_whose_turn_it_is_need_not_wait_for_anything_to_happen() {
+    let mut engine = engine(&["n"]);
+    engine.pod(None, Some(&pod("a", 1, 0)), START);
+    engine.pod(None, Some(&pod("b", 1, 0)), START);
+    assert_eq!(bindings(&engine.step(1, START)), [("a", "n")]);
+    assert_eq!(engine.next_wake(), Some(Duration::ZERO));
+    assert_eq!(bindings(&engine.step(1, START)), [("b", "n")]);
+    assert_eq!(engine.next_wake(), None);
+}
+
+#[test]
 fn what_cannot_be_bound_is_taken_back_and_tried_again() {
     let mut engine = engine(&["n"]);
     engine.pod(None, Some(&pod("a", 3, 0)), START);

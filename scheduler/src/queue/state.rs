@@ -251,6 +251,12 @@ impl Queue {
         }
     }
 
+    /// Whether [`Queue::pop`] would give a pod, whatever time it is.
+    #[must_use]
+    pub fn has_ready(&self) -> bool {
+        !self.active.is_empty() || !self.backoff.is_empty()
+    }
+
     /// When [`Queue::advance`] will have something to do.
     #[must_use]
     pub fn next_wake(&self) -> Option<Duration> {
