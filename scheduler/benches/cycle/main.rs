@@ -1,7 +1,7 @@
 //! How long decisions take in large clusters, without a cluster around them: upstream's scheduler_perf workloads.
 //!
 //! `cargo bench -p scheduler --bench cycle` prints a line a workload: pods a second on one core, and where the time goes,
-//! in microseconds a pod. A filter such as `-- Spreading` runs those whose names contain it. `read` is to see what
+//! in microseconds of its time a pod. A filter such as `-- Spreading` runs those whose names contain it. `read` is to see what
 //! scheduling sees of the pod, `decide` to choose a node, `room` to find whom to preempt (or to say that nobody helps)
 //! and to make the room, `assume` to note the decision, and `events` to hear that the pod was bound and that it runs.
 
