@@ -116,7 +116,7 @@ impl Cluster {
         let attempt = Attempt { snapshot: &self.snapshot, profile: &self.profile, pod: &candidate, verdicts };
         let outcome = {
             let mut plugins = self.profile.at(ExtensionPoint::PostFilter);
-            plugins.find_map(|plugin| plugin.post_filter(&attempt, &mut self.random))
+            plugins.find_map(|plugin| plugin.post_filter_with(&mut self.memory, &attempt, &mut self.random))
         };
         match outcome {
             Some(PostFilter::Room { node, victims, .. }) => {

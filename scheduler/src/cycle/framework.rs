@@ -12,7 +12,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use rand::RngCore;
 
-use super::{Candidate, Profile, Verdicts};
+use super::{Candidate, Memory, Profile, Verdicts};
 use crate::config::ExtensionPoint;
 use crate::queue::{ClusterEvent, Event, Hint};
 use crate::snapshot::{NodeIndex, PlacedPod, PodInfo, Snapshot};
@@ -198,6 +198,16 @@ pub trait Plugin: Send + Sync {
     /// What can be done for a pod for which there is no node, if the plugin knows anything.
     fn post_filter(&self, _attempt: &Attempt<'_>, _random: &mut dyn RngCore) -> Option<PostFilter> {
         None
+    }
+
+    /// The same, found with what is remembered of earlier attempts.
+    fn post_filter_with(
+        &self,
+        _memory: &mut Memory,
+        attempt: &Attempt<'_>,
+        random: &mut dyn RngCore,
+    ) -> Option<PostFilter> {
+        self.post_filter(attempt, random)
     }
 
     /// What judges how good the feasible nodes are for the pod, if that is of any matter.

@@ -4,13 +4,19 @@
 //! then, for the needs of which pods came last. A pod that needs what another needed before costs one comparison of
 //! numbers for each node that is tried.
 
+use std::cmp::Reverse;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+
+use jiff::Timestamp;
 
 use super::framework::Plugin;
 use super::profile::Profile;
 use super::verdicts::Verdict;
 use crate::snapshot::{NodeIndex, PodInfo, Snapshot};
+
+/// For how many priorities of pods that need the same it is kept what making room for them takes.
+const MOST_PRIORITIES: usize = 4;
 
 /// Of how many different needs what was said is kept. For each it takes about a hundred bytes a node.
 const MOST_NEEDS: usize = 32;
@@ -24,7 +30,7 @@ pub struct Memory {
 
 impl Memory {
     /// What was said of nodes to pods that need what this one needs.
-    pub(super) fn recall(&mut self, snapshot: &Snapshot, profile: &Profile, pod: &PodInfo) -> &mut Said {
+    pub(crate) fn recall(&mut self, snapshot: &Snapshot, profile: &Profile, pod: &PodInfo) -> &mut Said {
         let mut hasher = DefaultHasher::new();
         pod.needs().hash(&mut hasher);
         let hash = hasher.finish();
@@ -52,8 +58,32 @@ struct Judgement {
     verdict: Result<(), Verdict>,
 }
 
+/// What it takes to make room on a node: the less, the better. In this order: how many pods go that budgets protect, the
+/// highest priority of those that go, the sum of their priorities, how many they are, and when the first started of those
+/// of the highest priority.
+pub(crate) type Cost = (usize, i32, i64, usize, Reverse<Timestamp>);
+
+/// What comes of making room on a node.
+#[derive(Clone, Copy)]
+pub(crate) enum Outlook {
+    /// It takes this.
+    Room(Cost),
+    /// Nobody can go.
+    NoVictims,
+    /// It does not help.
+    Rejected(Verdict),
+}
+
+/// What comes of making room for pods of a priority, and when that was so.
+struct Outlooks {
+    priority: i32,
+    /// What number budgets had.
+    budgets: u64,
+    by_node: Vec<(u64, Outlook)>,
+}
+
 /// What plugins said of nodes to pods that need the same.
-pub(super) struct Said {
+pub(crate) struct Said {
     hash: u64,
     plugins: Arc<[Arc<dyn Plugin>]>,
     /// One of the pods.
@@ -65,13 +95,14 @@ pub(super) struct Said {
     /// When what the scores are was so.
     scored: Vec<u64>,
     scores: Vec<i64>,
+    outlooks: Vec<Outlooks>,
 }
 
 impl Said {
     fn new(hash: u64, profile: &Profile, pod: &PodInfo) -> Self {
         let (plugins, pod) = (Arc::clone(profile.shared_plugins()), Arc::new(pod.clone()));
         let (judgements, scored, scores) = (Vec::new(), Vec::new(), Vec::new());
-        Self { hash, plugins, pod, epoch: 0, judgements, width: 0, scored, scores }
+        Self { hash, plugins, pod, epoch: 0, judgements, width: 0, scored, scores, outlooks: Vec::new() }
     }
 
     fn is_to(&self, profile: &Profile, pod: &PodInfo) -> bool {
@@ -84,6 +115,7 @@ impl Said {
             self.judgements.clear();
             self.scored.clear();
             self.scores.clear();
+            self.outlooks.clear();
         }
         let bound = snapshot.bound();
         if self.judgements.len() < bound {
@@ -127,5 +159,27 @@ impl Said {
             ask(scores);
         }
         scores
+    }
+
+    /// What comes of making room on nodes for a pod of this priority, as far as it is known, by the nodes' indices, each
+    /// with the number that the node had then.
+    pub(crate) fn outlooks(&mut self, snapshot: &Snapshot, priority: i32) -> &mut [(u64, Outlook)] {
+        let budgets = snapshot.budgets_generation();
+        let known = self.outlooks.iter().position(|known| known.priority == priority && known.budgets == budgets);
+        let mut outlooks = match known {
+            Some(position) => self.outlooks.remove(position),
+            None => {
+                self.outlooks.retain(|known| known.budgets == budgets);
+                if self.outlooks.len() == MOST_PRIORITIES {
+                    self.outlooks.remove(0);
+                }
+                Outlooks { priority, budgets, by_node: Vec::new() }
+            }
+        };
+        if outlooks.by_node.len() < snapshot.bound() {
+            outlooks.by_node.resize(snapshot.bound(), (0, Outlook::NoVictims));
+        }
+        self.outlooks.push(outlooks);
+        &mut self.outlooks.last_mut().expect("one was added just now").by_node
     }
 }

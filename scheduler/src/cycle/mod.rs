@@ -19,8 +19,9 @@ pub use framework::{
     normalize,
 };
 pub use memory::Memory;
+pub(crate) use memory::{Cost, Outlook};
 pub use profile::{Judge, Profile};
-pub use verdicts::{NO_NODES, Verdict, Verdicts};
+pub use verdicts::{NO_NODES, Rejections, Verdict, Verdicts};
 
 pub(crate) use search::Search;
 pub(crate) use verdicts::tell;

@@ -58,6 +58,11 @@ impl<'a> Search<'a> {
         active.map_or_else(Vec::new, |active| numbers.map(|number| active.filter.reason(number)).collect())
     }
 
+    /// Whether what is judged of a node follows from that node, the pod's needs and its priority alone.
+    pub(crate) fn is_node_local(&self, node: NodeIndex) -> bool {
+        self.filters.iter().all(|active| active.node_local) && self.snapshot.nominated(node).is_empty()
+    }
+
     /// Asks the plugins about the pod; returns the only nodes that can be for it, if plugins know them.
     pub(crate) fn prepare(&mut self, profile: &'a Profile) -> Option<Vec<NodeIndex>> {
         let mut only: Option<Vec<NodeIndex>> = None;
@@ -103,7 +108,7 @@ impl<'a> Search<'a> {
         for node in after.iter().chain(before) {
             match self.judge(*node) {
                 Ok(()) => self.feasible.push(*node),
-                Err(verdict) => self.verdicts.rejections.push((*node, verdict)),
+                Err(verdict) => self.verdicts.rejections.push(*node, verdict),
             }
             if self.feasible.len() == enough {
                 break;
@@ -137,7 +142,7 @@ impl<'a> Search<'a> {
     /// Writes down what the reasons mean that were given.
     pub(super) fn name_reasons(&mut self, profile: &Profile) {
         let mut given = vec![0; profile.plugins().len()];
-        for (_, verdict) in &self.verdicts.rejections {
+        for (verdict, _) in self.verdicts.rejections.counts() {
             given[verdict.plugin] |= verdict.rejection.reasons;
         }
         for Active { plugin, filter, .. } in &self.filters {

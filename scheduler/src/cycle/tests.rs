@@ -67,7 +67,7 @@ fn what_was_tried_in_vain_is_said_last() {
                     victims found.";
     assert_eq!(message, expected);
     assert_eq!(decision.verdicts.resolvable().count(), 0, "the node never has that much");
-    let (node, verdict) = &decision.verdicts.rejections[0];
+    let (node, verdict) = decision.verdicts.rejections.iter().next().unwrap();
     assert_eq!(snapshot.node(*node).name, "n0");
     let (plugin, reasons) = decision.verdicts.explain(verdict);
     assert_eq!((plugin, reasons.collect::<Vec<_>>()), ("NodeResourcesFit", vec!["Insufficient cpu"]));

@@ -18,6 +18,50 @@ pub struct Verdict {
     pub rejection: Rejection,
 }
 
+/// Nodes that were rejected, in the order in which they were tried, and why. Many nodes are rejected for few reasons: it
+/// takes eight bytes a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rejections {
+    /// With the position of the verdict.
+    nodes: Vec<(NodeIndex, u32)>,
+    /// Different verdicts, and how often each was given.
+    verdicts: Vec<(Verdict, usize)>,
+}
+
+impl Rejections {
+    pub(super) fn push(&mut self, node: NodeIndex, verdict: Verdict) {
+        let known = self.verdicts.iter().position(|(known, _)| *known == verdict);
+        let position = known.unwrap_or_else(|| {
+            self.verdicts.push((verdict, 0));
+            self.verdicts.len() - 1
+        });
+        self.verdicts[position].1 += 1;
+        self.nodes.push((node, u32::try_from(position).expect("there are fewer verdicts than 2^32")));
+    }
+
+    /// How many nodes were rejected.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether no node was rejected.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The nodes and why they were rejected.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&NodeIndex, &Verdict)> {
+        self.nodes.iter().map(|(node, position)| (node, &self.verdicts[*position as usize].0))
+    }
+
+    /// Different verdicts, and of how many nodes each is.
+    pub fn counts(&self) -> impl Iterator<Item = (&Verdict, usize)> {
+        self.verdicts.iter().map(|(verdict, count)| (verdict, *count))
+    }
+}
+
 /// What a plugin's reasons mean, as far as it gave them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reasons {
@@ -35,7 +79,7 @@ pub struct Verdicts {
     /// The plugins that left only some nodes to be tried.
     pub narrowed: Vec<&'static str>,
     /// The nodes that were rejected, in the order in which they were tried.
-    pub rejections: Vec<(NodeIndex, Verdict)>,
+    pub rejections: Rejections,
     /// By the plugin's position.
     pub(super) reasons: BTreeMap<usize, Reasons>,
 }
@@ -53,7 +97,7 @@ impl Verdicts {
     }
 
     /// The plugin of a verdict, and its reasons.
-    pub fn explain(&self, verdict: &Verdict) -> (&'static str, impl Iterator<Item = &str>) {
+    pub fn explain(&self, verdict: &Verdict) -> (&'static str, impl Iterator<Item = &str> + use<'_>) {
         let reasons = self.reasons.get(&verdict.plugin);
         let bits = verdict.rejection.reasons;
         let texts = reasons.into_iter().flat_map(|reasons| &reasons.texts);
@@ -85,16 +129,8 @@ impl Verdicts {
     }
 
     fn histogram(&self) -> String {
-        // Many nodes are rejected for few reasons.
-        let mut alike: Vec<(Verdict, usize)> = Vec::new();
-        for (_, verdict) in &self.rejections {
-            match alike.iter_mut().find(|(known, _)| known == verdict) {
-                Some((_, count)) => *count += 1,
-                None => alike.push((*verdict, 1)),
-            }
-        }
         let mut counts = BTreeMap::<&str, usize>::new();
-        for (verdict, count) in &alike {
+        for (verdict, count) in self.rejections.counts() {
             for reason in self.explain(verdict).1 {
                 *counts.entry(reason).or_default() += count;
             }

@@ -104,7 +104,7 @@ impl Engine {
         let (mut messages, mut keeps_nomination) = (Vec::new(), false);
         if decision.verdicts.nodes > 0 {
             for plugin in profile.at(ExtensionPoint::PostFilter) {
-                match plugin.post_filter(&attempt, &mut self.random) {
+                match plugin.post_filter_with(&mut self.memory, &attempt, &mut self.random) {
                     None => {}
                     Some(PostFilter::Room { node, victims, displaced, .. }) => {
                         return Remedy::Room { node, victims, displaced };

@@ -9,7 +9,7 @@ use crate::snapshot::{NodeIndex, Snapshot};
 
 /// Of how many pods decisions are kept.
 const MOST_PODS: usize = 10_000;
-/// How many verdicts on single nodes are kept, in all. Each takes some 32 bytes.
+/// How many verdicts on single nodes are kept, in all. Each takes eight bytes.
 const MOST_VERDICTS: usize = 500_000;
 
 /// What came of an attempt.

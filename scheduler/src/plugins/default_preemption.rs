@@ -1,8 +1,8 @@
 //! DefaultPreemption: room is made for a pod by deleting less important ones, as few and as unimportant as possible, and
 //! rather such as no budget protects.
 //!
-//! Costs, for each node that is looked into, one judgement of the node for each less important pod on it, plus one. Nodes
-//! are looked into from a random one on, until there are enough to choose from.
+//! Costs, for each node that is looked into, one judgement of the node for each less important pod on it, plus one, unless
+//! the outcome is remembered. Nodes are looked into from a random one on, until there are enough to choose from.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use rand::{Rng, RngCore};
 
 use crate::config::ExtensionPoint;
-use crate::cycle::{Attempt, Candidate, Plugin, PostFilter, Search, Verdicts, tell};
+use crate::cycle::{Attempt, Candidate, Cost, Memory, Outlook, Plugin, PostFilter, Search, Verdict, Verdicts, tell};
 use crate::snapshot::{Budget, NodeIndex, PlacedPod, Snapshot};
 
 const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
@@ -44,39 +44,68 @@ impl Plugin for DefaultPreemption {
 
     /// Finds the node on which it takes the least to make room for a pod that was found to have no feasible node.
     fn post_filter(&self, attempt: &Attempt<'_>, random: &mut dyn RngCore) -> Option<PostFilter> {
-        Some(self.make_room(attempt, random))
+        Some(self.make_room(None, attempt, random))
+    }
+
+    fn post_filter_with(
+        &self,
+        memory: &mut Memory,
+        attempt: &Attempt<'_>,
+        random: &mut dyn RngCore,
+    ) -> Option<PostFilter> {
+        Some(self.make_room(Some(memory), attempt, random))
     }
 }
 
 impl DefaultPreemption {
-    fn make_room(&self, attempt: &Attempt<'_>, random: &mut dyn RngCore) -> PostFilter {
+    fn make_room(&self, memory: Option<&mut Memory>, attempt: &Attempt<'_>, random: &mut dyn RngCore) -> PostFilter {
         let Attempt { snapshot, profile, pod, verdicts } = *attempt;
-        let budgets: Vec<&Budget> = snapshot.budgets().collect();
         if let Some(reason) = ineligible(snapshot, pod, verdicts) {
             return PostFilter::Unhelpful { message: format!("preemption: {reason}"), keeps_nomination: true };
         }
         let nodes: Vec<NodeIndex> = verdicts.resolvable().collect();
-        let mut reasons = Vec::new();
-        let mut options: Vec<Choice> = Vec::new();
+        let mut search = Search::new(snapshot, pod);
+        let budgets: Vec<&Budget> = snapshot.budgets().collect();
+        let mut unhelpful = Unhelpful::default();
+        // Of equally good ones, the first of those that violate no budget, which are the best.
+        let mut best: Option<(Cost, NodeIndex)> = None;
         if !nodes.is_empty() {
             let enough = nodes.len() * self.min_candidate_nodes_percentage / 100;
             let enough = enough.max(self.min_candidate_nodes_absolute).min(nodes.len());
             let (before, after) = nodes.split_at(random.random_range(0..nodes.len()));
-            let mut search = Search::new(snapshot, pod);
             search.prepare(profile);
+            let said = memory.map(|memory| memory.recall(snapshot, profile, pod.info));
+            let mut outlooks = said.map(|said| said.outlooks(snapshot, pod.info.priority));
+            let mut options = 0;
             for node in after.iter().chain(before) {
-                match choose(&mut search, snapshot, pod, *node, &budgets) {
-                    Ok(choice) => options.push(choice),
-                    Err(why) => reasons.push(why),
+                let known = outlooks.as_mut().filter(|_| search.is_node_local(*node));
+                let known = known.map(|outlooks| &mut outlooks[node.get()]);
+                let generation = snapshot.generation(*node);
+                let outlook = match &known {
+                    Some((then, outlook)) if *then == generation => *outlook,
+                    _ => choose(&mut search, snapshot, pod, *node, &budgets).into(),
+                };
+                if let Some(known) = known {
+                    *known = (generation, outlook);
                 }
-                if options.len() >= enough && options.iter().any(|choice| choice.violations == 0) {
+                match outlook {
+                    Outlook::Room(cost) => {
+                        options += 1;
+                        if best.is_none_or(|(least, _)| cost < least) {
+                            best = Some((cost, *node));
+                        }
+                    }
+                    Outlook::NoVictims => unhelpful.without_victims += 1,
+                    Outlook::Rejected(verdict) => unhelpful.add(verdict),
+                }
+                if options >= enough && best.is_some_and(|((violations, ..), _)| violations == 0) {
                     break;
                 }
             }
         }
-        // Of equally good ones, the first of those that violate no budget, which are the best.
-        let Some(Choice { node, victims, violations }) = options.into_iter().min_by_key(Choice::cost) else {
-            let message = format!("preemption: {}", unhelpful(verdicts.nodes, &reasons));
+        let choice = best.map(|(_, node)| choose(&mut search, snapshot, pod, node, &budgets));
+        let Some(Ok(Choice { node, victims, violations })) = choice else {
+            let message = format!("preemption: {}", unhelpful.message(&search, verdicts.nodes));
             return PostFilter::Unhelpful { message, keeps_nomination: false };
         };
         let nominated = snapshot.nominated(node).iter();
@@ -91,7 +120,7 @@ fn ineligible(snapshot: &Snapshot, pod: &Candidate<'_>, verdicts: &Verdicts) -> 
         return Some("not eligible due to preemptionPolicy=Never.");
     }
     let nominated = pod.nominated_node.and_then(|name| snapshot.index(name))?;
-    let hopeless = verdicts.rejections.iter().find(|(node, _)| *node == nominated).map_or_else(
+    let hopeless = verdicts.rejections.iter().find(|(node, _)| **node == nominated).map_or_else(
         || verdicts.rejected.is_some() || !verdicts.narrowed.is_empty(),
         |(_, verdict)| verdict.rejection.unresolvable,
     );
@@ -108,8 +137,7 @@ struct Choice {
 }
 
 impl Choice {
-    /// What it takes: the less, the better.
-    fn cost(&self) -> (usize, i32, i64, usize, Reverse<Timestamp>) {
+    fn cost(&self) -> Cost {
         let highest = self.victims.first().map_or(i32::MIN, |victim| victim.info.priority);
         // No priority counts as less than none, lest many unimportant pods be fewer than few.
         let sum = self.victims.iter().map(|victim| i64::from(victim.info.priority) - i64::from(i32::MIN)).sum();
@@ -119,34 +147,44 @@ impl Choice {
     }
 }
 
+impl From<Result<Choice, Option<Verdict>>> for Outlook {
+    fn from(choice: Result<Choice, Option<Verdict>>) -> Self {
+        match choice {
+            Ok(choice) => Self::Room(choice.cost()),
+            Err(None) => Self::NoVictims,
+            Err(Some(verdict)) => Self::Rejected(verdict),
+        }
+    }
+}
+
 /// Pods that were not started yet count as if they were started just now.
 fn started(pod: &PlacedPod) -> Timestamp {
     pod.started.unwrap_or(Timestamp::MAX)
 }
 
 /// The most important first: that of the highest priority, or that which has been running for longest.
-fn sort_by_importance(pods: &mut [Arc<PlacedPod>]) {
+fn sort_by_importance(pods: &mut [&Arc<PlacedPod>]) {
     pods.sort_by_key(|pod| (Reverse(pod.info.priority), started(pod)));
 }
 
-/// Who has to go from the node, or why that does not help. The search then judges as it did before.
+/// Who has to go from the node, or why that does not help, unless because nobody can. The search then judges as it did
+/// before.
 fn choose(
     search: &mut Search<'_>,
     snapshot: &Snapshot,
     pod: &Candidate<'_>,
     node: NodeIndex,
     budgets: &[&Budget],
-) -> Result<Choice, Vec<String>> {
+) -> Result<Choice, Option<Verdict>> {
     let lesser = snapshot.node(node).pods.iter().filter(|other| other.info.priority < pod.info.priority);
-    let mut lesser: Vec<Arc<PlacedPod>> = lesser.cloned().collect();
+    let mut lesser: Vec<&Arc<PlacedPod>> = lesser.collect();
     if lesser.is_empty() {
-        return Err(vec![NO_VICTIMS.to_owned()]);
+        return Err(None);
     }
     lesser.iter().for_each(|other| search.remove(other));
     if let Err(verdict) = search.judge(node) {
-        let reasons = search.reasons(&verdict);
         lesser.iter().for_each(|other| search.add(other));
-        return Err(reasons);
+        return Err(Some(verdict));
     }
     sort_by_importance(&mut lesser);
     let (protected, others) = partition(lesser, budgets);
@@ -155,20 +193,26 @@ fn choose(
     let count = protected.len();
     // The protected and the important have the first chance to stay.
     for (position, other) in protected.into_iter().chain(others).enumerate() {
-        search.add(&other);
+        search.add(other);
         if search.judge(node).is_err() {
-            search.remove(&other);
+            search.remove(other);
             violations += usize::from(position < count);
             victims.push(other);
         }
     }
     victims.iter().for_each(|victim| search.add(victim));
     sort_by_importance(&mut victims);
-    Ok(Choice { node, victims, violations })
+    Ok(Choice { node, victims: victims.into_iter().cloned().collect(), violations })
 }
 
 /// The pods whose deletion, in this order, would violate budgets, and the others.
-fn partition(pods: Vec<Arc<PlacedPod>>, budgets: &[&Budget]) -> (Vec<Arc<PlacedPod>>, Vec<Arc<PlacedPod>>) {
+fn partition<'a>(
+    pods: Vec<&'a Arc<PlacedPod>>,
+    budgets: &[&Budget],
+) -> (Vec<&'a Arc<PlacedPod>>, Vec<&'a Arc<PlacedPod>>) {
+    if budgets.is_empty() {
+        return (Vec::new(), pods);
+    }
     let mut left: Vec<i64> = budgets.iter().map(|budget| budget.allowed).collect();
     let mut violates = |pod: &Arc<PlacedPod>| {
         let mut violated = false;
@@ -181,16 +225,38 @@ fn partition(pods: Vec<Arc<PlacedPod>>, budgets: &[&Budget]) -> (Vec<Arc<PlacedP
     pods.into_iter().partition(|pod| violates(pod))
 }
 
-/// That no node helps, given why not those that were looked into.
-fn unhelpful(nodes: usize, reasons: &[Vec<String>]) -> String {
-    let mut counts = BTreeMap::<&str, usize>::new();
-    for reason in reasons.iter().flatten() {
-        *counts.entry(reason).or_default() += 1;
+/// Why nodes that were looked into do not help.
+#[derive(Default)]
+struct Unhelpful {
+    without_victims: usize,
+    /// Different verdicts, and of how many nodes each is.
+    rejected: Vec<(Verdict, usize)>,
+}
+
+impl Unhelpful {
+    fn add(&mut self, verdict: Verdict) {
+        match self.rejected.iter_mut().find(|(known, _)| *known == verdict) {
+            Some((_, count)) => *count += 1,
+            None => self.rejected.push((verdict, 1)),
+        }
     }
-    if reasons.len() < nodes {
-        *counts.entry(NOT_HELPFUL).or_default() += nodes - reasons.len();
+
+    /// That no node helps.
+    fn message(&self, search: &Search<'_>, nodes: usize) -> String {
+        let told = self.rejected.iter().map(|(verdict, count)| (search.reasons(verdict), *count));
+        let told: Vec<(Vec<String>, usize)> = told.collect();
+        let mut counts = BTreeMap::<&str, usize>::new();
+        let looked_into = self.without_victims + told.iter().map(|(_, count)| count).sum::<usize>();
+        for (reasons, count) in &told {
+            reasons.iter().for_each(|reason| *counts.entry(reason).or_default() += count);
+        }
+        for (reason, count) in [(NO_VICTIMS, self.without_victims), (NOT_HELPFUL, nodes.saturating_sub(looked_into))] {
+            if count > 0 {
+                *counts.entry(reason).or_default() += count;
+            }
+        }
+        tell(nodes, &counts)
     }
-    tell(nodes, &counts)
 }
 
 #[cfg(test)]
@@ -234,7 +300,7 @@ mod tests {
         assert_eq!(decision.node, None, "there is room");
         let plugin = DefaultPreemption::default();
         let attempt = Attempt { snapshot, profile: &profile, pod: &candidate, verdicts: &decision.verdicts };
-        let outcome = plugin.make_room(&attempt, &mut random);
+        let outcome = plugin.make_room(None, &attempt, &mut random);
         (outcome, decision.verdicts)
     }
 
@@ -280,6 +346,32 @@ mod tests {
         // One of two may go.
         let pods = [("n1", pod("a1", 2, (1, 0))), ("n1", pod("a2", 2, (2, 0))), ("n2", pod("z", 4, (20, 0)))];
         check(&pods, 4, &[budget("a", 1)], ("n1", &["a2", "a1"], 1));
+    }
+
+    #[test]
+    fn what_is_remembered_ends_with_what_it_follows_from() {
+        let nodes = ["n1", "n2"].map(|name| testing::node(name, json!({})));
+        let pods = [("n1", pod("a", 4, (1, 0))), ("n2", pod("b", 4, (5, 0)))];
+        let (mut snapshot, mut memory) = (testing::snapshot(&nodes, &pods), Memory::default());
+        let (profile, mut random) = (Profile::default(), StdRng::seed_from_u64(0));
+        let mut check = |snapshot: &Snapshot, priority, expected: &str| {
+            let info = PodInfo::new(&pod("wanted", 4, (priority, 0)));
+            let candidate = Candidate { uid: "wanted", info: &info, nominated_node: None };
+            let decision = schedule(snapshot, &profile, &candidate, 0, &mut random);
+            let attempt = Attempt { snapshot, profile: &profile, pod: &candidate, verdicts: &decision.verdicts };
+            let outcome = DefaultPreemption::default().post_filter_with(&mut memory, &attempt, &mut random);
+            let Some(PostFilter::Room { node, .. }) = outcome else { panic!("{outcome:?}") };
+            assert_eq!(snapshot.node(node).name, expected, "{priority}");
+        };
+        check(&snapshot, 10, "n1");
+        snapshot.set_budget(&budget("a", 0));
+        check(&snapshot, 10, "n2");
+        check(&snapshot, 4, "n1");
+        check(&snapshot, 10, "n2");
+        snapshot.remove_budget("default", "a");
+        check(&snapshot, 10, "n1");
+        snapshot.assume(&pod("a", 4, (6, 0)), "n1");
+        check(&snapshot, 10, "n2");
     }
 
     #[test]

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::resources::NodeIndex;
 
-/// The numbers of nodes, and that of what they have in common.
+/// The numbers of nodes, that of what they have in common, and that of budgets.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Generations {
     of_node: Vec<u64>,
     epoch: u64,
+    budgets: u64,
 }
 
 impl Generations {
@@ -22,6 +23,15 @@ impl Generations {
 
     pub(super) fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    pub(super) fn budgets(&self) -> u64 {
+        self.budgets
+    }
+
+    /// A budget changed.
+    pub(super) fn raise_budgets(&mut self) {
+        self.budgets = fresh();
     }
 
     /// The node or its pods changed.

@@ -154,6 +154,12 @@ impl Snapshot {
         self.generations.epoch()
     }
 
+    /// The same for budgets.
+    #[must_use]
+    pub fn budgets_generation(&self) -> u64 {
+        self.generations.budgets()
+    }
+
     /// The pod, if it is on a node.
     #[must_use]
     pub fn pod(&self, uid: &str) -> Option<&Arc<PlacedPod>> {
@@ -267,11 +273,13 @@ impl Snapshot {
         let meta = &budget.metadata;
         let key = (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
         self.budgets.insert(key, Budget::from(budget));
+        self.generations.raise_budgets();
     }
 
     /// A budget is gone.
     pub fn remove_budget(&mut self, namespace: &str, name: &str) {
         self.budgets.remove(&(namespace.to_owned(), name.to_owned()));
+        self.generations.raise_budgets();
     }
 
     /// The pods for which room is being made on the node.

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use scheduler::config::ExtensionPoint;
-use scheduler::cycle::{Attempt, Candidate, Decision, Memory, PostFilter, Profile, schedule_with};
+use scheduler::cycle::{Attempt, Candidate, Decision, Memory, PostFilter, Profile, Verdict, schedule_with};
 use scheduler::snapshot::{NodeIndex, PodInfo, Snapshot};
 
 use crate::cluster::{Refusal, name, uid};
@@ -62,8 +62,7 @@ impl Real {
     /// The decision, as far as it says of nodes that they are not for the pod; the feasible ones are all others.
     pub(crate) fn outcome(&self, decided: &Decided, feasible: BTreeSet<String>) -> Outcome {
         let verdicts = &decided.decision.verdicts;
-        let refusal = |(node, verdict): &(NodeIndex, _)| {
-            let verdict: &scheduler::cycle::Verdict = verdict;
+        let refusal = |(node, verdict): (&NodeIndex, &Verdict)| {
             let (plugin, reasons) = verdicts.explain(verdict);
             let reasons = reasons.map(str::to_owned).collect();
             (self.name(*node), Refusal { plugin, reasons, unresolvable: verdict.rejection.unresolvable })
@@ -98,7 +97,8 @@ impl Real {
         let verdicts = &decided.decision.verdicts;
         let attempt = Attempt { snapshot: &self.snapshot, profile: &self.profile, pod: &candidate, verdicts };
         let mut plugins = self.profile.at(ExtensionPoint::PostFilter);
-        let told = plugins.find_map(|plugin| plugin.post_filter(&attempt, &mut self.random));
+        let (memory, random) = (&mut self.memory, &mut self.random);
+        let told = plugins.find_map(|plugin| plugin.post_filter_with(memory, &attempt, random));
         match told.expect("DefaultPreemption always knows something") {
             PostFilter::Room { node, victims, violations, .. } => {
                 let victims = victims.iter().map(|victim| victim.uid.clone()).collect();
