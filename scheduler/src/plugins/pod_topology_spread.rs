@@ -71,15 +71,24 @@ impl Plugin for PodTopologySpread {
     fn hint(&self, pod: &Pod, event: &Event) -> Hint {
         let constraints = pod.spec.iter().flat_map(|spec| spec.topology_spread_constraints.iter().flatten());
         let mut constraints: Vec<&TopologySpreadConstraint> = constraints.collect();
-        if constraints.is_empty() {
-            // It has those that are the default, whose selectors are not known here.
-            return Hint::Queue;
-        }
+        let has_own = !constraints.is_empty();
         constraints.retain(|constraint| constraint.when_unsatisfiable == "DoNotSchedule");
         match event.change() {
-            Change::Pod(old, new) => Hint::when(pods_may_help(&constraints, pod, old, new)),
-            Change::Node(old, new) => Hint::when(node_may_help(&constraints, old, new)),
-            Change::Other => Hint::Queue,
+            Change::Pod(old, new) if ![old, new].into_iter().flatten().all(|other| is_involved(pod, other)) => {
+                Hint::Skip
+            }
+            Change::Pod(old, new) if has_own => Hint::when(pods_may_help(&constraints, pod, old, new)),
+            // Which pods the constraints by default are about is not known here.
+            Change::Pod(Some(old), Some(new)) if !same(pod, new) => {
+                Hint::when(old.metadata.labels != new.metadata.labels)
+            }
+            Change::Node(old, new) => {
+                let own = constraints.iter().map(|constraint| constraint.topology_key.as_str());
+                let defaults = self.defaults.iter().filter(|constraint| constraint.required && !has_own);
+                let keys: Vec<&str> = own.chain(defaults.map(|constraint| constraint.topology_key.as_str())).collect();
+                Hint::when(node_may_help(&keys, old, new))
+            }
+            Change::Pod(..) | Change::Other => Hint::Queue,
         }
     }
 
@@ -151,6 +160,11 @@ impl PodTopologySpread {
     }
 }
 
+/// Whether it may be of matter to `target` what becomes of a pod, which may be itself.
+fn is_involved(target: &Pod, pod: &Pod) -> bool {
+    same(pod, target) || (node_name(pod).is_some() && pod.metadata.namespace == target.metadata.namespace)
+}
+
 /// Whether what became of a pod, which may be `target` itself, may help that with its constraints.
 fn pods_may_help(
     constraints: &[&TopologySpreadConstraint],
@@ -161,17 +175,11 @@ fn pods_may_help(
     fn label<'a>(pod: &'a Pod, key: &str) -> Option<&'a String> {
         pod.metadata.labels.as_ref().and_then(|labels| labels.get(key))
     }
-    let is_involved = |pod: &Pod| {
-        same(pod, target) || (node_name(pod).is_some() && pod.metadata.namespace == target.metadata.namespace)
-    };
     let counts = |constraint: &TopologySpreadConstraint, pod: &Pod| {
         let mut keys = constraint.match_label_keys.iter().flatten();
         let is_same = |key: &String| label(target, key).is_none_or(|own| label(pod, key) == Some(own));
         keys.all(is_same) && selects(constraint.label_selector.as_ref(), pod)
     };
-    if ![old, new].into_iter().flatten().all(is_involved) {
-        return false;
-    }
     let (Some(old), Some(new)) = (old, new) else {
         // It came or went.
         return constraints.iter().any(|constraint| old.or(new).is_some_and(|pod| counts(constraint, pod)));
@@ -182,17 +190,17 @@ fn pods_may_help(
         || constraints.iter().any(|constraint| counts(constraint, old) != counts(constraint, new))
 }
 
-/// Whether what became of a node may help a pod with such constraints.
-fn node_may_help(constraints: &[&TopologySpreadConstraint], old: Option<&Node>, new: Option<&Node>) -> bool {
-    fn domain<'a>(node: &'a Node, constraint: &TopologySpreadConstraint) -> Option<&'a String> {
-        node.metadata.labels.as_ref().and_then(|labels| labels.get(&constraint.topology_key))
+/// Whether what became of a node may help a pod with constraints about these labels.
+fn node_may_help(keys: &[&str], old: Option<&Node>, new: Option<&Node>) -> bool {
+    fn domain<'a>(node: &'a Node, key: &str) -> Option<&'a String> {
+        node.metadata.labels.as_ref().and_then(|labels| labels.get(key))
     }
     fn taints(node: &Node) -> &[Taint] {
         node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default()
     }
-    let is_in_all = |node: &Node| constraints.iter().all(|constraint| domain(node, constraint).is_some());
+    let is_in_all = |node: &Node| keys.iter().all(|key| domain(node, key).is_some());
     let (Some(old), Some(new)) = (old, new) else { return old.or(new).is_some_and(is_in_all) };
-    let moves = || constraints.iter().any(|constraint| domain(old, constraint) != domain(new, constraint));
+    let moves = || keys.iter().any(|key| domain(old, key) != domain(new, key));
     is_in_all(old) != is_in_all(new) || is_in_all(new) && (moves() || taints(old) != taints(new))
 }
 
@@ -656,5 +664,32 @@ mod tests {
         check(&list(key, 1, "DoNotSchedule"), &labelled("p", "other"), None);
         check(&list(key, 1, "ScheduleAnyway"), &labelled("p", "web"), None);
         check(&PodTopologySpread::default(), &labelled("p", "web"), None);
+    }
+
+    #[test]
+    fn pods_that_are_refused_by_default_wait_for_less() {
+        let plugin = list("zone", 1, "DoNotSchedule");
+        let waiting = labelled("p", "web");
+        let other = |app: &str, node: &str| {
+            let mut pod = testing::pod("q", json!({"nodeName": node}));
+            pod.metadata.labels = Some([("app".to_owned(), app.to_owned())].into());
+            Some(pod)
+        };
+        let pods = |old, new, expected| check_pod_hint(&plugin, &waiting, old, new, expected);
+        pods(None, other("any", "n"), Queue);
+        pods(other("any", "n"), None, Queue);
+        pods(other("any", ""), None, Skip);
+        pods(other("a", "n"), other("b", "n"), Queue);
+        pods(other("a", "n"), other("a", "n"), Skip);
+        pods(Some(labelled("p", "db")), Some(labelled("p", "web")), Queue);
+        let mut elsewhere = other("any", "n");
+        elsewhere.as_mut().unwrap().metadata.namespace = Some("elsewhere".to_owned());
+        pods(None, elsewhere, Skip);
+        let node = |labels: Value| Some(testing::node("n", json!({"metadata": {"labels": labels}})));
+        let nodes = |old, new, expected| check_node_hint(&plugin, &waiting, old, new, expected);
+        nodes(None, node(json!({"zone": "1"})), Queue);
+        nodes(None, node(json!({})), Skip);
+        nodes(node(json!({"zone": "1"})), node(json!({"zone": "2"})), Queue);
+        nodes(node(json!({"zone": "1"})), node(json!({"zone": "1", "a": "b"})), Skip);
     }
 }
