@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use k8s_openapi::api::core::v1::{Node, Pod, PodSpec};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 /// Labels, of whatever.
 pub(crate) type Labels = BTreeMap<String, String>;
@@ -18,6 +19,15 @@ pub(crate) struct Placed {
     pub(crate) assumed: bool,
 }
 
+/// What pods belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Owner {
+    ReplicaSet,
+    ReplicationController,
+    Service,
+    StatefulSet,
+}
+
 /// What there is.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cluster {
@@ -28,10 +38,10 @@ pub(crate) struct Cluster {
     /// Pods for which room is being made, and the names of the nodes.
     pub(crate) nominated: BTreeMap<String, (Rc<Pod>, String)>,
     pub(crate) namespaces: BTreeMap<String, Labels>,
+    /// What they select, by kind, namespace and name.
+    pub(crate) owners: BTreeMap<(Owner, String, String), LabelSelector>,
     /// By namespace and name.
     pub(crate) budgets: BTreeMap<(String, String), PodDisruptionBudget>,
-    /// What Services select, by namespace and name.
-    pub(crate) services: BTreeMap<(String, String), Labels>,
 }
 
 impl Cluster {

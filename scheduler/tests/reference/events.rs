@@ -6,12 +6,13 @@ use std::rc::Rc;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use scheduler::snapshot::{PodInfo, Snapshot};
+use scheduler::snapshot::{ControllerKind, PodInfo, Snapshot};
 use serde_json::json;
 
-use crate::cluster::{Cluster, Labels, Placed, name, uid};
+use crate::cluster::{Cluster, Labels, Owner, Placed, name, uid};
 use crate::generate::{self, NAMESPACES};
 
 /// The names of nodes; the last is one that no node ever has.
@@ -79,11 +80,11 @@ pub(crate) enum Change {
     Withdraw {
         number: usize,
     },
+    /// A Service or a controller selects pods.
+    SetOwner((Owner, &'static str, &'static str), Object<LabelSelector>),
+    RemoveOwner((Owner, &'static str, &'static str)),
     SetBudget(Object<PodDisruptionBudget>),
     RemoveBudget(&'static str, &'static str),
-    /// A Service of that namespace and name selects pods with such labels; with none, if there are none.
-    SetService(&'static str, &'static str, Labels),
-    RemoveService(&'static str, &'static str),
     /// What pods of the template ask is kept counted from now on.
     Watch(usize),
 }
@@ -112,10 +113,12 @@ pub(crate) fn set_namespace() -> BoxedStrategy<Change> {
         .boxed()
 }
 
-pub(crate) fn set_service() -> BoxedStrategy<Change> {
-    (select(NAMESPACES.to_vec()), select(vec!["s", "t"]), generate::service_selector())
-        .prop_map(|(namespace, name, selector)| Change::SetService(namespace, name, selector))
-        .boxed()
+pub(crate) fn set_owner() -> BoxedStrategy<Change> {
+    generate::owner().prop_map(|(key, selector)| Change::SetOwner(key, Object::new(selector))).boxed()
+}
+
+fn remove_owner() -> BoxedStrategy<Change> {
+    generate::owner().prop_map(|(key, _)| Change::RemoveOwner(key)).boxed()
 }
 
 pub(crate) fn set_budget() -> BoxedStrategy<Change> {
@@ -141,6 +144,8 @@ pub(crate) fn surroundings(templates: usize) -> BoxedStrategy<Change> {
         1 => select(NAMESPACES.to_vec()).prop_map(Change::RemoveNamespace),
         3 => set_pod(0..templates, 0..12),
         1 => (0..30usize).prop_map(Change::RemovePod),
+        1 => set_owner(),
+        1 => remove_owner(),
         3 => placed.prop_map(|(number, template, node)| Change::Nominate { number, template, node }),
     ]
     .boxed()
@@ -160,10 +165,10 @@ pub(crate) fn change(templates: usize) -> BoxedStrategy<Change> {
         1 => placed().prop_map(|(number, template, node)| Change::Assume { number, template, node }),
         2 => placed().prop_map(|(number, template, node)| Change::Nominate { number, template, node }),
         1 => (0..12usize).prop_map(|number| Change::Withdraw { number }),
+        1 => set_owner(),
+        1 => remove_owner(),
         1 => set_budget(),
         1 => (namespace(), select(vec!["web", "db"])).prop_map(|(namespace, name)| Change::RemoveBudget(namespace, name)),
-        1 => set_service(),
-        1 => (namespace(), select(vec!["s", "t"])).prop_map(|(namespace, name)| Change::RemoveService(namespace, name)),
         1 => (0..templates).prop_map(Change::Watch),
     ]
     .boxed()
@@ -226,20 +231,12 @@ pub(crate) fn apply(change: &Change, templates: &[Object<Pod>], snapshot: &mut S
             let meta = budget.metadata.clone();
             cluster.budgets.insert((meta.namespace.unwrap(), meta.name.unwrap()), (**budget).clone());
         }
-        Change::SetService(namespace, name, selector) => {
-            let meta = json!({"namespace": namespace, "name": name});
-            let service = json!({"metadata": meta, "spec": {"selector": selector}});
-            snapshot.set_service(&serde_json::from_value(service).unwrap());
-            cluster.services.insert(((*namespace).to_owned(), (*name).to_owned()), selector.clone());
-        }
-        Change::RemoveService(namespace, name) => {
-            snapshot.remove_service(namespace, name);
-            cluster.services.remove(&((*namespace).to_owned(), (*name).to_owned()));
-        }
         Change::RemoveBudget(namespace, name) => {
             snapshot.remove_budget(namespace, name);
             cluster.budgets.remove(&((*namespace).to_owned(), (*name).to_owned()));
         }
+        Change::SetOwner(key, Object(selector)) => set_owner_in(*key, selector, snapshot, cluster),
+        Change::RemoveOwner(key) => remove_owner_in(*key, snapshot, cluster),
         Change::Watch(template) => snapshot.watch(&PodInfo::new(&templates[*template].0)),
         Change::SetPod { number, template, node, state } => {
             set_pod_in(&make(&templates[*template].0, *number, *node, *state), snapshot, cluster);
@@ -266,6 +263,37 @@ pub(crate) fn apply(change: &Change, templates: &[Object<Pod>], snapshot: &mut S
             cluster.nominated.remove(&format!("p{number}"));
         }
     }
+}
+
+fn set_owner_in(
+    (owner, namespace, name): (Owner, &str, &str),
+    selector: &LabelSelector,
+    snapshot: &mut Snapshot,
+    cluster: &mut Cluster,
+) {
+    let meta = json!({"namespace": namespace, "name": name});
+    let set = json!({"metadata": meta, "spec": {"selector": selector, "serviceName": "", "template": {}}});
+    let by_labels = json!({"metadata": meta, "spec": {"selector": selector.match_labels}});
+    match owner {
+        Owner::Service => snapshot.set_service(&serde_json::from_value(by_labels).unwrap()),
+        Owner::ReplicaSet => snapshot.set_replica_set(&serde_json::from_value(set).unwrap()),
+        Owner::ReplicationController => {
+            snapshot.set_replication_controller(&serde_json::from_value(by_labels).unwrap());
+        }
+        Owner::StatefulSet => snapshot.set_stateful_set(&serde_json::from_value(set).unwrap()),
+    }
+    cluster.owners.insert((owner, namespace.to_owned(), name.to_owned()), selector.clone());
+}
+
+fn remove_owner_in((owner, namespace, name): (Owner, &str, &str), snapshot: &mut Snapshot, cluster: &mut Cluster) {
+    let mut remove = |kind| snapshot.remove_controller(kind, namespace, name);
+    match owner {
+        Owner::Service => snapshot.remove_service(namespace, name),
+        Owner::ReplicaSet => remove(ControllerKind::ReplicaSet),
+        Owner::ReplicationController => remove(ControllerKind::ReplicationController),
+        Owner::StatefulSet => remove(ControllerKind::StatefulSet),
+    }
+    cluster.owners.remove(&(owner, namespace.to_owned(), name.to_owned()));
 }
 
 fn nth(cluster: &Cluster, position: usize) -> Option<Placed> {

@@ -2,17 +2,26 @@
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Map, Value, json};
 
-use crate::cluster::Labels;
+use crate::cluster::{Labels, Owner};
 
 pub(crate) const NAMESPACES: [&str; 3] = ["blue", "green", "red"];
 /// Labels of nodes that are domains. Not every node has them.
 const KEYS: [&str; 3] = ["kubernetes.io/hostname", "zone", "rack"];
+/// What pods can belong to, and how they say so.
+const OWNERS: [(Owner, &str, &str); 4] = [
+    (Owner::Service, "v1", "Service"),
+    (Owner::ReplicaSet, "apps/v1", "ReplicaSet"),
+    (Owner::ReplicationController, "v1", "ReplicationController"),
+    (Owner::StatefulSet, "apps/v1", "StatefulSet"),
+];
+pub(crate) const OWNER_NAMES: [&str; 2] = ["one", "two"];
 const MILD: &str = "PreferNoSchedule";
 
 /// One of these, as a value.
@@ -30,7 +39,7 @@ pub(crate) fn node(name: &'static str) -> BoxedStrategy<Node> {
         weighted(0.9, one_of(&["a", "b"])),
         weighted(0.7, one_of(&["1", "2", "3"])),
         weighted(0.9, Just(name)),
-        weighted(0.7, one_of(&["x", "y"])),
+        weighted(0.8, one_of(&["a", "b", "c"])),
     );
     let taint = (one_of(&["disk", "gpu"]), one_of(&["", "1"]), one_of(&["NoSchedule", "NoExecute", MILD, MILD]));
     let taint = taint.prop_map(|(key, value, effect)| json!({"key": key, "value": value, "effect": effect}));
@@ -44,12 +53,12 @@ pub(crate) fn node(name: &'static str) -> BoxedStrategy<Node> {
     );
     let images = subsequence(vec![("small:1", 10), ("big:latest", 700), ("huge:2", 3000)], 0..=3);
     (labels, taints, amounts, images, prop::bool::weighted(0.05))
-        .prop_map(move |((zone, rack, hostname, real_zone), taints, (cpu, memory, pods, gpu, disk), images, cordoned)| {
+        .prop_map(move |((zone, rack, hostname, failure), taints, (cpu, memory, pods, gpu, disk), images, cordoned)| {
             let labels = object(vec![
                 ("zone", zone),
                 ("rack", rack),
                 ("kubernetes.io/hostname", hostname.map(Value::from)),
-                ("topology.kubernetes.io/zone", real_zone),
+                ("topology.kubernetes.io/zone", failure),
             ]);
             let allocatable = object(vec![
                 ("cpu", cpu),
@@ -74,17 +83,6 @@ pub(crate) fn node(name: &'static str) -> BoxedStrategy<Node> {
 pub(crate) fn namespace_labels() -> BoxedStrategy<Labels> {
     weighted(0.7, select(vec!["x", "y"]))
         .prop_map(|team| team.into_iter().map(|team| ("team".to_owned(), team.to_owned())).collect())
-        .boxed()
-}
-
-/// What a Service selects by: not always by anything.
-pub(crate) fn service_selector() -> BoxedStrategy<Labels> {
-    let labels = (weighted(0.9, select(vec!["web", "db"])), weighted(0.2, select(vec!["1", "2"])));
-    labels
-        .prop_map(|(app, version)| {
-            let labels = [("app", app), ("version", version)].into_iter();
-            labels.filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned()))).collect()
-        })
         .boxed()
 }
 
@@ -299,6 +297,20 @@ fn affinity(version: Option<&'static str>, company: f64) -> BoxedStrategy<Value>
         .boxed()
 }
 
+/// What a Service or a controller selects; Services and ReplicationControllers by labels only.
+pub(crate) fn owner() -> BoxedStrategy<((Owner, &'static str, &'static str), LabelSelector)> {
+    let owner = select(OWNERS.to_vec()).prop_map(|(owner, ..)| owner);
+    ((owner, select(NAMESPACES.to_vec()), select(OWNER_NAMES.to_vec())), selector(1))
+        .prop_map(|(key, selector)| {
+            let mut selector: LabelSelector = serde_json::from_value(selector).unwrap();
+            if matches!(key.0, Owner::Service | Owner::ReplicationController) {
+                selector.match_expressions = None;
+            }
+            (key, selector)
+        })
+        .boxed()
+}
+
 /// How likely pods ask for what.
 #[derive(Clone, Copy)]
 pub(crate) struct Taste {
@@ -322,9 +334,13 @@ pub(crate) fn pod(taste: Taste) -> BoxedStrategy<Pod> {
     let demands = weighted(taste.demands, (containers(), weighted(0.1, resize())));
     let importance = (0..4i32, prop::bool::weighted(0.05));
     let selector = weighted(0.05, one_of(&["a", "b"]).prop_map(|zone| json!({"zone": zone})));
-    let first = (select(NAMESPACES.to_vec()), labels, demands);
+    let owner = (select(OWNERS[1..].to_vec()), select(OWNER_NAMES.to_vec()), any::<bool>());
+    let first = (select(NAMESPACES.to_vec()), labels, demands, weighted(0.4, owner));
     first
-        .prop_flat_map(move |(namespace, (app, version), demands)| {
+        .prop_flat_map(move |(namespace, (app, version), demands, owner)| {
+            let owners = owner.map(|((_, api_version, kind), name, controller)| {
+                json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": "", "controller": controller}])
+            });
             let (containers, status) = demands.unwrap_or_else(|| (undemanding(), None));
             let rest = (
                 affinity(version, taste.company),
@@ -345,7 +361,7 @@ pub(crate) fn pod(taste: Taste) -> BoxedStrategy<Pod> {
                 }
                 let labels = object(vec![("app", app.clone()), ("version", version.map(Value::from))]);
                 serde_json::from_value(json!({
-                    "metadata": {"namespace": namespace, "labels": labels},
+                    "metadata": {"namespace": namespace, "labels": labels, "ownerReferences": owners},
                     "spec": spec,
                     "status": status,
                 }))

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use api::field::Path;
 use api::selector::label::{Operator, Requirement, Selector, from_api};
 use k8s_openapi::api::core::v1::{Node, Pod, TopologySpreadConstraint};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
-use crate::cluster::{Cluster, Labels, Refusal, is_terminating, label, namespace, pod_labels, require, spec};
+use crate::cluster::{Cluster, Owner, Refusal, is_terminating, label, namespace, pod_labels, require, spec};
 use crate::nodes::{matches_affinity, tolerates_hard_taints};
 
 const UNEVEN: &str = "node(s) didn't match pod topology spread constraints";
@@ -78,24 +78,53 @@ fn constraints(pod: &Pod, when: &str) -> Vec<TopologySpreadConstraint> {
     all.filter(|constraint| constraint.when_unsatisfiable == when).cloned().collect()
 }
 
-/// The system's constraints, among the pods that the pod's Services select.
+/// The system's constraints, among the pods that the pod's Services and its controller select together.
 fn defaults(cluster: &Cluster, pod: &Pod) -> Vec<TopologySpreadConstraint> {
     let labels = pod_labels(pod);
-    let mut selected = Labels::new();
-    for ((of, _), selector) in &cluster.services {
-        if of == namespace(pod) && selector.iter().all(|(key, value)| labels.get(key) == Some(value)) {
-            selected.extend(selector.clone());
+    let mut selected = LabelSelector::default();
+    for ((kind, within, _), selector) in &cluster.owners {
+        let by_labels = selector.match_labels.clone().unwrap_or_default();
+        let matches = by_labels.iter().all(|(key, value)| labels.get(key) == Some(value));
+        if *kind == Owner::Service && within == namespace(pod) && matches {
+            selected.match_labels.get_or_insert_default().extend(by_labels);
         }
     }
+    match controller(cluster, pod) {
+        Some((Owner::ReplicationController, of)) => {
+            selected.match_labels.get_or_insert_default().extend(of.match_labels.unwrap_or_default());
+        }
+        // What these select is required besides, even if it contradicts the Services.
+        Some((_, of)) => {
+            let required =
+                |(key, value)| LabelSelectorRequirement { key, operator: "In".to_owned(), values: Some(vec![value]) };
+            let labels = of.match_labels.unwrap_or_default().into_iter().map(required);
+            let expressions = of.match_expressions.unwrap_or_default();
+            selected.match_expressions = Some(labels.chain(expressions).collect());
+        }
+        None => {}
+    }
     let constraint = |(topology_key, max_skew): (&str, i32)| TopologySpreadConstraint {
-        label_selector: Some(LabelSelector { match_labels: Some(selected.clone()), ..LabelSelector::default() }),
+        label_selector: Some(selected.clone()),
         max_skew,
         topology_key: topology_key.to_owned(),
         when_unsatisfiable: "ScheduleAnyway".to_owned(),
         ..TopologySpreadConstraint::default()
     };
     let all = [(HOSTNAME, 3), ("topology.kubernetes.io/zone", 5)];
-    if selected.is_empty() { Vec::new() } else { all.map(constraint).into() }
+    if from_api(Some(&selected)).unwrap().is_everything() { Vec::new() } else { all.map(constraint).into() }
+}
+
+/// The pod's controller, if it exists and is one that counts, and what it selects.
+fn controller(cluster: &Cluster, pod: &Pod) -> Option<(Owner, LabelSelector)> {
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    let owner = owners.find(|owner| owner.controller == Some(true))?;
+    let kind = match (owner.api_version.as_str(), owner.kind.as_str()) {
+        ("v1", "ReplicationController") => Owner::ReplicationController,
+        ("apps/v1", "ReplicaSet") => Owner::ReplicaSet,
+        ("apps/v1", "StatefulSet") => Owner::StatefulSet,
+        _ => return None,
+    };
+    Some((kind, cluster.owners.get(&(kind, namespace(pod).to_owned(), owner.name.clone()))?.clone()))
 }
 
 /// Constraints, and whether nodes count that are not in a domain of each.

@@ -114,9 +114,9 @@ fn decide(templates: Range<usize>, times: impl Strategy<Value = usize> + 'static
 /// What is there when the first pod comes.
 fn start(pod: BoxedStrategy<Change>, count: Range<usize>) -> BoxedStrategy<Vec<Change>> {
     let (namespaces, budgets) = (vec(events::set_namespace(), 0..4), vec(events::set_budget(), 0..4));
-    (events::set_nodes(), namespaces, vec(events::set_service(), 0..4), vec(pod, count), budgets)
-        .prop_map(|(nodes, namespaces, services, pods, budgets)| {
-            nodes.into_iter().chain(namespaces).chain(services).chain(pods).chain(budgets).collect()
+    (events::set_nodes(), namespaces, vec(events::set_owner(), 0..6), vec(pod, count), budgets)
+        .prop_map(|(nodes, namespaces, owners, pods, budgets)| {
+            nodes.into_iter().chain(namespaces).chain(owners).chain(pods).chain(budgets).collect()
         })
         .boxed()
 }
