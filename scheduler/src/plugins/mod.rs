@@ -38,4 +38,6 @@ mod properties;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
+mod volume_waiting;
+#[cfg(test)]
 mod waiting;

@@ -73,11 +73,8 @@ impl Plugin for VolumeRestrictions {
     }
 }
 
-/// Whether the pod that is gone may have been in the other's way.
+/// Whether the pod that is gone may have been in the other's way. Upstream's hint misses disks of pods of other namespaces.
 fn frees(gone: &Pod, pod: &Pod) -> bool {
-    if gone.metadata.namespace != pod.metadata.namespace {
-        return false;
-    }
     let (Some(gone), Some(pod)) = (PodVolumes::read(gone), PodVolumes::read(pod)) else { return false };
     let conflict = pod.disks.iter().any(|disk| gone.disks.iter().any(|other| disk.conflicts(other)));
     conflict || pod.claims.iter().any(|claim| !claim.ephemeral && gone.claims.contains(claim))
@@ -253,18 +250,23 @@ mod tests {
 
     #[test]
     fn hints_are_of_what_is_in_the_way() {
-        let check = |gone: Value, wanted: Value, expected| {
+        let check_in = |namespace: &str, gone: Value, wanted: Value, expected| {
+            let mut pod = with("a", &gone);
+            pod.metadata.namespace = Some(namespace.to_owned());
             let event = Event {
                 kind: ClusterEvent::new(EventResource::AssignedPod, ActionType::DELETE),
-                old: Some(Object::Pod(Arc::new(with("a", &gone)))),
+                old: Some(Object::Pod(Arc::new(pod))),
                 new: None,
             };
             assert_eq!(VolumeRestrictions.hint(&with("b", &wanted), &event), expected, "{gone} {wanted}");
         };
+        let check = |gone, wanted, expected| check_in("default", gone, wanted, expected);
         let of_claim = |name: &str| json!({"persistentVolumeClaim": {"claimName": name}});
         check(gce("a", false), gce("a", false), Hint::Queue);
         check(gce("a", true), gce("a", true), Hint::Skip);
         check(of_claim("a"), of_claim("a"), Hint::Queue);
+        check_in("other", gce("a", false), gce("a", false), Hint::Queue);
+        check_in("other", of_claim("a"), of_claim("a"), Hint::Skip);
         check(of_claim("a"), of_claim("b"), Hint::Skip);
         check(of_claim("a"), gce("a", false), Hint::Skip);
         let event = |name: &str| Event {

@@ -64,13 +64,12 @@ impl Plugin for NodeVolumeLimits {
     }
 }
 
-/// Whether a driver can attach more than before, or is new.
+/// Whether a driver can attach more than before, or is new. Upstream's hint misses limits that are taken away.
 fn takes_more(old: &CSINode, new: &CSINode) -> bool {
-    let count = |node: &CSINode, name: &str| {
-        let driver = node.spec.drivers.iter().find(|driver| driver.name == name)?;
-        Some(driver.allocatable.as_ref().and_then(|allocatable| allocatable.count).unwrap_or_default())
-    };
-    new.spec.drivers.iter().any(|driver| count(new, &driver.name) > count(old, &driver.name))
+    let (old, new) = (CsiNode::read(old), CsiNode::read(new));
+    let no_limit = |limit: Option<u32>| limit.map_or(i64::MAX, i64::from);
+    let more = |driver: &str| no_limit(new.limit(driver)) > no_limit(old.limit(driver));
+    old.drivers().any(more) || new.drivers().any(|driver| !old.has(driver))
 }
 
 /// Whether the pod that is gone had volumes that count.
@@ -84,11 +83,13 @@ fn frees(gone: &Pod) -> bool {
     placed && volumes(gone).iter().any(counts)
 }
 
-/// Whether the pod has a volume that the attachment which is gone may have been counted with.
+/// Whether the pod has a volume that the attachment which is gone may have been counted with. Upstream's hint misses claims
+/// that are made for pods.
 fn is_of_interest(gone: &VolumeAttachment, pod: &Pod) -> bool {
     volumes(pod).iter().any(|volume| {
         let driver = || in_tree::of_pod(volume).map(|volume| volume.driver);
-        volume.persistent_volume_claim.is_some() || driver().is_some_and(|driver| driver == gone.spec.attacher)
+        let claims = volume.persistent_volume_claim.is_some() || volume.ephemeral.is_some();
+        claims || driver().is_some_and(|driver| driver == gone.spec.attacher)
     })
 }
 

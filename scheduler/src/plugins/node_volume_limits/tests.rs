@@ -261,6 +261,8 @@ fn hints_are_of_drivers_and_attachments() {
     check(&[], &[(EBS, Some(1))], Hint::Queue);
     check(&[], &[(EBS, None)], Hint::Queue);
     check(&[(EBS, None)], &[], Hint::Skip);
+    check(&[(EBS, Some(1))], &[(EBS, None)], Hint::Queue);
+    check(&[(EBS, Some(1))], &[], Hint::Queue);
     assert_eq!(hint(&pod("wanted", &["ebs0"]), None, node(&[])), Hint::Queue);
     let attachment = |driver: &str| {
         let source: Value = json!({"persistentVolumeName": "pv1"});
@@ -269,6 +271,7 @@ fn hints_are_of_drivers_and_attachments() {
         Some(Object::VolumeAttachment(Arc::new(object(attachment))))
     };
     assert_eq!(hint(&pod("wanted", &["ebs0"]), attachment("test"), None), Hint::Queue);
+    assert_eq!(hint(&pod("wanted", &["+v"]), attachment("test"), None), Hint::Queue);
     assert_eq!(hint(&pod("wanted", &["=v"]), attachment(EBS), None), Hint::Queue);
     assert_eq!(hint(&pod("wanted", &["=v"]), attachment(GCE), None), Hint::Skip);
     assert_eq!(hint(&pod("wanted", &[]), attachment(EBS), None), Hint::Skip);

@@ -12,7 +12,7 @@ mod score;
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Volume};
 use k8s_openapi::api::storage::v1::CSIDriver;
 
 use super::volume_claims::{needs, volumes};
@@ -141,11 +141,15 @@ impl Plugin for VolumeBinding {
     }
 }
 
-/// Whether the driver is one of the pod's, and from now on is not asked how much room there is.
+/// Whether the driver may be one of the pod's, and from now on is not asked how much room there is. Upstream's hint misses
+/// those of claims, though it is they that need room.
 fn no_longer_tells_capacity(old: &CSIDriver, new: &CSIDriver, pod: &Pod) -> bool {
     let tells = |driver: &CSIDriver| driver.spec.storage_capacity.unwrap_or_default();
-    let mut drivers = volumes(pod).iter().filter_map(|volume| volume.csi.as_ref());
-    tells(old) && !tells(new) && drivers.any(|csi| new.metadata.name.as_ref() == Some(&csi.driver))
+    let uses = |volume: &Volume| {
+        let inline = volume.csi.as_ref().is_some_and(|csi| new.metadata.name.as_ref() == Some(&csi.driver));
+        inline || volume.persistent_volume_claim.is_some() || volume.ephemeral.is_some()
+    };
+    tells(old) && !tells(new) && volumes(pod).iter().any(uses)
 }
 
 #[cfg(test)]

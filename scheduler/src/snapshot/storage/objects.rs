@@ -97,6 +97,11 @@ impl CsiNode {
         CsiNode { drivers: drivers.collect(), migrated: migrated.map(str::to_owned).collect() }
     }
 
+    /// The drivers that are there.
+    pub fn drivers(&self) -> impl Iterator<Item = &str> {
+        self.drivers.keys().map(String::as_str)
+    }
+
     /// Whether the driver is there.
     #[must_use]
     pub fn has(&self, driver: &str) -> bool {

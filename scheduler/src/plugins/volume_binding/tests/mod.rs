@@ -360,7 +360,9 @@ fn hints_are_of_what_may_help() {
     let inline = testing::pod("p", json!({"volumes": [{"name": "v", "csi": {"driver": "d"}}]}));
     check(&inline, Some(driver(true)), driver(false), Hint::Queue);
     check(&inline, Some(driver(false)), driver(true), Hint::Skip);
-    check(&wanted, Some(driver(true)), driver(false), Hint::Skip);
+    check(&wanted, Some(driver(true)), driver(false), Hint::Queue);
+    check(&wanted, Some(driver(false)), driver(true), Hint::Skip);
+    check(&testing::pod("p", json!({})), Some(driver(true)), driver(false), Hint::Skip);
     let room = |capacity: Value| {
         let room = json!({"metadata": {"name": "r"}, "storageClassName": "c", "capacity": capacity});
         Object::CsiStorageCapacity(Arc::new(object(room)))
