@@ -26,15 +26,15 @@ fn in_a_thread(seed: u64) -> Outcome {
 #[test]
 fn clusters_come_to_rest_whatever_goes_wrong() {
     if let Some(seed) = number("GANTRY_SEED") {
-        let Outcome { history, faults } = in_a_thread(seed);
-        println!("{} changes, {faults} faults", history.len());
+        let Outcome { history, faults, placed } = in_a_thread(seed);
+        println!("{} changes, {faults} faults, {placed:?}", history.len());
         return;
     }
     let seeds = number("GANTRY_SEEDS").unwrap_or(SEEDS);
-    let next = Arc::new(AtomicU64::new(0));
+    let (next, victims) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let workers: Vec<_> = (0..std::thread::available_parallelism().map_or(1, usize::from))
         .map(|_| {
-            let next = Arc::clone(&next);
+            let (next, victims) = (Arc::clone(&next), Arc::clone(&victims));
             std::thread::spawn(move || {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -43,6 +43,8 @@ fn clusters_come_to_rest_whatever_goes_wrong() {
                     }
                     let outcome = in_a_thread(seed);
                     assert!(outcome.faults > 0, "nothing went wrong with seed {seed}");
+                    assert!(outcome.placed.bound > 0, "no pod got a node with seed {seed}");
+                    victims.fetch_add(outcome.placed.victims, Ordering::Relaxed);
                 }
             })
         })
@@ -50,6 +52,8 @@ fn clusters_come_to_rest_whatever_goes_wrong() {
     for worker in workers {
         worker.join().expect("no seed fails");
     }
+    // One seed alone may have room for all.
+    assert!(seeds < SEEDS || victims.load(Ordering::Relaxed) > 0, "no pod ever had to make room");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+use api::quantity::{Format, Quantity};
 use apiserver::core::{Core, Parts};
 use apiserver::engine::{Location, Surroundings};
 use apiserver::resources::Config;
@@ -15,20 +16,21 @@ use client::clock::Clock;
 use controller_manager::controllers;
 use controller_manager::driver::{Environment, Manager, Selection};
 use jiff::Timestamp;
+use kubelet::hollow::Capacity;
 use scheduler::config::Configuration;
 use scheduler::driver::Scheduler;
+use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Outcome;
+use super::crowd::{NODE_CPU, NODES};
 use super::disk::{Disk, SimulatedBackend};
 use super::faults::Faults;
 use super::invariants::Invariants;
 use super::network::Network;
 
-/// How many nodes there are.
-const NODES: u32 = 3;
 /// When simulated time begins.
 const BEGIN: i64 = 1_772_366_400;
 /// How long a part runs at most before it is decided whether it crashes, and how long it is away then.
@@ -65,8 +67,9 @@ impl Surroundings for Simulated {
 }
 
 impl Cluster {
-    /// Starts a cluster, whose faults follow from `seed`.
-    pub async fn start(seed: u64) -> Cluster {
+    /// Starts a cluster without a scheduler, whose faults follow from `seed`.
+    #[must_use]
+    pub fn start(seed: u64) -> Cluster {
         let faults = Faults::new(seed);
         let clock = Clock::simulated(Timestamp::from_second(BEGIN).expect("it is within the calendar"));
         let network = Network::new(faults.clone());
@@ -80,9 +83,13 @@ impl Cluster {
         tasks.spawn(crashing(faults.clone(), move || control(controllers.clone(), clock)));
         let nodes = network.clone();
         tasks.spawn(crashing(faults.clone(), move || hollow(nodes.clone(), seed, clock)));
-        let pods = network.clone();
-        tasks.spawn(crashing(faults.clone(), move || schedule(pods.clone(), seed, clock)));
         Cluster { faults, network, disk, clock, tasks }
+    }
+
+    /// Starts the scheduler.
+    pub fn schedule(&mut self, seed: u64) {
+        let (network, disk, clock) = (self.network.clone(), self.disk.clone(), self.clock);
+        self.tasks.spawn(crashing(self.faults.clone(), move || schedule(network.clone(), disk.clone(), seed, clock)));
     }
 
     /// Lets nothing go wrong any more.
@@ -93,7 +100,8 @@ impl Cluster {
     /// Ends everything.
     pub async fn end(mut self) -> Outcome {
         self.tasks.shutdown().await;
-        Outcome { history: self.disk.history(), faults: self.faults.injected() }
+        let placed = self.disk.invariants(|invariants| invariants.placement.counts());
+        Outcome { history: self.disk.history(), faults: self.faults.injected(), placed }
     }
 }
 
@@ -188,9 +196,15 @@ async fn control(network: Network, clock: Clock) {
 }
 
 /// Runs the scheduler until it is dropped.
-async fn schedule(network: Network, seed: u64, clock: Clock) {
+async fn schedule(network: Network, disk: Disk, seed: u64, clock: Clock) {
+    let number = disk.invariants(|invariants| invariants.placement.begin());
+    let sent = move |binding: &Value| {
+        let (uid, node) = (&binding["metadata"]["uid"], &binding["target"]["name"]);
+        let [uid, node] = [uid, node].map(|value| value.as_str().unwrap_or_default());
+        disk.invariants(|invariants| invariants.placement.ask(number, uid, node));
+    };
     let environment = scheduler::driver::Environment {
-        client: network.client("system:kube-scheduler", &[]),
+        client: network.binding_client("system:kube-scheduler", Arc::new(sent)),
         cache: Cache::new(),
         kept: BTreeSet::new(),
         clock,
@@ -203,7 +217,9 @@ async fn schedule(network: Network, seed: u64, clock: Clock) {
 
 /// Runs the nodes until it is dropped.
 async fn hollow(network: Network, seed: u64, clock: Clock) {
-    let options = kubelet::hollow::Options { nodes: NODES, seed, ..kubelet::hollow::Options::default() };
+    let cpu = Quantity::from_milli(NODE_CPU, Format::DecimalSi);
+    let capacity = Capacity { cpu, ..Capacity::default() };
+    let options = kubelet::hollow::Options { nodes: NODES, capacity, seed, ..kubelet::hollow::Options::default() };
     let options = options.validated().expect("they are few, and otherwise as by default");
     let connect = |name: &str| network.client(&format!("system:node:{name}"), &["system:nodes"]);
     kubelet::hollow::run(options, connect, clock, CancellationToken::new(), || {}).await;

@@ -9,6 +9,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::pending;
+use super::placement::Placement;
+
 /// The label of Deployments of which nobody takes pods away but their rollouts.
 pub const CALM: &str = "sim.gantry.io/calm";
 
@@ -24,6 +27,8 @@ pub struct Invariants {
     /// The most pods that a Deployment may want, by the generation of its spec.
     allowed: BTreeMap<String, BTreeMap<i64, i64>>,
     violations: Vec<String>,
+    /// What holds of pods on nodes.
+    pub placement: Placement,
 }
 
 /// A ReplicaSet, as far as it matters here.
@@ -108,7 +113,11 @@ impl Invariants {
         match kind(&new).or_else(|| kind(&old)).as_deref() {
             Some("Deployment") => self.deployment(key, new.as_ref()),
             Some("ReplicaSet") => self.set(key, new.as_ref()),
-            Some("Pod") => self.pod(key, new.as_ref()),
+            Some("Pod") => {
+                self.pod(key, new.as_ref());
+                self.placement.pod(key, new.as_ref());
+            }
+            Some("Node") => new.iter().for_each(|node| self.placement.node(node)),
             _ => {}
         }
         if let Some(new) = new {
@@ -189,8 +198,14 @@ impl Invariants {
 
     /// What was found to be wrong so far.
     #[must_use]
-    pub fn violations(&self) -> &[String] {
-        &self.violations
+    pub fn violations(&self) -> Vec<&String> {
+        self.violations.iter().chain(self.placement.violations()).collect()
+    }
+
+    /// The pods that have no node and could have one, each with what there is for it.
+    #[must_use]
+    pub fn neglected(&self) -> Vec<(String, String)> {
+        pending::neglected(self.objects.iter())
     }
 
     /// What is not as it has to be when everything has come to rest.

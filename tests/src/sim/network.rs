@@ -16,6 +16,7 @@ use http_body_util::{BodyExt, StreamBody};
 use kube::Client;
 use kube::client::Body;
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::time::sleep;
 use tower_service::Service;
 
@@ -51,7 +52,14 @@ impl Network {
     pub fn client(&self, user: &str, groups: &[&str]) -> Client {
         let groups = groups.iter().map(|group| (*group).to_owned()).collect();
         let identity = Identity { user: user.to_owned(), groups, ..Identity::default() };
-        Client::new(Link { network: self.clone(), identity }, "default")
+        Client::new(Link { network: self.clone(), identity, binds: None }, "default")
+    }
+
+    /// A client on the network, every Binding of which is shown to `binds` when it is sent.
+    #[must_use]
+    pub fn binding_client(&self, user: &str, binds: Binds) -> Client {
+        let identity = Identity { user: user.to_owned(), ..Identity::default() };
+        Client::new(Link { network: self.clone(), identity, binds: Some(binds) }, "default")
     }
 }
 
@@ -60,6 +68,21 @@ impl Network {
 struct Link {
     network: Network,
     identity: Identity,
+    binds: Option<Binds>,
+}
+
+/// Sees Bindings.
+pub type Binds = Arc<dyn Fn(&Value) + Send + Sync>;
+
+/// Shows the request if it is a Binding.
+async fn show(request: Request<Body>, binds: &Binds) -> Result<Request<Body>, BoxError> {
+    if !request.uri().path().ends_with("/binding") {
+        return Ok(request);
+    }
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    binds(&serde_json::from_slice(&body)?);
+    Ok(Request::from_parts(head, Body::from(body.to_vec())))
 }
 
 fn lost(what: &str) -> BoxError {
@@ -76,8 +99,12 @@ impl Service<Request<Body>> for Link {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let Link { network, identity } = self.clone();
+        let Link { network, identity, binds } = self.clone();
         async move {
+            let request = match &binds {
+                Some(binds) => show(request, binds).await?,
+                None => request,
+            };
             let faults = &network.faults;
             let late = faults.strikes(500);
             sleep(faults.up_to(if late { LATE } else { QUICK })).await;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::cluster::Cluster;
+use super::crowd::{Crowd, DEPLOYED, deployed_requests};
 use super::invariants::CALM;
 
 /// How many things are done to a cluster, and how long it is left alone in between at most.
@@ -23,11 +24,15 @@ const PAUSE: Duration = Duration::from_secs(20);
 const REST_WITHIN: Duration = Duration::from_secs(1800);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long a user waits before trying again.
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
+
+/// How long a pod may be without a node that it could have, once nothing goes wrong any more.
+const NEGLECTED_WITHIN: Duration = Duration::from_secs(120);
 
 /// A user.
 pub struct Workload {
     client: Client,
+    crowd: Crowd,
     generator: SmallRng,
     /// The Deployments that there are, by namespace and name, and whether each is calm.
     deployments: BTreeMap<(String, String), bool>,
@@ -38,14 +43,16 @@ pub struct Workload {
 }
 
 /// Whether something was done, as far as its user can tell.
-type Done = Result<(), kube::Error>;
+pub(super) type Done = Result<(), kube::Error>;
 
 impl Workload {
     /// A user whose doings follow from `seed`.
     #[must_use]
     pub fn new(cluster: &Cluster, seed: u64) -> Workload {
+        let client = cluster.network.client("user", &["system:masters"]);
         Workload {
-            client: cluster.network.client("user", &["system:masters"]),
+            crowd: Crowd::new(client.clone(), seed),
+            client,
             generator: SmallRng::seed_from_u64(seed ^ 0x75_73_65_72),
             deployments: BTreeMap::new(),
             made: 0,
@@ -54,10 +61,17 @@ impl Workload {
         }
     }
 
+    /// Makes what has to be there before anybody schedules.
+    pub async fn prepare(&self) {
+        self.crowd.prepare().await;
+    }
+
     /// Does one thing after the other.
     pub async fn run(&mut self, cluster: &Cluster) {
         for _ in 0..STEPS {
             self.step().await;
+            let stirred = self.crowd.stir().await;
+            self.log.extend(stirred);
             self.write_ledger().await;
             let pause = Duration::from_millis(self.generator.random_range(0..PAUSE.as_millis() as u64));
             sleep(pause).await;
@@ -70,19 +84,34 @@ impl Workload {
     /// # Panics
     /// If that takes too long.
     pub async fn settle(&mut self, cluster: &Cluster) {
+        self.crowd.calm_down().await;
         for (namespace, name) in self.deployments.clone().into_keys() {
             self.patch(&namespace, &name, &json!({"spec": {"paused": null}})).await;
         }
         let until = Instant::now() + REST_WITHIN;
+        let mut neglected = BTreeMap::new();
         loop {
             sleep(LOOK_EVERY).await;
             self.check(cluster);
+            self.look_for_neglected(cluster, &mut neglected);
             let mut wrong = cluster.disk.invariants(|invariants| invariants.unrest());
             wrong.extend(self.missing(cluster));
+            wrong.extend(neglected.keys().map(|key| format!("{key} has no node and could have one")));
             if wrong.is_empty() {
                 return;
             }
             assert!(Instant::now() < until, "no rest: {wrong:#?}\nafter {:#?}", self.log);
+        }
+    }
+
+    /// Notes since when pods have had no node that they could have.
+    fn look_for_neglected(&self, cluster: &Cluster, since: &mut BTreeMap<String, Instant>) {
+        let now = Instant::now();
+        let found = cluster.disk.invariants(|invariants| invariants.neglected());
+        since.retain(|key, _| found.iter().any(|(other, _)| other == key));
+        for (key, place) in found {
+            let waits = now - *since.entry(key.clone()).or_insert(now);
+            assert!(waits < NEGLECTED_WITHIN, "{key} is neglected: {place}\nafter {:#?}", self.log);
         }
     }
 
@@ -98,7 +127,8 @@ impl Workload {
 
     fn check(&self, cluster: &Cluster) {
         cluster.disk.invariants(|invariants| {
-            assert!(invariants.violations().is_empty(), "{:#?}\nafter {:#?}", invariants.violations(), self.log);
+            let violations = invariants.violations();
+            assert!(violations.is_empty(), "{violations:#?}\nafter {:#?}", self.log);
             let kept = invariants.ledger("ledger").unwrap_or(0);
             assert!(kept >= self.acknowledged, "{} was acknowledged, and {kept} is there", self.acknowledged);
         });
@@ -152,7 +182,7 @@ impl Workload {
         let name = format!("web-{}", self.made);
         let namespace =
             if self.generator.random_bool(0.4) { format!("shop-{}", self.made) } else { "default".to_owned() };
-        let calm = self.generator.random_bool(0.5);
+        let calm = self.generator.random_bool(0.5) && !self.crowd.is_rough();
         let deployment = self.deployment(&name, calm);
         self.note(format!("create {namespace}/{name}, calm: {calm}: {}", deployment["spec"]["strategy"]));
         if namespace != "default" {
@@ -186,7 +216,8 @@ impl Workload {
                     "metadata": {"labels": {"app": name}},
                     "spec": {
                         "terminationGracePeriodSeconds": self.generator.random_range(1..20),
-                        "containers": [{"name": "web", "image": "web:1"}],
+                        "priority": DEPLOYED[usize::from(calm)],
+                        "containers": [{"name": "web", "image": "web:1", "resources": deployed_requests()}],
                     },
                 },
             },
@@ -239,7 +270,7 @@ impl Workload {
     }
 }
 
-async fn create<K>(api: &Api<K>, object: &Value) -> Done
+pub(super) async fn create<K>(api: &Api<K>, object: &Value) -> Done
 where
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + serde::Serialize,
 {
@@ -252,7 +283,7 @@ where
 }
 
 /// Does something until the server says that it is done, or that there is nothing to do it to.
-async fn certainly(act: impl AsyncFn() -> Done) {
+pub(super) async fn certainly(act: impl AsyncFn() -> Done) {
     loop {
         match act().await {
             Ok(()) => return,
