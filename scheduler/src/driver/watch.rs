@@ -8,13 +8,11 @@ use client::resource::{Kind, Resource, as_kind};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
-use k8s_openapi::api::core::v1::{
-    Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController, Service,
-};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, ReplicationController, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::api::storage::v1::{CSIDriver, CSINode, CSIStorageCapacity, StorageClass, VolumeAttachment};
 
 use crate::engine::Engine;
+use crate::queue::Object;
 
 /// Pods that have ended take nothing of their nodes.
 const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
@@ -34,12 +32,23 @@ pub(super) struct Watched {
 type Tell<K> = fn(&mut Engine, Option<&Arc<K>>, Option<&Arc<K>>, Duration);
 
 fn watched<K: Kind>(tell: Tell<K>) -> Watched {
+    watching(move |engine, old: Option<Arc<K>>, new, now| tell(engine, old.as_ref(), new.as_ref(), now))
+}
+
+/// Something of storage, which is told of as what `wrap` makes of it.
+fn stored<K: Kind>(wrap: fn(Arc<K>) -> Object) -> Watched {
+    watching(move |engine, old: Option<Arc<K>>, new, now| engine.storage(old.map(wrap), new.map(wrap), now))
+}
+
+fn watching<K: Kind>(
+    tell: impl Fn(&mut Engine, Option<Arc<K>>, Option<Arc<K>>, Duration) + Send + Sync + 'static,
+) -> Watched {
     Watched {
         resource: Resource::of::<K>(),
         keep: |list_watch| list_watch.run::<K>().boxed(),
         apply: Box::new(move |engine, change, now| {
             let read = |object: &Option<_>| object.as_ref().and_then(as_kind::<K>);
-            tell(engine, read(&change.old).as_ref(), read(&change.new).as_ref(), now);
+            tell(engine, read(&change.old), read(&change.new), now);
         }),
     }
 }
@@ -56,13 +65,13 @@ pub(super) fn everything() -> Vec<Watched> {
         watched::<ReplicationController>(|engine, old, new, _| engine.replication_controller(plain(old), plain(new))),
         watched::<ReplicaSet>(|engine, old, new, _| engine.replica_set(plain(old), plain(new))),
         watched::<StatefulSet>(|engine, old, new, _| engine.stateful_set(plain(old), plain(new))),
-        watched::<PersistentVolume>(Engine::persistent_volume),
-        watched::<PersistentVolumeClaim>(Engine::persistent_volume_claim),
-        watched::<StorageClass>(Engine::storage_class),
-        watched::<CSINode>(Engine::csi_node),
-        watched::<CSIDriver>(Engine::csi_driver),
-        watched::<CSIStorageCapacity>(Engine::csi_storage_capacity),
-        watched::<VolumeAttachment>(Engine::volume_attachment),
+        stored(Object::PersistentVolume),
+        stored(Object::PersistentVolumeClaim),
+        stored(Object::StorageClass),
+        stored(Object::CsiNode),
+        stored(Object::CsiDriver),
+        stored(Object::CsiStorageCapacity),
+        stored(Object::VolumeAttachment),
     ]
 }
 

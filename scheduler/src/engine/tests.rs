@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
-use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController, Service};
+use k8s_openapi::api::core::v1::{Node, Pod, ReplicationController, Service};
 use serde_json::json;
 
 use super::{Effect, Engine, Nomination, Outcome, Reason};
 use crate::config::Configuration;
-use crate::cycle::Write;
-use crate::queue::Place;
+use crate::queue::{Object, Place};
 use crate::testing::{self, requesting};
 
 const START: Duration = Duration::from_secs(10);
@@ -219,53 +218,29 @@ fn pods_of_services_and_controllers_are_spread() {
 }
 
 /// An engine that knows of a node and of a volume on it that waits for a claim's first pod.
-fn engine_with_volume() -> (Engine, Arc<PersistentVolume>, Arc<PersistentVolumeClaim>) {
+fn engine_with_volume() -> Engine {
     let mut engine = engine(&["n"]);
     let class = json!({"metadata": {"name": "local"}, "provisioner": "kubernetes.io/no-provisioner",
         "volumeBindingMode": "WaitForFirstConsumer"});
-    engine.storage_class(None, Some(&Arc::new(testing::object(class))), START);
+    engine.storage(None, Some(Object::StorageClass(Arc::new(testing::object(class)))), START);
     let on_node = json!({"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["n"]}]});
     let volume = json!({"metadata": {"name": "v", "uid": "v", "resourceVersion": "1"}, "spec": {
         "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "local",
         "local": {"path": "/v"}, "nodeAffinity": {"required": {"nodeSelectorTerms": [on_node]}},
     }, "status": {"phase": "Available"}});
-    let volume = Arc::new(testing::object(volume));
-    engine.persistent_volume(None, Some(&volume), START);
+    engine.storage(None, Some(Object::PersistentVolume(Arc::new(testing::object(volume)))), START);
     let claim = json!({"metadata": {"name": "c", "namespace": "default", "uid": "c", "resourceVersion": "1"}, "spec": {
         "accessModes": ["ReadWriteOnce"], "storageClassName": "local", "resources": {"requests": {"storage": "1Gi"}},
     }, "status": {"phase": "Pending"}});
-    let claim = Arc::new(testing::object(claim));
-    engine.persistent_volume_claim(None, Some(&claim), START);
+    engine.storage(None, Some(Object::PersistentVolumeClaim(Arc::new(testing::object(claim)))), START);
     let spec = json!({"volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "c"}}]});
     engine.pod(None, Some(&Arc::new(testing::pod("a", spec))), START);
-    (engine, volume, claim)
-}
-
-#[test]
-fn a_pod_is_bound_when_its_volumes_are() {
-    let (mut engine, volume, claim) = engine_with_volume();
-    let effects = engine.step(9, START);
-    let [Effect::Prepare { writes, .. }] = &*effects else { panic!("{effects:?}") };
-    let [Write::PersistentVolume(reserved)] = &**writes else { panic!("{writes:?}") };
-    assert_eq!(reserved.spec.as_ref().unwrap().claim_ref.as_ref().unwrap().name.as_deref(), Some("c"));
-    engine.prepared("a", Ok(()), START);
-    assert_eq!(engine.step(9, START), [], "the volume is not bound yet");
-    let mut known = PersistentVolume::clone(reserved);
-    known.metadata.resource_version = Some("2".to_owned());
-    known.status.get_or_insert_default().phase = Some("Bound".to_owned());
-    engine.persistent_volume(Some(&volume), Some(&Arc::new(known)), START);
-    let mut bound = PersistentVolumeClaim::clone(&claim);
-    bound.metadata.resource_version = Some("3".to_owned());
-    bound.metadata.annotations = Some([("pv.kubernetes.io/bind-completed".to_owned(), "yes".to_owned())].into());
-    bound.spec.as_mut().unwrap().volume_name = Some("v".to_owned());
-    bound.status.as_mut().unwrap().phase = Some("Bound".to_owned());
-    engine.persistent_volume_claim(Some(&claim), Some(&Arc::new(bound)), START);
-    assert_eq!(bindings(&engine.step(9, START)), [("a", "n")]);
+    engine
 }
 
 #[test]
 fn a_pod_whose_volumes_are_not_bound_in_time_is_tried_again() {
-    let (mut engine, ..) = engine_with_volume();
+    let mut engine = engine_with_volume();
     engine.step(9, START);
     engine.prepared("a", Ok(()), START);
     assert_eq!(engine.step(9, START), []);
