@@ -1,8 +1,7 @@
 //! InterPodAffinity: pods go near those that they want near, and far from those that they, or these, want far.
 //!
-//! A pod costs a look at each different wish of pods that are there, and, for each of its own terms, a pass over two
-//! arrays of one number a node; then, a node, a look-up in an array for each term that is of matter. The counts and the
-//! wishes are kept by event.
+//! A pod costs a look-up for each of its own terms and for each wish that is about it; then, a node, a look-up in an array
+//! for each term and in a table for each wish. What is counted and wished is kept by event, by domain.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,7 +12,9 @@ use super::selection::may_mean;
 use crate::config::ExtensionPoint;
 use crate::cycle::{Filter, MAX_SCORE, Plugin, PreFilter, Rejection, Score};
 use crate::queue::{ActionType, Change, ClusterEvent, Event, EventResource, Hint};
-use crate::snapshot::{AffinityTerm, Domains, NodeIndex, PlacedPod, PodInfo, Query, Snapshot, Wish, is_placed, same};
+use crate::snapshot::{
+    AffinityTerm, Domains, NodeIndex, PlacedPod, PodInfo, Query, Scope, Snapshot, Tally, Wish, Wished, is_placed, same,
+};
 
 const AFFINITY: u32 = 0;
 const ANTI_AFFINITY: u32 = 1;
@@ -62,28 +63,18 @@ impl Plugin for InterPodAffinity {
     }
 
     fn pre_filter<'a>(&'a self, snapshot: &'a Snapshot, pod: &'a PodInfo) -> PreFilter<'a> {
-        let mut near = Near {
-            snapshot,
-            pod,
-            query: pod.affinities.required_query(),
-            required: pod.affinities.required.iter().map(|term| Sums::at(snapshot, &term.topology_key)).collect(),
-            forbidden: pod.affinities.forbidden.iter().map(|term| Sums::at(snapshot, &term.topology_key)).collect(),
-            existing: ByKey::default(),
-        };
-        for (wish, term, nodes) in snapshot.wishes() {
-            if wish == Wish::Forbidden && term.pods.contains(pod, snapshot.namespaces()) {
-                let sums = near.existing.get(snapshot, &term.topology_key);
-                nodes.iter().for_each(|(node, count)| sums.add(*node, i64::from(*count)));
-            }
-        }
-        let required = snapshot.count(&near.query);
-        near.required.iter_mut().for_each(|sums| sums.add_all(snapshot, &required, 1));
-        for (sums, term) in near.forbidden.iter_mut().zip(&pod.affinities.forbidden) {
-            sums.add_all(snapshot, &snapshot.count(&term.query()), 1);
+        let query = pod.affinities.required_query();
+        let required =
+            pod.affinities.required.iter().map(|term| Sums::of(snapshot, &query, &term.topology_key)).collect();
+        let forbidden = pod.affinities.forbidden.iter();
+        let forbidden = forbidden.map(|term| Sums::of(snapshot, &term.query(), &term.topology_key)).collect();
+        let mut near = Near { snapshot, pod, query, required, forbidden, existing: BTreeMap::new() };
+        for wished in snapshot.wishes_about(pod).filter(|wished| wished.wish == Wish::Forbidden) {
+            near.existing(&wished.term.topology_key).kept.push(Kept::Wished(wished));
         }
         if near.required.is_empty()
             && near.forbidden.is_empty()
-            && near.existing.0.is_empty()
+            && near.existing.is_empty()
             && !snapshot.has_nominated()
         {
             return PreFilter::Skip;
@@ -101,24 +92,24 @@ impl Plugin for InterPodAffinity {
         if self.ignore_preferred_terms_of_existing_pods && preferred.is_empty() {
             return None;
         }
-        let mut by_key = ByKey::default();
+        let mut liked: Vec<Liking<'a>> = Vec::new();
+        let everywhere = Scope::default();
         for (weight, term) in preferred {
-            let counts = snapshot.count(&term.query());
-            by_key.get(snapshot, &term.topology_key).add_all(snapshot, &counts, *weight);
+            let tally = snapshot.tally(&term.query(), &term.topology_key, &everywhere);
+            liked.push(Liking::new(snapshot, *weight, &term.topology_key, Kept::Counted(tally)));
         }
-        for (wish, term, nodes) in snapshot.wishes() {
-            let weight = match wish {
+        for wished in snapshot.wishes_about(pod) {
+            let weight = match wished.wish {
                 Wish::Required => self.hard_pod_affinity_weight,
                 Wish::Forbidden => 0,
                 Wish::Preferred(weight) => weight,
             };
-            if weight != 0 && term.pods.contains(pod, snapshot.namespaces()) {
-                let sums = by_key.get(snapshot, &term.topology_key);
-                nodes.iter().for_each(|(node, count)| sums.add(*node, weight * i64::from(*count)));
+            if weight != 0 {
+                liked.push(Liking::new(snapshot, weight, &wished.term.topology_key, Kept::Wished(wished)));
             }
         }
-        by_key.0.retain(|_, sums| sums.touched > 0);
-        if by_key.0.is_empty() { None } else { Some(Box::new(Liked { sums: by_key.0.into_values().collect() })) }
+        liked.retain(|liking| liking.kept.total() > 0);
+        if liked.is_empty() { None } else { Some(Box::new(Liked(liked))) }
     }
 }
 
@@ -172,54 +163,71 @@ fn node_may_help(pod: &Pod, old: Option<&Node>, new: &Node) -> bool {
     required.iter().any(attracts) || forbidden.iter().any(lets_go)
 }
 
-/// Sums by domain.
+/// Sums by domain that are kept by event.
+enum Kept<'a> {
+    Counted(Cow<'a, Tally>),
+    Wished(&'a Wished),
+}
+
+impl Kept<'_> {
+    fn get(&self, domain: usize) -> i64 {
+        match self {
+            Self::Counted(tally) => tally.get(domain),
+            Self::Wished(wished) => wished.get(domain),
+        }
+    }
+
+    fn total(&self) -> i64 {
+        match self {
+            Self::Counted(tally) => tally.total(),
+            Self::Wished(wished) => wished.total(),
+        }
+    }
+}
+
+/// Sums by domain, and what is supposed besides.
 struct Sums<'a> {
     domains: Cow<'a, Domains>,
-    of_domain: Vec<i64>,
-    /// How many pods were added that are in a domain, and not removed.
-    touched: i64,
+    kept: Vec<Kept<'a>>,
+    /// How many more pods (or fewer, if negative) are supposed to be in which domains, each once.
+    supposed: Vec<(usize, i64)>,
 }
 
 impl<'a> Sums<'a> {
     fn at(snapshot: &'a Snapshot, key: &str) -> Self {
-        let domains = snapshot.domains(key);
-        Self { of_domain: vec![0; domains.bound()], domains, touched: 0 }
+        Self { domains: snapshot.domains(key), kept: Vec::new(), supposed: Vec::new() }
     }
 
-    fn add(&mut self, node: NodeIndex, amount: i64) {
-        if let Some(domain) = self.domains.get(node) {
-            self.of_domain[domain] += amount;
-            self.touched += 1;
-        }
+    fn of(snapshot: &'a Snapshot, query: &Query, key: &str) -> Self {
+        let tally = snapshot.tally(query, key, &Scope::default());
+        Self { kept: vec![Kept::Counted(tally)], ..Self::at(snapshot, key) }
     }
 
-    /// Adds what is counted on each node, so many times.
-    fn add_all(&mut self, snapshot: &Snapshot, by_node: &[u32], weight: i64) {
-        for node in snapshot.order() {
-            match by_node.get(node.get()) {
-                None | Some(0) => {}
-                Some(count) => self.add(*node, weight * i64::from(*count)),
+    fn add(&mut self, node: NodeIndex, more: i64) {
+        let Some(domain) = self.domains.get(node) else { return };
+        match self.supposed.iter().position(|(known, _)| *known == domain) {
+            None => self.supposed.push((domain, more)),
+            Some(position) => {
+                self.supposed[position].1 += more;
+                if self.supposed[position].1 == 0 {
+                    self.supposed.swap_remove(position);
+                }
             }
         }
     }
 
+    /// Whether there is no pod in any domain.
     fn is_zero(&self) -> bool {
-        self.of_domain.iter().all(|sum| *sum == 0)
+        let supposed: i64 = self.supposed.iter().map(|(_, more)| more).sum();
+        self.kept.iter().map(Kept::total).sum::<i64>() + supposed == 0
     }
 
     /// The sum of the node's domain; none if the node is in no domain.
     fn get(&self, node: NodeIndex) -> Option<i64> {
-        self.domains.get(node).map(|domain| self.of_domain[domain])
-    }
-}
-
-/// Sums by the domains of different labels.
-#[derive(Default)]
-struct ByKey<'a>(BTreeMap<String, Sums<'a>>);
-
-impl<'a> ByKey<'a> {
-    fn get(&mut self, snapshot: &'a Snapshot, key: &str) -> &mut Sums<'a> {
-        self.0.entry(key.to_owned()).or_insert_with(|| Sums::at(snapshot, key))
+        let domain = self.domains.get(node)?;
+        let supposed = self.supposed.iter().find(|(known, _)| *known == domain);
+        let kept: i64 = self.kept.iter().map(|kept| kept.get(domain)).sum();
+        Some(kept + supposed.map_or(0, |(_, more)| *more))
     }
 }
 
@@ -232,8 +240,17 @@ struct Near<'a> {
     required: Vec<Sums<'a>>,
     /// For each forbidden term, pods that match it.
     forbidden: Vec<Sums<'a>>,
-    /// Pods that want this one far.
-    existing: ByKey<'a>,
+    /// Pods that want this one far, by the labels whose domains are meant.
+    existing: BTreeMap<String, Sums<'a>>,
+}
+
+impl<'a> Near<'a> {
+    fn existing(&mut self, key: &str) -> &mut Sums<'a> {
+        if !self.existing.contains_key(key) {
+            self.existing.insert(key.to_owned(), Sums::at(self.snapshot, key));
+        }
+        self.existing.get_mut(key).expect("it was inserted just now")
+    }
 }
 
 impl Near<'_> {
@@ -249,7 +266,7 @@ impl Near<'_> {
         }
         let wants_far = |term: &&AffinityTerm| term.pods.contains(self.pod, namespaces);
         for term in pod.info.affinities.forbidden.iter().filter(wants_far) {
-            self.existing.get(self.snapshot, &term.topology_key).add(pod.node, sign);
+            self.existing(&term.topology_key).add(pod.node, sign);
         }
     }
 
@@ -276,7 +293,7 @@ impl Filter for Near<'_> {
             Err(Rejection::unresolvable(AFFINITY))
         } else if any_at(&self.forbidden, node) {
             Err(Rejection::resolvable(ANTI_AFFINITY))
-        } else if any_at(self.existing.0.values(), node) {
+        } else if any_at(self.existing.values(), node) {
             Err(Rejection::resolvable(EXISTING))
         } else {
             Ok(())
@@ -301,13 +318,25 @@ impl Filter for Near<'_> {
     }
 }
 
-struct Liked<'a> {
-    sums: Vec<Sums<'a>>,
+/// What pods in a domain count.
+struct Liking<'a> {
+    weight: i64,
+    domains: Cow<'a, Domains>,
+    kept: Kept<'a>,
 }
+
+impl<'a> Liking<'a> {
+    fn new(snapshot: &'a Snapshot, weight: i64, key: &str, kept: Kept<'a>) -> Self {
+        Self { weight, domains: snapshot.domains(key), kept }
+    }
+}
+
+struct Liked<'a>(Vec<Liking<'a>>);
 
 impl Score for Liked<'_> {
     fn score(&self, node: NodeIndex) -> i64 {
-        self.sums.iter().filter_map(|sums| sums.get(node)).sum()
+        let liked = |liking: &Liking<'_>| Some(liking.weight * liking.kept.get(liking.domains.get(node)?));
+        self.0.iter().filter_map(liked).sum()
     }
 
     fn normalize(&self, scores: &mut [i64]) {

@@ -1,20 +1,20 @@
 //! PodTopologySpread: pods are spread evenly among domains, which are nodes with the same value of a label.
 //!
-//! A pod with constraints costs, for each, a pass over two arrays of one number a node; then, a node, two look-ups in
-//! arrays. The counts themselves are kept by event for pods that are watched. Pods that have no constraints have those of
-//! the configuration, or the system's, among the pods that their Services and controllers select.
+//! A pod costs, for each constraint, a look-up; then, a node, two look-ups in arrays. What pods there are in each domain is
+//! kept counted by event for pods that are watched. Pods that have no constraints have those of the configuration, or the
+//! system's, among the pods that their Services and controllers select.
 
 use std::borrow::Cow;
 
 use k8s_openapi::api::core::v1::{Node, Pod, Taint, TopologySpreadConstraint};
 
-use super::node_affinity;
 use super::selection::selects;
 use crate::config::{ExtensionPoint, PodTopologySpreadArgs};
 use crate::cycle::{Filter, MAX_SCORE, Plugin, PreFilter, Rejection, Score};
 use crate::queue::{ActionType, Change, ClusterEvent, Event, EventResource, Hint};
 use crate::snapshot::{
-    DEFAULT_TOPOLOGIES, Domains, NodeIndex, PlacedPod, PodInfo, Query, Snapshot, SpreadConstraint, node_name, same,
+    DEFAULT_TOPOLOGIES, Domains, NodeIndex, PlacedPod, PodInfo, Query, Scope, Snapshot, SpreadConstraint, Tally,
+    node_name, same,
 };
 
 const UNEVEN: u32 = 0;
@@ -34,9 +34,7 @@ pub struct PodTopologySpread {
 impl Default for PodTopologySpread {
     /// With the system's constraints for pods that have none.
     fn default() -> Self {
-        let [host, zone] = DEFAULT_TOPOLOGIES;
-        let defaults = vec![SpreadConstraint::preferred(host, 3), SpreadConstraint::preferred(zone, 5)];
-        Self { defaults, defaults_are_lenient: true }
+        Self { defaults: SpreadConstraint::system().into(), defaults_are_lenient: true }
     }
 }
 
@@ -101,8 +99,8 @@ impl Plugin for PodTopologySpread {
         if spreads.is_empty() {
             return PreFilter::Skip;
         }
-        count_in_domains(&mut spreads, snapshot, pod);
-        PreFilter::Filter(Box::new(Even { snapshot, pod, spreads }))
+        spreads.iter_mut().for_each(Spread::find_least);
+        PreFilter::Filter(Box::new(Even { snapshot, spreads }))
     }
 
     fn pre_score<'a>(
@@ -111,12 +109,11 @@ impl Plugin for PodTopologySpread {
         pod: &'a PodInfo,
         feasible: &[NodeIndex],
     ) -> Option<Box<dyn Score + 'a>> {
-        let mut spreads = self.spreads(snapshot, pod, false);
+        let spreads = self.spreads(snapshot, pod, false);
         if spreads.is_empty() {
             return None;
         }
         let is_lenient = self.defaults_are_lenient && pod.spread.is_empty();
-        count_pods(&mut spreads, snapshot, pod, is_lenient);
         let is_ignored = |node: &NodeIndex| !is_lenient && !in_all_domains(&spreads, *node);
         let ignored: Vec<bool> = feasible.iter().map(is_ignored).collect();
         let considered = || feasible.iter().zip(&ignored).filter(|(_, ignored)| !**ignored).map(|(node, _)| *node);
@@ -139,24 +136,28 @@ impl Plugin for PodTopologySpread {
 }
 
 impl PodTopologySpread {
-    /// The pod's constraints that are required, or those that are not; nothing is counted in their domains yet.
+    /// The pod's constraints that are required, or those that are not.
     fn spreads<'a>(&'a self, snapshot: &'a Snapshot, pod: &'a PodInfo, required: bool) -> Vec<Spread<'a>> {
         let wanted = |constraint: &&SpreadConstraint| constraint.required == required;
-        let spread = |constraint: &'a SpreadConstraint, query: Cow<'a, Query>, contains_self: bool| {
-            let domains = snapshot.domains(&constraint.topology_key);
-            let by_node = snapshot.count(&query);
-            Spread { constraint, query, contains_self, domains, by_node, sums: Vec::new(), least: 0 }
-        };
         if !pod.spread.is_empty() {
-            let own = pod.spread.iter().filter(wanted);
-            return own.map(|own| spread(own, Cow::Borrowed(&own.query), own.contains_self)).collect();
+            let own = || pod.spread.iter().filter(wanted);
+            let spread = |constraint: &'a SpreadConstraint| {
+                let query = Cow::Borrowed(&constraint.query);
+                Spread::new(snapshot, constraint, query, constraint.contains_self, Scope::of(pod, constraint, own()))
+            };
+            return own().map(spread).collect();
         }
         if !self.defaults.iter().any(|constraint| wanted(&constraint)) {
             return Vec::new();
         }
         let Some(query) = snapshot.default_query(pod) else { return Vec::new() };
         let contains_self = query.contains(pod, snapshot.namespaces());
-        self.defaults.iter().filter(wanted).map(|constraint| spread(constraint, query.clone(), contains_self)).collect()
+        let defaults = || self.defaults.iter().filter(wanted);
+        let spread = |constraint: &'a SpreadConstraint| {
+            let all = defaults().filter(|_| !self.defaults_are_lenient);
+            Spread::new(snapshot, constraint, query.clone(), contains_self, Scope::of(pod, constraint, all))
+        };
+        defaults().map(spread).collect()
     }
 }
 
@@ -211,65 +212,54 @@ struct Spread<'a> {
     query: Cow<'a, Query>,
     /// Whether the pod is one of them.
     contains_self: bool,
+    /// Which nodes count.
+    scope: Scope,
     domains: Cow<'a, Domains>,
     by_node: Cow<'a, [u32]>,
-    /// How many pods each domain has; none if no eligible node is in it.
-    sums: Vec<Option<i64>>,
-    /// The least of them, or zero if there are too few domains.
+    /// How many pods each domain has, on nodes that count; nothing if each node's own are looked at.
+    tally: Cow<'a, Tally>,
+    /// How many more (or fewer, if negative) are supposed to be in which domains, each once.
+    supposed: Vec<(usize, i64)>,
+    /// How many pods there are in the domain that has the fewest, or zero if there are too few domains.
     least: i64,
 }
 
-impl Spread<'_> {
+impl<'a> Spread<'a> {
+    fn new(
+        snapshot: &'a Snapshot,
+        constraint: &'a SpreadConstraint,
+        query: Cow<'a, Query>,
+        contains_self: bool,
+        scope: Scope,
+    ) -> Self {
+        let key = &constraint.topology_key;
+        let tally = if constraint.is_tallied() { snapshot.tally(&query, key, &scope) } else { Cow::default() };
+        let (domains, by_node) = (snapshot.domains(key), snapshot.count(&query));
+        let supposed = Vec::new();
+        Self { constraint, query, contains_self, scope, domains, by_node, tally, supposed, least: 0 }
+    }
+
     fn sum(&self, domain: usize) -> i64 {
-        self.sums[domain].unwrap_or_default()
+        let supposed = self.supposed.iter().find(|(known, _)| *known == domain);
+        self.tally.get(domain) + supposed.map_or(0, |(_, more)| *more)
+    }
+
+    fn suppose(&mut self, domain: usize, more: i64) {
+        match self.supposed.iter().position(|(known, _)| *known == domain) {
+            None => self.supposed.push((domain, more)),
+            Some(position) => {
+                self.supposed[position].1 += more;
+                if self.supposed[position].1 == 0 {
+                    self.supposed.swap_remove(position);
+                }
+            }
+        }
+        self.find_least();
     }
 
     fn find_least(&mut self) {
-        let sums = || self.sums.iter().flatten().copied();
-        let too_few = sums().count() < self.constraint.min_domains;
-        self.least = if too_few { 0 } else { sums().min().unwrap_or_default() };
-    }
-}
-
-/// Counts what is in each domain of which there is an eligible node.
-fn count_in_domains(spreads: &mut [Spread<'_>], snapshot: &Snapshot, pod: &PodInfo) {
-    spreads.iter_mut().for_each(|spread| spread.sums = vec![None; spread.domains.bound()]);
-    for node in snapshot.order() {
-        if !in_all_domains(spreads, *node) {
-            continue;
-        }
-        for spread in spreads.iter_mut() {
-            let Some(domain) = spread.domains.get(*node).filter(|_| eligible(snapshot, pod, spread.constraint, *node))
-            else {
-                continue;
-            };
-            let count = spread.by_node.get(node.get()).copied().unwrap_or_default();
-            *spread.sums[domain].get_or_insert(0) += i64::from(count);
-        }
-    }
-    spreads.iter_mut().for_each(Spread::find_least);
-}
-
-/// The same where a domain without pods is as one without nodes: only nodes with pods are looked at.
-fn count_pods(spreads: &mut [Spread<'_>], snapshot: &Snapshot, pod: &PodInfo, is_lenient: bool) {
-    for position in 0..spreads.len() {
-        let spread = &spreads[position];
-        if spread.constraint.topology_key == HOSTNAME {
-            // A node's own count is looked up when it is scored.
-            continue;
-        }
-        let mut sums = vec![None; spread.domains.bound()];
-        for (node, count) in spread.by_node.iter().enumerate().filter(|(_, count)| **count > 0) {
-            let node = NodeIndex::new(node);
-            let counts = is_lenient || in_all_domains(spreads, node);
-            if let Some(domain) = spread.domains.get(node)
-                && counts
-                && eligible(snapshot, pod, spread.constraint, node)
-            {
-                *sums[domain].get_or_insert(0) += i64::from(*count);
-            }
-        }
-        spreads[position].sums = sums;
+        let too_few = self.tally.domains() < self.constraint.min_domains;
+        self.least = if too_few { 0 } else { self.tally.least(&self.supposed) };
     }
 }
 
@@ -277,35 +267,20 @@ fn in_all_domains(spreads: &[Spread<'_>], node: NodeIndex) -> bool {
     spreads.iter().all(|spread| spread.domains.get(node).is_some())
 }
 
-/// Whether the node counts, although its pods and labels do.
-fn eligible(snapshot: &Snapshot, pod: &PodInfo, constraint: &SpreadConstraint, node: NodeIndex) -> bool {
-    let node = snapshot.node(node);
-    let tolerated = || {
-        let mut taints = node.taints.iter().filter(|taint| taint.forbids());
-        taints.all(|taint| pod.tolerations.iter().any(|toleration| toleration.tolerates(taint)))
-    };
-    (!constraint.honors_affinity || node_affinity::matches(pod, node)) && (!constraint.honors_taints || tolerated())
-}
-
 struct Even<'a> {
     snapshot: &'a Snapshot,
-    pod: &'a PodInfo,
     spreads: Vec<Spread<'a>>,
 }
 
 impl Even<'_> {
     fn suppose(&mut self, pod: &PlacedPod, sign: i64) {
-        if !in_all_domains(&self.spreads, pod.node) {
-            return;
-        }
+        let node = self.snapshot.node(pod.node);
         for spread in &mut self.spreads {
-            let counts = spread.query.counts(pod, self.snapshot.namespaces());
             if let Some(domain) = spread.domains.get(pod.node)
-                && counts
-                && eligible(self.snapshot, self.pod, spread.constraint, pod.node)
+                && spread.query.counts(pod, self.snapshot.namespaces())
+                && spread.scope.contains(node)
             {
-                *spread.sums[domain].get_or_insert(0) += sign;
-                spread.find_least();
+                spread.suppose(domain, sign);
             }
         }
     }

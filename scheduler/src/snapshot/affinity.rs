@@ -31,12 +31,27 @@ impl PodSet {
     /// Whether the pod is one of them.
     #[must_use]
     pub fn contains(&self, pod: &PodInfo, namespaces: &Namespaces) -> bool {
+        self.contains_labelled(&pod.namespace, &pod.labels, namespaces)
+    }
+
+    /// Whether a pod with these labels in this namespace is one of them.
+    pub(super) fn contains_labelled(
+        &self,
+        namespace: &str,
+        labels: &BTreeMap<String, String>,
+        namespaces: &Namespaces,
+    ) -> bool {
         let no_labels = BTreeMap::new();
         let in_namespace = || {
-            self.namespaces.contains(&pod.namespace)
-                || self.namespace_selector.matches(namespaces.get(&pod.namespace).unwrap_or(&no_labels))
+            self.namespaces.contains(namespace)
+                || self.namespace_selector.matches(namespaces.get(namespace).unwrap_or(&no_labels))
         };
-        in_namespace() && self.selector.matches(&pod.labels)
+        in_namespace() && self.selector.matches(labels)
+    }
+
+    /// The namespaces of the pods, if they are named.
+    pub(super) fn named_namespaces(&self) -> Option<&BTreeSet<String>> {
+        self.namespace_selector.is_nothing().then_some(&self.namespaces)
     }
 
     /// Whether it is of matter which labels namespaces have.
@@ -116,8 +131,14 @@ pub struct SpreadConstraint {
 }
 
 impl SpreadConstraint {
+    /// Those of pods that do not say how they are spread, unless the configuration says how, among no pods so far.
+    pub(crate) fn system() -> [Self; 2] {
+        let [host, zone] = super::DEFAULT_TOPOLOGIES;
+        [Self::preferred(host, 3), Self::preferred(zone, 5)]
+    }
+
     /// One that is preferred, among no pods so far.
-    pub(crate) fn preferred(topology_key: &str, max_skew: i64) -> Self {
+    fn preferred(topology_key: &str, max_skew: i64) -> Self {
         Self {
             query: Query { sets: Vec::new(), living: true },
             contains_self: false,
@@ -134,6 +155,12 @@ impl SpreadConstraint {
     pub(crate) fn unbound(constraint: &TopologySpreadConstraint) -> Self {
         let query = Query { sets: Vec::new(), living: true };
         Self::read(constraint, query, false)
+    }
+
+    /// Whether pods are counted in its domains; if not, each node's own are looked at.
+    #[must_use]
+    pub fn is_tallied(&self) -> bool {
+        self.required || self.topology_key != super::DEFAULT_TOPOLOGIES[0]
     }
 
     fn read(constraint: &TopologySpreadConstraint, query: Query, contains_self: bool) -> Self {

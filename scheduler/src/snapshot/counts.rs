@@ -1,93 +1,60 @@
-//! Pods counted by node, and nodes numbered by the values of their labels, both kept by event.
+//! Pods counted by node and by domain, and what they wish, both kept by event.
 //!
-//! What a pod wants to know of others (how many match a selector, on which nodes) is counted once, when such a pod is
-//! first seen, and then kept.
+//! What a pod wants to know of others (how many match a selector, on which nodes, in which domains) is counted once, when
+//! such a pod is first seen, and then kept.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
 
-use super::affinity::{AffinityTerm, Namespaces, PodAffinities, Query};
+use super::affinity::{AffinityTerm, Namespaces, PodAffinities, Query, SpreadConstraint};
+use super::domains::{AllDomains, Domains, Tally};
 use super::groups::Groups;
 use super::node::NodeInfo;
 use super::queries::Queries;
 use super::resources::NodeIndex;
+use super::scope::Scope;
+use super::wishes::{Wish, Wished, Wishes};
 use super::{PlacedPod, PodInfo};
-
-/// Nodes by the value of one of their labels.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Domains {
-    numbers: HashMap<String, u32>,
-    of_node: Vec<Option<u32>>,
-}
-
-impl Domains {
-    fn of(nodes: &[NodeInfo], key: &str) -> Self {
-        let mut domains = Self::default();
-        for (i, node) in nodes.iter().enumerate() {
-            domains.set(NodeIndex::new(i), node, key);
-        }
-        domains
-    }
-
-    fn set(&mut self, index: NodeIndex, node: &NodeInfo, key: &str) {
-        if self.of_node.len() <= index.get() {
-            self.of_node.resize(index.get() + 1, None);
-        }
-        let value = node.labels.get(key).filter(|_| node.exists);
-        self.of_node[index.get()] = value.map(|value| {
-            if let Some(number) = self.numbers.get(value) {
-                return *number;
-            }
-            let number = u32::try_from(self.numbers.len()).expect("there are fewer values than 2^32");
-            self.numbers.insert(value.clone(), number);
-            number
-        });
-    }
-
-    /// The number of the node's domain, if it is in one.
-    #[must_use]
-    pub fn get(&self, node: NodeIndex) -> Option<usize> {
-        self.of_node.get(node.get()).copied().flatten().map(|number| number as usize)
-    }
-
-    /// A number that is greater than every domain's.
-    #[must_use]
-    pub fn bound(&self) -> usize {
-        self.numbers.len()
-    }
-}
-
-/// How pods that are there want others near or far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Wish {
-    /// They must be near.
-    Required,
-    /// They must not be near.
-    Forbidden,
-    /// They had better be near, or far, if this is negative.
-    Preferred(i64),
-}
 
 /// All that is counted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
-    domains: HashMap<String, Domains>,
+    domains: AllDomains,
     queries: Queries,
     groups: Groups,
-    /// On which nodes how many pods have which wish.
-    wishes: HashMap<(Wish, AffinityTerm), BTreeMap<NodeIndex, u32>>,
+    wishes: Wishes,
 }
 
 impl Counts {
     /// Keeps counted from now on what the pod's constraints are about.
     pub(super) fn watch(&mut self, pod: &PodInfo, nodes: &[NodeInfo], namespaces: &Namespaces) {
-        let keys = pod.spread.iter().map(|constraint| &constraint.topology_key).chain(pod.affinities.keys());
-        keys.for_each(|key| self.watch_domains(key, nodes));
+        self.wishes.watch(pod, namespaces);
         for constraint in &pod.spread {
             self.watch_query(&constraint.query, nodes, namespaces);
+            let alike = pod.spread.iter().filter(|other| other.required == constraint.required);
+            self.watch_spread(pod, constraint, &constraint.query, alike, nodes);
         }
-        for query in pod.affinities.queries() {
+        let everywhere = Scope::default();
+        for (query, key) in pod.affinities.queries() {
             self.watch_query(&query, nodes, namespaces);
+            self.watch_domains(key, nodes);
+            self.queries.tally(&query, key, &everywhere, &self.domains, nodes);
+        }
+    }
+
+    /// Keeps tallied from now on what the query counts for one of a pod's constraints, beside others that have to be met
+    /// with it.
+    pub(super) fn watch_spread<'a>(
+        &mut self,
+        pod: &PodInfo,
+        constraint: &SpreadConstraint,
+        query: &Query,
+        all: impl IntoIterator<Item = &'a SpreadConstraint>,
+        nodes: &[NodeInfo],
+    ) {
+        self.watch_domains(&constraint.topology_key, nodes);
+        if constraint.is_tallied() {
+            let scope = Scope::of(pod, constraint, all);
+            self.queries.tally(query, &constraint.topology_key, &scope, &self.domains, nodes);
         }
     }
 
@@ -112,70 +79,104 @@ impl Counts {
         self.queries.get(query).map_or_else(|| Cow::Owned(anew()), Cow::Borrowed)
     }
 
-    pub(super) fn wishes(&self) -> impl Iterator<Item = (Wish, &AffinityTerm, &BTreeMap<NodeIndex, u32>)> {
-        self.wishes.iter().map(|((wish, term), nodes)| (*wish, term, nodes))
+    pub(super) fn tally<'a>(
+        &'a self,
+        query: &Query,
+        key: &str,
+        scope: &Scope,
+        nodes: &[NodeInfo],
+        namespaces: &Namespaces,
+    ) -> Cow<'a, Tally> {
+        let anew = || Tally::of(&self.count(query, nodes, namespaces), &self.domains(key, nodes), scope, nodes);
+        self.queries.tallied(query, key, scope).map_or_else(|| Cow::Owned(anew()), Cow::Borrowed)
     }
 
-    /// A node appeared, changed or vanished.
-    pub(super) fn set_node(&mut self, index: NodeIndex, nodes: &[NodeInfo]) {
+    pub(super) fn wishes(&self) -> impl Iterator<Item = &Wished> {
+        self.wishes.all()
+    }
+
+    pub(super) fn wishes_about(&self, pod: &PodInfo, namespaces: &Namespaces) -> impl Iterator<Item = &Wished> {
+        self.wishes.about(pod, namespaces)
+    }
+
+    /// A node is about to appear, to change or to vanish.
+    pub(super) fn leave(&mut self, index: NodeIndex, nodes: &[NodeInfo]) {
+        self.queries.leave(index, &self.domains, nodes);
+    }
+
+    /// It did.
+    pub(super) fn enter(&mut self, index: NodeIndex, nodes: &[NodeInfo]) {
+        let mut are_worn = false;
         for (key, domains) in &mut self.domains {
+            let from = domains.get(index);
             domains.set(index, &nodes[index.get()], key);
-            // Values that no node has any more are forgotten from time to time.
-            if domains.numbers.len() > 2 * nodes.len() + 16 {
-                *domains = Domains::of(nodes, key);
+            if from != domains.get(index) {
+                self.wishes.move_node(key, index, from, domains.get(index));
             }
+            are_worn |= domains.is_worn(nodes.len());
         }
-        self.queries.resize(nodes.len());
+        self.queries.enter(index, &self.domains, nodes);
+        if are_worn {
+            self.renumber(nodes);
+        }
+    }
+
+    /// Forgets values of labels that no node has any more.
+    fn renumber(&mut self, nodes: &[NodeInfo]) {
+        for (key, domains) in self.domains.iter_mut().filter(|(_, domains)| domains.is_worn(nodes.len())) {
+            *domains = Domains::of(nodes, key);
+            self.wishes.renumber(key, domains);
+        }
+        self.queries.renumber(&self.domains, nodes);
     }
 
     /// A pod came to its node, or left it.
-    pub(super) fn set_pod(&mut self, pod: &PlacedPod, there: bool, namespaces: &Namespaces) {
+    pub(super) fn set_pod(&mut self, pod: &PlacedPod, there: bool, nodes: &[NodeInfo], namespaces: &Namespaces) {
         let number = self.groups.number(&pod.info).unwrap_or_else(|| {
             let queries = self.queries.of(&pod.info, namespaces);
-            self.groups.add(&pod.info, queries)
+            let wishes = self.wishes.join(&pod.info, namespaces);
+            self.groups.add(&pod.info, queries, wishes)
         });
+        for term in pod.info.affinities.terms() {
+            self.watch_domains(&term.topology_key, nodes);
+        }
         self.groups.place(number, pod.node, pod.terminating, there);
         if let Some(group) = self.groups.get(number) {
-            self.queries.place(&group.queries, pod.node, pod.terminating, there);
-        }
-        let change = |count: &mut u32| *count = if there { *count + 1 } else { count.saturating_sub(1) };
-        for wish in pod.info.affinities.wishes() {
-            let nodes = self.wishes.entry(wish.clone()).or_default();
-            let count = nodes.entry(pod.node).or_default();
-            change(count);
-            if *count == 0 {
-                nodes.remove(&pod.node);
-            }
-            if nodes.is_empty() {
-                self.wishes.remove(&wish);
+            self.queries.place(&group.queries, pod, there, &self.domains, nodes);
+            for position in &group.wishes {
+                let domain = self.domains[self.wishes.key(*position)].get(pod.node);
+                self.wishes.set_pod(*position, pod.node, domain, there);
             }
         }
     }
 
     /// No pod is of the group any more.
     pub(super) fn forget(&mut self, group: &PodInfo) {
-        self.groups.remove(group);
+        let wishes = self.groups.remove(group);
+        self.wishes.part(&wishes);
     }
 
     /// The labels of namespaces changed.
     pub(super) fn recount(&mut self, nodes: &[NodeInfo], namespaces: &Namespaces) {
-        self.queries.recount(&mut self.groups, namespaces, nodes.len());
+        self.wishes.forget_asked();
+        self.queries.recount(&mut self.groups, namespaces, &self.domains, nodes);
     }
 }
 
 impl PodAffinities {
-    fn keys(&self) -> impl Iterator<Item = &String> {
-        let all = self.required.iter().chain(&self.forbidden).chain(self.preferred.iter().map(|(_, term)| term));
-        all.map(|term| &term.topology_key)
+    fn terms(&self) -> impl Iterator<Item = &AffinityTerm> {
+        self.required.iter().chain(&self.forbidden).chain(self.preferred.iter().map(|(_, term)| term))
     }
 
-    fn queries(&self) -> impl Iterator<Item = Query> {
+    /// What is to be counted, and by which labels' domains.
+    fn queries(&self) -> impl Iterator<Item = (Query, &str)> {
         let single = self.forbidden.iter().chain(self.preferred.iter().map(|(_, term)| term));
-        let required = Some(self.required_query()).filter(|query| !query.sets.is_empty());
-        single.map(AffinityTerm::query).chain(required)
+        let single = single.map(|term| (term.query(), term.topology_key.as_str()));
+        let required = self.required.iter().map(|term| (self.required_query(), term.topology_key.as_str()));
+        single.chain(required)
     }
 
-    fn wishes(&self) -> impl Iterator<Item = (Wish, AffinityTerm)> {
+    pub(super) fn wishes(&self) -> impl Iterator<Item = (Wish, AffinityTerm)> {
         let required = self.required.iter().map(|term| (Wish::Required, term.clone()));
         let forbidden = self.forbidden.iter().map(|term| (Wish::Forbidden, term.clone()));
         let preferred = self.preferred.iter().map(|(weight, term)| (Wish::Preferred(*weight), term.clone()));

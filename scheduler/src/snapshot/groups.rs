@@ -18,6 +18,8 @@ pub(super) struct Group {
     by_node: HashMap<NodeIndex, [u32; 2]>,
     /// The queries that it is in, by their positions.
     pub(super) queries: Vec<usize>,
+    /// What its pods wish, by the positions of these wishes.
+    pub(super) wishes: Vec<usize>,
 }
 
 /// All groups, each with a number for as long as it exists.
@@ -45,13 +47,13 @@ impl Groups {
         self.all.get_mut(number)?.as_mut()
     }
 
-    /// A new group, which is in these queries.
-    pub(super) fn add(&mut self, info: &Arc<PodInfo>, queries: Vec<usize>) -> usize {
+    /// A new group, which is in these queries, and has these wishes.
+    pub(super) fn add(&mut self, info: &Arc<PodInfo>, queries: Vec<usize>, wishes: Vec<usize>) -> usize {
         let number = self.free.pop().unwrap_or_else(|| {
             self.all.push(None);
             self.all.len() - 1
         });
-        self.all[number] = Some(Group { info: Arc::clone(info), by_node: HashMap::new(), queries });
+        self.all[number] = Some(Group { info: Arc::clone(info), by_node: HashMap::new(), queries, wishes });
         self.numbers.insert(Arc::clone(info), number);
         self.by_namespace.entry(info.namespace.clone()).or_default().insert(number);
         for (key, value) in &info.labels {
@@ -61,10 +63,10 @@ impl Groups {
         number
     }
 
-    /// There is no such pod any more.
-    pub(super) fn remove(&mut self, info: &PodInfo) {
-        let Some(number) = self.numbers.remove(info) else { return };
-        self.all[number] = None;
+    /// There is no such pod any more. Gives what such pods wished.
+    pub(super) fn remove(&mut self, info: &PodInfo) -> Vec<usize> {
+        let Some(number) = self.numbers.remove(info) else { return Vec::new() };
+        let group = self.all[number].take();
         self.free.push(number);
         take(&mut self.by_namespace, &info.namespace, number);
         for (key, value) in &info.labels {
@@ -74,6 +76,7 @@ impl Groups {
                 self.by_label.remove(key);
             }
         }
+        group.map_or_else(Vec::new, |group| group.wishes)
     }
 
     /// No group is in the query of this position any more.

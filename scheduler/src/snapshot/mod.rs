@@ -8,8 +8,10 @@
 mod affinity;
 mod budget;
 mod counts;
+mod domains;
 mod generations;
 mod groups;
+mod namespaced;
 mod node;
 mod nominated;
 mod order;
@@ -19,8 +21,10 @@ mod pod_volumes;
 mod ports;
 mod queries;
 mod resources;
+mod scope;
 pub mod storage;
 mod taints;
+mod wishes;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -33,15 +37,17 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 pub use affinity::{AffinityTerm, Namespaces, PodAffinities, PodSet, Query, SpreadConstraint};
 pub use budget::Budget;
-pub use counts::{Domains, Wish};
+pub use domains::{Domains, Tally};
 pub use node::NodeInfo;
 pub use owners::{Controller, ControllerKind};
 pub use pod::{Needs, PodInfo, PreferredNodes};
 pub use pod_volumes::{ClaimKey, Disk, Owner, PodClaim, PodVolumes};
 pub use ports::{HostPort, TakenPorts};
 pub use resources::{CPU, EPHEMERAL_STORAGE, MEMORY, NodeIndex, PODS, ResourceIndex, Resources};
+pub use scope::Scope;
 pub use storage::Storage;
 pub use taints::{Taint, Toleration};
+pub use wishes::{Wish, Wished};
 
 pub(crate) use node::allocatable;
 pub(crate) use pod::{is_placed, node_name, requested, required_features, required_nodes, same, tolerations};
@@ -184,8 +190,10 @@ impl Snapshot {
         if pod.spread.is_empty()
             && let Some(query) = self.owners.learn(pod)
         {
-            DEFAULT_TOPOLOGIES.iter().for_each(|key| self.counts.watch_domains(key, &self.nodes));
             self.counts.watch_query(query, &self.nodes, &self.namespaces);
+            for constraint in SpreadConstraint::system() {
+                self.counts.watch_spread(pod, &constraint, query, [], &self.nodes);
+            }
         }
     }
 
@@ -243,9 +251,20 @@ impl Snapshot {
         self.counts.count(query, &self.nodes, &self.namespaces)
     }
 
-    /// What pods on nodes want of others: each different wish once, with how many pods on which nodes have it.
-    pub fn wishes(&self) -> impl Iterator<Item = (Wish, &AffinityTerm, &BTreeMap<NodeIndex, u32>)> {
+    /// How many pods the query counts by the domains of a label, on the nodes of the scope.
+    #[must_use]
+    pub fn tally(&self, query: &Query, key: &str, scope: &Scope) -> Cow<'_, Tally> {
+        self.counts.tally(query, key, scope, &self.nodes, &self.namespaces)
+    }
+
+    /// What pods on nodes want of others: each different wish once.
+    pub fn wishes(&self) -> impl Iterator<Item = &Wished> {
         self.counts.wishes()
+    }
+
+    /// Those of the wishes that are about the pod.
+    pub fn wishes_about(&self, pod: &PodInfo) -> impl Iterator<Item = &Wished> {
+        self.counts.wishes_about(pod, &self.namespaces)
     }
 
     /// A namespace appeared or its labels changed.
@@ -313,6 +332,7 @@ impl Snapshot {
         let index = self.slot(name);
         let existed = self.nodes[index.get()].exists;
         let columns = self.resources.columns();
+        self.counts.leave(index, &self.nodes);
         self.count_images(index, false);
         let images = std::mem::take(&mut self.nodes[index.get()].images);
         let info = &mut self.nodes[index.get()];
@@ -328,7 +348,7 @@ impl Snapshot {
         self.count_images(index, true);
         let other_images = !self.nodes[index.get()].images.keys().eq(images.keys());
         self.resources.set_allocatable(index, &allocatable(node));
-        self.counts.set_node(index, &self.nodes);
+        self.counts.enter(index, &self.nodes);
         self.generations.raise(index);
         if !existed || other_images || columns != self.resources.columns() {
             self.generations.raise_epoch();
@@ -341,9 +361,10 @@ impl Snapshot {
         self.count_images(index, false);
         self.order.remove(index);
         self.nominated.clear(index);
+        self.counts.leave(index, &self.nodes);
         self.nodes[index.get()].vanish();
         self.resources.set_allocatable(index, &[]);
-        self.counts.set_node(index, &self.nodes);
+        self.counts.enter(index, &self.nodes);
         self.generations.raise(index);
         self.generations.raise_epoch();
         self.free_if_unused(index);
@@ -370,8 +391,8 @@ impl Snapshot {
     pub fn set_leaving(&mut self, uid: &str, leaving: bool) {
         let Some(placed) = self.pods.get(uid).filter(|placed| placed.preempted != leaving) else { return };
         let changed = Arc::new(PlacedPod { terminating: leaving, preempted: leaving, ..PlacedPod::clone(placed) });
-        self.counts.set_pod(placed, false, &self.namespaces);
-        self.counts.set_pod(&changed, true, &self.namespaces);
+        self.counts.set_pod(placed, false, &self.nodes, &self.namespaces);
+        self.counts.set_pod(&changed, true, &self.nodes, &self.namespaces);
         let node = &mut self.nodes[changed.node.get()];
         node.pods.iter_mut().filter(|pod| pod.uid == uid).for_each(|pod| *pod = Arc::clone(&changed));
         self.generations.raise(changed.node);
@@ -392,7 +413,7 @@ impl Snapshot {
         if let Some(volumes) = &pod.info.volumes {
             self.storage.place(volumes, &node.name, false);
         }
-        self.counts.set_pod(&pod, false, &self.namespaces);
+        self.counts.set_pod(&pod, false, &self.nodes, &self.namespaces);
         if let Some(count) = self.groups.get_mut(&pod.info) {
             *count -= 1;
             if *count == 0 {
@@ -444,7 +465,7 @@ impl Snapshot {
         if let Some(volumes) = &placed.info.volumes {
             self.storage.place(volumes, &node.name, true);
         }
-        self.counts.set_pod(&placed, true, &self.namespaces);
+        self.counts.set_pod(&placed, true, &self.nodes, &self.namespaces);
         self.pods.insert(placed.uid.clone(), placed);
     }
 

@@ -1,26 +1,55 @@
-//! What pods want to know of others, counted by node, and kept counted by event.
+//! What pods want to know of others, counted by node and by domain, and kept counted by event.
 //!
-//! A pod that comes or goes costs one addition for each query that its group is in. A new group is compared only with the
+//! A pod that comes or goes costs one addition for each query that its group is in, and for each tally of it. A new group is compared only with the
 //! queries that require one of its labels, or none. There are so many queries at most; then the one that nobody asked
 //! for the longest goes, and counts anew when it is asked for again.
 
 use std::collections::HashMap;
 
-use super::PodInfo;
 use super::affinity::{Namespaces, PodSet, Query};
+use super::domains::{AllDomains, Tally};
 use super::groups::Groups;
+use super::node::NodeInfo;
 use super::resources::NodeIndex;
+use super::scope::Scope;
+use super::{PlacedPod, PodInfo};
 
 /// How many queries are kept counted. Each takes four bytes a node.
 pub(super) const MOST_QUERIES: usize = 1024;
+/// In how many ways each of them is tallied. Each takes up to eight bytes a domain.
+const MOST_TALLIES: usize = 4;
+
+/// What a query counts by the domains of a label, on the nodes of a scope.
+#[derive(Clone, Debug)]
+struct Kept {
+    key: String,
+    scope: Scope,
+    tally: Tally,
+}
 
 /// A query and what it counts.
 #[derive(Clone, Debug)]
 struct Counted {
     query: Query,
     by_node: Vec<u32>,
+    /// The newest ways in which it is tallied.
+    tallies: Vec<Kept>,
     /// When it was asked for.
     turn: u64,
+}
+
+impl Counted {
+    fn tally(&self, key: &str, scope: &Scope) -> Option<&Tally> {
+        let kept = self.tallies.iter().find(|kept| kept.key == key && kept.scope == *scope);
+        kept.map(|kept| &kept.tally)
+    }
+
+    /// Adds everything up again.
+    fn tally_anew(&mut self, domains: &AllDomains, nodes: &[NodeInfo]) {
+        for Kept { key, scope, tally } in &mut self.tallies {
+            *tally = Tally::of(&self.by_node, &domains[key], scope, nodes);
+        }
+    }
 }
 
 /// The queries that are kept counted.
@@ -45,7 +74,7 @@ impl Queries {
         }
         let numbers = groups.of(query, namespaces);
         let by_node = groups.count(&numbers, query.living, nodes);
-        let counted = Counted { query: query.clone(), by_node, turn: self.turn };
+        let counted = Counted { query: query.clone(), by_node, tallies: Vec::new(), turn: self.turn };
         let position = if self.all.len() < MOST_QUERIES {
             self.all.push(counted);
             self.all.len() - 1
@@ -107,37 +136,97 @@ impl Queries {
         filed.chain(&self.unfiled).copied().filter(contains).collect()
     }
 
+    /// Keeps the query tallied from now on, if it is kept counted.
+    pub(super) fn tally(&mut self, query: &Query, key: &str, scope: &Scope, domains: &AllDomains, nodes: &[NodeInfo]) {
+        let Some(position) = self.positions.get(query) else { return };
+        let counted = &mut self.all[*position];
+        if counted.tally(key, scope).is_some() {
+            return;
+        }
+        if counted.tallies.len() == MOST_TALLIES {
+            counted.tallies.remove(0);
+        }
+        let tally = Tally::of(&counted.by_node, &domains[key], scope, nodes);
+        counted.tallies.push(Kept { key: key.to_owned(), scope: scope.clone(), tally });
+    }
+
+    /// What the query counts by domain, if it is kept tallied.
+    pub(super) fn tallied(&self, query: &Query, key: &str, scope: &Scope) -> Option<&Tally> {
+        self.all[*self.positions.get(query)?].tally(key, scope)
+    }
+
     /// A pod that is in these queries came to a node, or left it.
-    pub(super) fn place(&mut self, positions: &[usize], node: NodeIndex, is_terminating: bool, there: bool) {
+    pub(super) fn place(
+        &mut self,
+        positions: &[usize],
+        pod: &PlacedPod,
+        there: bool,
+        domains: &AllDomains,
+        nodes: &[NodeInfo],
+    ) {
+        let node = pod.node.get();
         for position in positions {
-            let counted = &mut self.all[*position];
-            if counted.query.living && is_terminating {
+            let Counted { query, by_node, tallies, .. } = &mut self.all[*position];
+            if query.living && pod.terminating {
                 continue;
             }
-            if counted.by_node.len() <= node.get() {
-                counted.by_node.resize(node.get() + 1, 0);
+            if by_node.len() <= node {
+                by_node.resize(node + 1, 0);
             }
-            let count = &mut counted.by_node[node.get()];
-            *count = if there { *count + 1 } else { count.saturating_sub(1) };
+            by_node[node] = if there { by_node[node] + 1 } else { by_node[node].saturating_sub(1) };
+            for Kept { key, scope, tally } in tallies {
+                if let Some(domain) = domains[key].get(pod.node).filter(|_| scope.contains(&nodes[node])) {
+                    tally.add(domain, if there { 1 } else { -1 });
+                }
+            }
         }
     }
 
-    /// There are so many nodes.
-    pub(super) fn resize(&mut self, nodes: usize) {
-        for counted in &mut self.all {
-            counted.by_node.resize(nodes, 0);
+    /// A node is to change: it counts in tallies no longer.
+    pub(super) fn leave(&mut self, index: NodeIndex, domains: &AllDomains, nodes: &[NodeInfo]) {
+        for Counted { by_node, tallies, .. } in &mut self.all {
+            let pods = by_node.get(index.get()).copied().unwrap_or_default();
+            for Kept { key, scope, tally } in tallies {
+                if let Some(domain) = domains[key].get(index).filter(|_| scope.contains(&nodes[index.get()])) {
+                    tally.leave(domain, pods);
+                }
+            }
         }
+    }
+
+    /// It has changed: it counts as it now is.
+    pub(super) fn enter(&mut self, index: NodeIndex, domains: &AllDomains, nodes: &[NodeInfo]) {
+        for Counted { by_node, tallies, .. } in &mut self.all {
+            by_node.resize(nodes.len(), 0);
+            for Kept { key, scope, tally } in tallies {
+                if let Some(domain) = domains[key].get(index).filter(|_| scope.contains(&nodes[index.get()])) {
+                    tally.enter(domain, by_node[index.get()]);
+                }
+            }
+        }
+    }
+
+    /// Domains are numbered anew.
+    pub(super) fn renumber(&mut self, domains: &AllDomains, nodes: &[NodeInfo]) {
+        self.all.iter_mut().for_each(|counted| counted.tally_anew(domains, nodes));
     }
 
     /// The labels of namespaces changed.
-    pub(super) fn recount(&mut self, groups: &mut Groups, namespaces: &Namespaces, nodes: usize) {
+    pub(super) fn recount(
+        &mut self,
+        groups: &mut Groups,
+        namespaces: &Namespaces,
+        domains: &AllDomains,
+        nodes: &[NodeInfo],
+    ) {
         for (position, counted) in self.all.iter_mut().enumerate() {
             if !counted.query.sets.iter().any(PodSet::asks_namespaces) {
                 continue;
             }
             groups.leave(position);
             let numbers = groups.of(&counted.query, namespaces);
-            counted.by_node = groups.count(&numbers, counted.query.living, nodes);
+            counted.by_node = groups.count(&numbers, counted.query.living, nodes.len());
+            counted.tally_anew(domains, nodes);
             for number in numbers {
                 if let Some(group) = groups.get_mut(number) {
                     group.queries.push(position);

@@ -33,6 +33,7 @@ fn a_node() -> impl Strategy<Value = Node> {
             "",
             json!({
                 "metadata": {"labels": {"topology.kubernetes.io/zone": zone.to_string()}},
+                "spec": {"taints": if cpu == 0 { json!([{"key": "a", "effect": "NoSchedule"}]) } else { json!([]) }},
                 "status": {"allocatable": allocatable, "images": images},
             }),
         )
@@ -66,7 +67,8 @@ fn watched() -> PodInfo {
         let selector = json!({"matchLabels": {"app": app}});
         json!({"maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "DoNotSchedule", "labelSelector": selector})
     };
-    let constraints = [constraint("topology.kubernetes.io/zone", "1"), constraint("kubernetes.io/hostname", "2")];
+    let mut constraints = [constraint("topology.kubernetes.io/zone", "1"), constraint("kubernetes.io/hostname", "2")];
+    constraints[1]["nodeTaintsPolicy"] = json!("Honor");
     PodInfo::new(&testing::pod("watched", json!({ "topologySpreadConstraints": constraints })))
 }
 
@@ -78,12 +80,22 @@ fn defaulted() -> (PodInfo, Service) {
     (PodInfo::new(&pod), testing::object(service))
 }
 
-/// The wishes of pods, with the names of their nodes.
-fn named_wishes(snapshot: &Snapshot) -> BTreeMap<String, Vec<(String, u32)>> {
-    let wish = |(wish, term, nodes): (Wish, &AffinityTerm, &BTreeMap<NodeIndex, u32>)| {
-        let mut named: Vec<_> = nodes.iter().map(|(node, count)| (snapshot.node(*node).name.clone(), *count)).collect();
+/// What is said of each node's domain, by the nodes' names.
+fn by_name(snapshot: &Snapshot, key: &str, of: impl Fn(usize) -> i64) -> BTreeMap<String, Option<i64>> {
+    let domains = snapshot.domains(key);
+    let named = |node: &NodeIndex| (snapshot.node(*node).name.clone(), domains.get(*node).map(&of));
+    snapshot.order().iter().map(named).collect()
+}
+
+/// The wishes of pods, with the names of their nodes, and how many pods have them near each node.
+fn named_wishes(snapshot: &Snapshot) -> BTreeMap<String, impl PartialEq + std::fmt::Debug + use<>> {
+    let wish = |wished: &Wished| {
+        let Wished { wish, term, by_node, .. } = wished;
+        let mut named: Vec<_> =
+            by_node.iter().map(|(node, count)| (snapshot.node(*node).name.clone(), *count)).collect();
         named.sort();
-        (format!("{wish:?} {term:?}"), named)
+        let sums = by_name(snapshot, &term.topology_key, |domain| wished.get(domain));
+        (format!("{wish:?} {term:?}"), (named, sums))
     };
     snapshot.wishes().map(wish).collect()
 }
@@ -230,6 +242,15 @@ proptest! {
             let mut kept = kept.into_owned();
             kept.resize(counted.len(), 0);
             prop_assert_eq!(kept, counted);
+        }
+        for constraint in &watched().spread {
+            let (query, key) = (&constraint.query, &constraint.topology_key);
+            let scope = Scope::of(&watched(), constraint, &watched().spread);
+            let (kept, counted) = (snapshot.tally(query, key, &scope), anew.tally(query, key, &scope));
+            prop_assert!(matches!(kept, Cow::Borrowed(_)));
+            let whole = |tally: &Tally| (tally.total(), tally.domains(), tally.least(&[]));
+            prop_assert_eq!(whole(&kept), whole(&counted));
+            prop_assert_eq!(by_name(&snapshot, key, |domain| kept.get(domain)), by_name(&anew, key, |domain| counted.get(domain)));
         }
         prop_assert_eq!(named_wishes(&snapshot), named_wishes(&anew));
         let unused: BTreeSet<_> = snapshot.free.iter().collect();
