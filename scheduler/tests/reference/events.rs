@@ -139,14 +139,14 @@ pub(crate) fn surroundings(templates: usize) -> BoxedStrategy<Change> {
     let placed = (0..12usize, 0..templates, node_name());
     prop_oneof![
         2 => set_node(),
-        1 => node_name().prop_map(Change::RemoveNode),
+        2 => node_name().prop_map(Change::RemoveNode),
         4 => set_namespace(),
         1 => select(NAMESPACES.to_vec()).prop_map(Change::RemoveNamespace),
         3 => set_pod(0..templates, 0..12),
         1 => (0..30usize).prop_map(Change::RemovePod),
         1 => set_owner(),
         1 => remove_owner(),
-        3 => placed.prop_map(|(number, template, node)| Change::Nominate { number, template, node }),
+        5 => placed.prop_map(|(number, template, node)| Change::Nominate { number, template, node }),
     ]
     .boxed()
 }

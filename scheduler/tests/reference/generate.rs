@@ -421,3 +421,32 @@ fn request(pod: &mut Pod, resources: &Value) {
     }
     spec.containers[0].resources = Some(serde_json::from_value(resources.clone()).unwrap());
 }
+
+/// How many aspects pods have that [`differing`] knows.
+pub(crate) const ASPECTS: usize = 9;
+
+/// The pod, but in one aspect as the other.
+pub(crate) fn differing(pod: &Pod, other: &Pod, aspect: usize) -> Pod {
+    let mut pod = pod.clone();
+    let (spec, other_spec) = (pod.spec.as_mut().unwrap(), other.spec.as_ref().unwrap());
+    let other_affinity = other_spec.affinity.clone().unwrap_or_default();
+    let affinity = spec.affinity.get_or_insert_default();
+    let (container, other_container) = (&mut spec.containers[0], &other_spec.containers[0]);
+    match aspect {
+        0 => pod.metadata.labels.clone_from(&other.metadata.labels),
+        1 => pod.metadata.namespace.clone_from(&other.metadata.namespace),
+        2 => spec.tolerations.clone_from(&other_spec.tolerations),
+        3 => affinity.node_affinity = other_affinity.node_affinity,
+        4 => {
+            (affinity.pod_affinity, affinity.pod_anti_affinity) =
+                (other_affinity.pod_affinity, other_affinity.pod_anti_affinity)
+        }
+        5 => spec.topology_spread_constraints.clone_from(&other_spec.topology_spread_constraints),
+        6 => container.image.clone_from(&other_container.image),
+        7 => {
+            container.ports = Some(vec![serde_json::from_value(json!({"containerPort": 80, "hostPort": 80})).unwrap()])
+        }
+        _ => container.resources.clone_from(&other_container.resources),
+    }
+    pod
+}

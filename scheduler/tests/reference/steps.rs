@@ -82,19 +82,25 @@ pub(crate) fn company() -> BoxedStrategy<Case> {
     (pods, start(events::set_pod(0..TEMPLATES, 0..12), 0..12), vec(rest, 4..24)).prop_map(case).boxed()
 }
 
-/// Many pods that are alike come one after the other, and little happens in between.
+/// Many pods that are alike, or differ in one aspect, come one after the other, and little happens in between.
 pub(crate) fn runs() -> BoxedStrategy<Case> {
     let modest = (generate::pod(ANYTHING), any::<bool>()).prop_map(|(mut pod, welcome)| {
         generate::make_modest(&mut pod);
         if welcome {
             generate::make_welcome(&mut pod);
         }
-        Object::new(pod)
+        pod
     });
-    let round = (vec(events::change(2).prop_map(Action::Change), 0..3), decide(0..2, 2..8usize));
+    let pods = (modest, generate::pod(ANYTHING), 0..generate::ASPECTS, 0..generate::ASPECTS).prop_map(
+        |(pod, other, one, two)| {
+            let differing = [one, two].map(|aspect| generate::differing(&pod, &other, aspect));
+            std::iter::once(pod).chain(differing).map(Object::new).collect()
+        },
+    );
+    let round = (vec(events::change(3).prop_map(Action::Change), 0..3), decide(0..3, 1..6usize));
     let round = round.prop_map(|(changes, decide)| changes.into_iter().chain([decide]).collect::<Vec<_>>());
-    let rest = vec(round, 1..8).prop_map(|rounds| rounds.into_iter().flatten().collect());
-    (vec(modest, 2), start(events::set_pod(0..2, 0..12), 0..6), rest).prop_map(case).boxed()
+    let rest = vec(round, 1..10).prop_map(|rounds| rounds.into_iter().flatten().collect());
+    (pods, start(events::set_pod(0..3, 0..12), 0..6), rest).prop_map(case).boxed()
 }
 
 fn decide(templates: Range<usize>, times: impl Strategy<Value = usize> + 'static) -> BoxedStrategy<Action> {
