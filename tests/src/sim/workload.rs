@@ -28,6 +28,8 @@ pub(super) const RETRY: Duration = Duration::from_secs(1);
 
 /// How long a pod may be without a node that it could have, once nothing goes wrong any more.
 const NEGLECTED_WITHIN: Duration = Duration::from_secs(120);
+/// At each of how many looks it is looked for such pods, as long as there is no rest otherwise.
+const NEGLECTED_EVERY: u32 = 6;
 
 /// A user.
 pub struct Workload {
@@ -89,13 +91,17 @@ impl Workload {
             self.patch(&namespace, &name, &json!({"spec": {"paused": null}})).await;
         }
         let until = Instant::now() + REST_WITHIN;
-        let mut neglected = BTreeMap::new();
+        let (mut neglected, mut looks) = (BTreeMap::new(), 0);
         loop {
             sleep(LOOK_EVERY).await;
             self.check(cluster);
-            self.look_for_neglected(cluster, &mut neglected);
             let mut wrong = cluster.disk.invariants(|invariants| invariants.unrest());
             wrong.extend(self.missing(cluster));
+            // It takes a scheduler's look at everything.
+            looks += 1;
+            if wrong.is_empty() || looks % NEGLECTED_EVERY == 0 {
+                self.look_for_neglected(cluster, &mut neglected);
+            }
             wrong.extend(neglected.keys().map(|key| format!("{key} has no node and could have one")));
             if wrong.is_empty() {
                 return;
