@@ -4,5 +4,7 @@ pub mod cluster;
 pub mod etcd;
 pub mod kubectl;
 pub mod objects;
+pub mod scheduling;
 pub mod server;
 pub mod sim;
+pub mod usage;

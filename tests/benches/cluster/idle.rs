@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use tests::cluster::Cluster;
+use tests::usage::{Meter, resident_mib};
 use tokio::time::timeout;
 
-use crate::usage::{Meter, resident_mib};
 use crate::{Bench, with_nodes};
 
 /// How often a start is measured.

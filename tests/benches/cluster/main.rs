@@ -11,7 +11,6 @@
 mod idle;
 mod observer;
 mod report;
-mod usage;
 mod workloads;
 
 use tests::cluster::Setup;

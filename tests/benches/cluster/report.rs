@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use crate::usage::Used;
+use tests::usage::Used;
 
 /// What was measured of work on pods.
 pub(crate) struct Work {

@@ -9,11 +9,11 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
 use tests::cluster::Cluster;
+use tests::usage::Meter;
 
 use crate::Bench;
 use crate::observer::{NAMESPACE, Observer, Tally};
 use crate::report::{Report, Work, count};
-use crate::usage::Meter;
 
 /// How long any step may take.
 const WITHIN: Duration = Duration::from_secs(900);

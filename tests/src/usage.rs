@@ -7,35 +7,35 @@ const TICKS: f64 = 100.0;
 
 /// What a process used in a while.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Used {
+pub struct Used {
     /// Seconds of a processor, in the kernel and outside it.
-    pub(crate) cpu: f64,
+    pub cpu: f64,
     /// The most memory that was resident.
-    pub(crate) peak_mib: f64,
+    pub peak_mib: f64,
 }
 
 /// A while that has begun.
-pub(crate) struct Meter {
+pub struct Meter {
     process: u32,
     before: f64,
 }
 
 impl Meter {
     /// Begins now.
-    pub(crate) fn start(process: u32) -> Meter {
+    pub fn start(process: u32) -> Meter {
         // Where the kernel does not forget the peak that there was before, that counts.
         let _ = fs::write(format!("/proc/{process}/clear_refs"), "5");
         Meter { process, before: cpu(process) }
     }
 
     /// What was used since then.
-    pub(crate) fn used(&self) -> Used {
+    pub fn used(&self) -> Used {
         Used { cpu: cpu(self.process) - self.before, peak_mib: mib(self.process, "VmHWM:") }
     }
 }
 
 /// The memory that a process has resident.
-pub(crate) fn resident_mib(process: u32) -> f64 {
+pub fn resident_mib(process: u32) -> f64 {
     mib(process, "VmRSS:")
 }
 

@@ -1,0 +1,66 @@
+//! An API server of this process: no listener, and the embedded store on a real disk.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use apiserver::authn::Identity;
+use apiserver::core::{Core, Parts};
+use apiserver::engine::{Location, Surroundings};
+use apiserver::resources::Config;
+use apiserver::serve::{Limits, Local, system_clock, system_random};
+use k8s_openapi::jiff::Timestamp;
+use store::{Embedded, EmbeddedOptions};
+use tempfile::TempDir;
+
+/// An API server, whose files go with it.
+pub(super) struct Server {
+    core: Core,
+    _files: TempDir,
+}
+
+/// The time and random bits of this machine.
+struct Machine;
+
+impl Surroundings for Machine {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn random(&self) -> u64 {
+        rand::random()
+    }
+}
+
+impl Server {
+    /// Starts with nothing but what every cluster has.
+    pub(super) async fn start() -> Server {
+        let files = tempfile::tempdir().expect("a directory for the server's files");
+        let backend = Embedded::open(files.path(), EmbeddedOptions::default()).expect("a new store opens");
+        let parts = Parts {
+            backend: Arc::new(backend),
+            alone: true,
+            config: Config { seed: rand::random(), ..Config::default() },
+            location: Location { ip: None, port: 6443 },
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 6443)),
+            tokens: None,
+            issuer: None,
+            limits: Limits::default(),
+            surroundings: Arc::new(Machine),
+            clock: system_clock(),
+            random: system_random(),
+        };
+        let core = Core::open(parts).await.expect("a new server starts");
+        Server { core, _files: files }
+    }
+
+    /// A way in as this user.
+    pub(super) fn local(&self, user: &str, groups: &[&str]) -> Local {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        self.core.local(Identity { user: user.to_owned(), groups, ..Identity::default() })
+    }
+
+    /// Ends streams, and closes the store.
+    pub(super) async fn stop(self) {
+        self.core.close().await;
+    }
+}
