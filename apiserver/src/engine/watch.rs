@@ -27,8 +27,11 @@ const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1800);
 /// How many changes may wait for a client before it is cut off.
 const QUEUE: usize = 10_000;
-/// Frames are joined up to this size when several are ready.
-const BATCH_BYTES: usize = 64 * 1024;
+/// Events are joined up to this size when several are ready. More at a time would save little: to a client of this process
+/// each is a function call, and to others it is what a record of TLS holds. It would cost memory that is new each time.
+const BATCH_BYTES: usize = 16 * 1024;
+/// At most this is what an event has beside its object.
+const AROUND_OBJECT: usize = 32;
 
 /// Answers a watch.
 pub(crate) async fn watch(call: &Call<'_>, options: ListOptions) -> Result<Answer, Status> {
@@ -57,6 +60,7 @@ pub(crate) async fn watch(call: &Call<'_>, options: ListOptions) -> Result<Answe
                 initial,
                 ended,
                 batch: Vec::new(),
+                shown: 0,
                 bookmarks: options.bookmarks,
                 next_bookmark: Instant::now() + BOOKMARK_INTERVAL,
                 deadline,
@@ -151,6 +155,8 @@ struct Frames {
     /// The revision to state at the end of what there was at the beginning.
     ended: Option<Revision>,
     batch: Vec<Arc<Event<Entry>>>,
+    /// How many of the batch have been written.
+    shown: usize,
     bookmarks: bool,
     next_bookmark: Instant,
     deadline: Instant,
@@ -170,15 +176,11 @@ impl Frames {
         let mut this = state?;
         let mut frames = BytesMut::new();
         while frames.is_empty() {
-            if this.take_initial(&mut frames) {
+            if this.take_initial(&mut frames) || this.take_changes(&mut frames) {
                 continue;
             }
             match this.next().await {
-                Next::Events => {
-                    let batch = std::mem::take(&mut this.batch);
-                    batch.iter().for_each(|event| this.change(event, &mut frames));
-                    this.batch = batch;
-                }
+                Next::Events => {}
                 Next::Bookmark => {
                     let revision = this.watch.progress().max(this.from);
                     this.encoder.bookmark(revision, false, &mut frames);
@@ -216,9 +218,9 @@ impl Frames {
 
     /// Writes a batch of what there was at the beginning. `false` if there is no more.
     fn take_initial(&mut self, frames: &mut BytesMut) -> bool {
-        while frames.len() < BATCH_BYTES
-            && let Some((_, stored)) = self.initial.pop_front()
-        {
+        let (count, bytes) = joined(self.initial.iter().map(|(_, stored)| &stored.entry));
+        frames.reserve(bytes);
+        for (_, stored) in self.initial.drain(..count) {
             self.encoder.event("ADDED", stored.entry.bytes(), frames);
         }
         if self.initial.is_empty()
@@ -227,6 +229,24 @@ impl Frames {
             self.encoder.bookmark(revision, true, frames);
         }
         !frames.is_empty()
+    }
+
+    /// Writes the next of the changes that have been taken from the store. `false` if there are no more.
+    fn take_changes(&mut self, frames: &mut BytesMut) -> bool {
+        let (count, bytes) = joined(self.batch[self.shown..].iter().map(|event| &event.entry));
+        if count == 0 {
+            // What has been sent is not kept until something else happens.
+            self.batch.clear();
+            self.shown = 0;
+            return false;
+        }
+        frames.reserve(bytes);
+        for _ in 0..count {
+            let event = Arc::clone(&self.batch[self.shown]);
+            self.shown += 1;
+            self.change(&event, frames);
+        }
+        true
     }
 
     /// Writes a change as the selection shows it: an object that comes to be selected is added, one that ceases to be is
@@ -249,6 +269,19 @@ impl Frames {
             (None, false) => {}
         }
     }
+}
+
+/// How many of these objects are sent together, and what they need.
+fn joined<'a>(entries: impl Iterator<Item = &'a Arc<Entry>>) -> (usize, usize) {
+    let (mut count, mut bytes) = (0, 0);
+    for entry in entries {
+        if bytes >= BATCH_BYTES {
+            break;
+        }
+        count += 1;
+        bytes += entry.bytes().len() + AROUND_OBJECT;
+    }
+    (count, bytes)
 }
 
 /// Writes events in the encoding and form of a watch.

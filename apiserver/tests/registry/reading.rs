@@ -111,3 +111,33 @@ async fn metadata_can_be_had_alone() {
         assert_eq!(server.json(Ask::get(&subject.path()).accept(PARTIAL)).await, expected, "{title}");
     }
 }
+
+#[tokio::test]
+async fn a_watch_that_is_behind_is_told_everything_in_bounded_frames() {
+    const MANY: usize = 120;
+    const COLLECTION: &str = "/api/v1/namespaces/default/configmaps";
+    let server = Server::start().await;
+    let from = format!("resourceVersion={}", server.revision());
+    let mut all = server.watch(COLLECTION, &from).await;
+    let mut late = server.watch(COLLECTION, &format!("{from}&labelSelector=late")).await;
+    for number in 0..MANY {
+        let labels = if number < MANY / 2 { json!({}) } else { json!({"late": "yes"}) };
+        let meta = json!({"name": format!("c-{number}"), "labels": labels});
+        server.json(Ask::post(COLLECTION, &json!({"metadata": meta, "data": {"text": "x".repeat(1000)}}))).await;
+    }
+    for (frames, first) in [(&mut all, 0), (&mut late, MANY / 2)] {
+        let (mut seen, mut count) = (Vec::new(), 0);
+        while seen.len() < MANY - first {
+            let batch = frames.next().await.unwrap();
+            assert!((1..20_000).contains(&batch.len()), "{} bytes", batch.len());
+            count += 1;
+            for line in batch.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                let event: Value = serde_json::from_slice(line).unwrap();
+                assert_eq!(event["type"], "ADDED");
+                seen.push(event["object"]["metadata"]["name"].as_str().unwrap().to_owned());
+            }
+        }
+        assert_eq!(seen, (first..MANY).map(|number| format!("c-{number}")).collect::<Vec<_>>());
+        assert!(count < (MANY - first) / 4, "{count} frames");
+    }
+}
