@@ -1,19 +1,24 @@
 //! Events: what happened to an object, for people to read.
 //!
-//! Whoever records never waits and never fails: Events go through a bounded queue to one task that writes them, and what does
-//! not fit is dropped and counted. What is written is decided by the [`Correlator`], as upstream's recorders do: repeated
+//! Whoever records never waits and never fails: Events go through a bounded queue to one task that writes them, several at a
+//! time, and what does not fit is dropped and counted. What is written is decided by the [`Correlator`], as upstream's recorders do: repeated
 //! Events are counted in one object, similar ones are combined, and of a flood about one object only a trickle is written.
 
 mod correlator;
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use http::Request;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::Client;
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, Client};
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Duration, sleep};
@@ -24,6 +29,8 @@ use crate::clock::Clock;
 
 /// How many Events may wait to be written.
 const QUEUED: usize = 1000;
+/// How many Events are written at a time, so that a busy server's time to answer is not what limits them.
+const AT_ONCE: usize = 32;
 /// How often an Event is tried to be written while the API server is away, and how long the task waits in between
 /// (upstream's numbers).
 const ATTEMPTS: u32 = 12;
@@ -83,9 +90,10 @@ impl From<kube::Error> for WriteError {
 
 impl EventApi for Client {
     async fn create(&self, event: &Event) -> Result<(), WriteError> {
-        let namespace = event.metadata.namespace.as_deref().unwrap_or("default");
-        let created = Api::namespaced(self.clone(), namespace).create(&PostParams::default(), event).await;
-        match created {
+        let body = serde_json::to_vec(event).map_err(|error| WriteError::Refused(error.to_string()))?;
+        let request = kube::core::Request::new(events_of(event.metadata.namespace.as_deref().unwrap_or("default")));
+        // Nobody reads the answer.
+        match self.request::<IgnoredAny>(built(request.create(&PostParams::default(), body))?).await {
             // Written before, and the answer lost.
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
             created => Ok(created.map(drop)?),
@@ -93,9 +101,19 @@ impl EventApi for Client {
     }
 
     async fn patch(&self, namespace: &str, name: &str, patch: &Value) -> Result<(), WriteError> {
-        let api: Api<Event> = Api::namespaced(self.clone(), namespace);
-        Ok(api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)?)
+        let request = kube::core::Request::new(events_of(namespace));
+        let request = built(request.patch(name, &PatchParams::default(), &Patch::Merge(patch)))?;
+        Ok(self.request::<IgnoredAny>(request).await.map(drop)?)
     }
+}
+
+/// Where the Events of a namespace are.
+fn events_of(namespace: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/events")
+}
+
+fn built(request: Result<Request<Vec<u8>>, kube::core::request::Error>) -> Result<Request<Vec<u8>>, WriteError> {
+    request.map_err(|error| WriteError::Refused(error.to_string()))
 }
 
 /// Records Events of one component.
@@ -166,17 +184,44 @@ impl Recorder {
 
 async fn write_all(api: impl EventApi, mut queued: mpsc::Receiver<Event>, clock: Clock, dropped: Arc<AtomicU64>) {
     let mut correlator = Correlator::default();
-    while let Some(event) = queued.recv().await {
-        let Some(write) = correlator.observe(event, clock.now()) else { continue };
-        if let Err(error) = write_one(&api, write).await {
-            match error {
-                // Mostly its namespace is ending.
-                WriteError::Refused(_) => tracing::debug!(%error, "an event was refused"),
-                error => tracing::warn!(%error, "an event was not written"),
+    let mut writing = FuturesUnordered::new();
+    let mut names: HashSet<Option<String>> = HashSet::new();
+    loop {
+        let event = tokio::select! {
+            biased;
+            Some(name) = writing.next(), if !writing.is_empty() => {
+                names.remove(&name);
+                continue;
             }
-            dropped.fetch_add(1, Ordering::Relaxed);
+            event = queued.recv(), if writing.len() < AT_ONCE => event,
+        };
+        let Some(event) = event else { break };
+        let Some(write) = correlator.observe(event, clock.now()) else { continue };
+        let name = write.event.metadata.name.clone();
+        // What is written of one Event is written in order.
+        while names.contains(&name)
+            && let Some(done) = writing.next().await
+        {
+            names.remove(&done);
         }
+        names.insert(name);
+        writing.push(write_and_count(&api, write, &dropped));
     }
+    while writing.next().await.is_some() {}
+}
+
+/// Writes one Event, or counts that it could not be written. Returns its name.
+async fn write_and_count(api: &impl EventApi, write: Write, dropped: &AtomicU64) -> Option<String> {
+    let name = write.event.metadata.name.clone();
+    if let Err(error) = write_one(api, write).await {
+        match error {
+            // Mostly its namespace is ending.
+            WriteError::Refused(_) => tracing::debug!(%error, "an event was refused"),
+            error => tracing::warn!(%error, "an event was not written"),
+        }
+        dropped.fetch_add(1, Ordering::Relaxed);
+    }
+    name
 }
 
 /// Writes one Event, however long the API server is away, within bounds.

@@ -167,3 +167,30 @@ async fn recording_never_waits() {
     task.await.unwrap();
     assert_eq!(memory.log.lock().len(), QUEUED);
 }
+
+/// Answers when as many are asked for as are written at a time.
+struct Together(tokio::sync::Barrier);
+
+impl EventApi for Together {
+    async fn create(&self, _: &Event) -> Result<(), WriteError> {
+        self.0.wait().await;
+        Ok(())
+    }
+
+    async fn patch(&self, _: &str, _: &str, _: &Value) -> Result<(), WriteError> {
+        Err(WriteError::Refused("nothing has happened twice".to_owned()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_are_written_at_a_time() {
+    let api = Together(tokio::sync::Barrier::new(AT_ONCE));
+    let (recorder, write) = Recorder::new(api, "test", "test-0", Clock::simulated(at(0)));
+    for number in 0..AT_ONCE * 3 {
+        recorder.event(pod(&number.to_string()), EventType::Normal, "Created", "made");
+    }
+    let dropped = Arc::clone(&recorder.dropped);
+    drop(recorder);
+    write.await;
+    assert_eq!(dropped.load(Ordering::Relaxed), 0);
+}
