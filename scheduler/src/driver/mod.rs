@@ -27,6 +27,8 @@ use watch::{Watched, everything};
 
 /// How many pods are tried before it is looked what has happened.
 const AT_ONCE: usize = 32;
+/// How many effects may be under way before no more pods are tried. Deciding ahead of the API server would be of no use.
+const MOST_UNDER_WAY: usize = 1024;
 
 /// Where a scheduler works.
 #[derive(Clone)]
@@ -133,13 +135,22 @@ async fn turn(engine: &Mutex<Engine>, inbox: &Inbox, watched: &BTreeMap<Arc<str>
                     Input::Preempted(uid, outcome) => engine.preempted(&uid, outcome, now),
                 }
             }
-            (engine.step(AT_ONCE, now), engine.next_wake())
+            let room = MOST_UNDER_WAY.saturating_sub(writes.len());
+            (engine.step(AT_ONCE.min(room), now), engine.next_wake())
         };
         let is_idle = effects.is_empty();
         for effect in effects {
             writes.spawn(performer.clone().perform(effect));
         }
         while writes.try_join_next().is_some() {}
+        if writes.len() >= MOST_UNDER_WAY {
+            tokio::select! {
+                biased;
+                _ = writes.join_next() => {}
+                () = inbox.filled() => {}
+            }
+            continue;
+        }
         if !is_idle {
             yield_now().await;
             continue;

@@ -22,8 +22,8 @@ use crate::cycle::Write;
 use crate::engine::{Effect, Nomination, Reason};
 use crate::snapshot::PlacedPod;
 
-/// How many requests may be under way.
-const MOST_AT_ONCE: usize = 256;
+/// How many requests may be under way. A server takes 200 writes at a time, by upstream's default, and others want some.
+const MOST_AT_ONCE: usize = 100;
 /// The waits between attempts to bind, as long as it is not known what came of the last one.
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5) };
 /// The longest message of an Event.
