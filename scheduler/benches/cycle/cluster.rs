@@ -12,6 +12,8 @@ use scheduler::config::ExtensionPoint;
 use scheduler::cycle::{Attempt, Candidate, Decision, Memory, PostFilter, Profile, schedule_with};
 use scheduler::snapshot::{PodInfo, Snapshot};
 
+use crate::storage::{self, Storage};
+
 /// How long this thread has run for, which does not depend on what else the machine does.
 fn now() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
@@ -37,6 +39,8 @@ pub(crate) struct Cluster {
     memory: Memory,
     start: usize,
     random: StdRng,
+    /// Where the volumes of pods come from, if they have any.
+    pub(crate) storage: Option<Storage>,
     pub(crate) spent: Spent,
 }
 
@@ -48,6 +52,7 @@ impl Default for Cluster {
             memory: Memory::default(),
             start: 0,
             random: StdRng::seed_from_u64(0),
+            storage: None,
             spent: Spent::default(),
         }
     }
@@ -60,10 +65,16 @@ impl Cluster {
 
     pub(crate) fn set_node(&mut self, node: &Node) {
         self.snapshot.set_node(node);
+        if let Some(storage) = self.storage {
+            storage::add_node(&mut self.snapshot, storage, node);
+        }
     }
 
     /// Brings the pod to a node, if there is one for it or can be.
     pub(crate) fn schedule(&mut self, mut pod: Pod) {
+        if let Some(storage) = self.storage {
+            storage::add_pod(&mut self.snapshot, storage, &pod);
+        }
         let begin = now();
         let info = PodInfo::new(&pod);
         self.snapshot.watch(&info);
@@ -84,6 +95,11 @@ impl Cluster {
         let name = self.snapshot.node(node).name.clone();
         let begin = now();
         self.snapshot.assume(&pod, &name);
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        for plugin in self.profile.at(ExtensionPoint::Reserve) {
+            let candidate = Candidate { uid, info: &info, nominated_node: None };
+            plugin.reserve(&mut self.snapshot, &candidate, node).expect("the node was found to be for the pod");
+        }
         self.spent.assume += now() - begin;
         pod.spec.get_or_insert_default().node_name = Some(name);
         self.hear(&pod);

@@ -3,9 +3,10 @@
 //! `cargo bench -p scheduler --bench cycle` prints a line a workload: pods a second on one core, and where the time goes,
 //! in microseconds of its time a pod. A filter such as `-- Spreading` runs those whose names contain it. `read` is to see what
 //! scheduling sees of the pod, `decide` to choose a node, `room` to find whom to preempt (or to say that nobody helps)
-//! and to make the room, `assume` to note the decision, and `events` to hear that the pod was bound and that it runs.
+//! and to make the room, `assume` to note the decision and what of storage it takes, and `events` to hear that the pod was bound and that it runs.
 
 mod cluster;
+mod storage;
 mod templates;
 mod workloads;
 
@@ -45,6 +46,7 @@ fn run(workload: &Workload) -> String {
     for (name, labels) in &workload.namespaces {
         cluster.set_namespace(name, labels);
     }
+    cluster.storage = workload.storage;
     workload.nodes.iter().for_each(|node| cluster.set_node(node));
     workload.initial.iter().flat_map(|pods| pods.each()).for_each(|pod| cluster.schedule(pod));
     cluster.spent = Spent::default();

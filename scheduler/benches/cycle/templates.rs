@@ -34,7 +34,7 @@ impl Pods {
     }
 }
 
-fn object<T: k8s_openapi::serde::de::DeserializeOwned>(value: Value) -> T {
+pub(crate) fn object<T: k8s_openapi::serde::de::DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).expect("it is an object")
 }
 

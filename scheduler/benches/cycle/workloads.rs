@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Node;
 use serde_json::{Value, json};
 
+use crate::storage::{Storage, claimed};
 use crate::templates::{Pods, coloured, for_nodes, nodes, plain, pod, small, spread};
 
 const HOSTNAME: &str = "kubernetes.io/hostname";
@@ -25,11 +26,13 @@ pub(crate) struct Workload {
     pub(crate) measured: Pods,
     /// With every so many pods, one of these comes too.
     pub(crate) churn: Option<(usize, Pods)>,
+    /// Where the pods' volumes come from, if they have any.
+    pub(crate) storage: Option<Storage>,
 }
 
 impl Workload {
     fn new(name: &'static str, upstream: u32, nodes: Vec<Node>, initial: Vec<Pods>, measured: Pods) -> Self {
-        Self { name, upstream, namespaces: Vec::new(), nodes, initial, measured, churn: None }
+        Self { name, upstream, namespaces: Vec::new(), nodes, initial, measured, churn: None, storage: None }
     }
 
     fn with(self, others: Pods) -> Self {
@@ -47,6 +50,7 @@ pub(crate) fn all() -> Vec<Workload> {
     all.extend(namespace_selectors());
     all.extend(spreading());
     all.extend(without_room());
+    all.extend(volumes());
     all
 }
 
@@ -233,5 +237,20 @@ fn without_room() -> Vec<Workload> {
             Pods::new(1000, pod(requests("1"), json!({}), json!({})), "x"),
         ),
         Workload::new("NoRoomEver", 0, nodes(), full(requests("900m")), never(1000)),
+    ]
+}
+
+fn volumes() -> Vec<Workload> {
+    let workload = |name, (count, measured), storage| {
+        let pods = |count| Pods::new(count, pod(small(), json!({}), claimed()), "default");
+        let initial = if count == 0 { Vec::new() } else { vec![pods(count)] };
+        let workload = Workload::new(name, 0, default_nodes(5000, &["zone1"]), initial, pods(measured));
+        Workload { storage: Some(storage), ..workload }
+    };
+    vec![
+        workload("SchedulingCSIPVs", (5000, 4000), Storage::Csi),
+        workload("SchedulingMigratedInTreePVs", (5000, 4000), Storage::Migrated),
+        // Not upstream's: every node has a volume, and the more pods there are the fewer are left.
+        workload("LocalPVs", (0, 1000), Storage::Local),
     ]
 }
