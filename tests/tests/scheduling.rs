@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tests::scheduling::{Share, all, run, scheduler};
+use tests::scheduling::{Share, all, in_turn, run, scheduler};
 use tokio::task::JoinSet;
 
 /// Twenty nodes where there are five thousand.
@@ -21,4 +21,12 @@ async fn every_load_is_carried() {
         assert!(outcome.took.is_some(), "{name}: of {} pods, {} have a node", outcome.pods, outcome.bound);
         assert_eq!(outcome.bound, outcome.pods, "{name}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_stands_for_a_scheduler_binds_pods() {
+    let share = Share::new(SHARE).expect("it is a share");
+    let load = all().into_iter().find(|load| load.name.contains("Gated")).expect("there is such a load");
+    let outcome = run(&load, share, in_turn, WITHIN).await;
+    assert_eq!(outcome.bound, outcome.pods);
 }
