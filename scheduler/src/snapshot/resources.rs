@@ -2,7 +2,8 @@
 //!
 //! Amounts are in thousandths for cpu and in units for everything else. Comparing a pod with a node reads two numbers
 //! for each resource that the pod requests, whatever else the node has. A resource becomes a column when a node or a pod
-//! first names it, and stays one.
+//! first names it, and stays one. A column of which few nodes have anything holds these nodes alone, since there may be as
+//! many such resources as nodes.
 
 use std::collections::HashMap;
 
@@ -35,11 +36,58 @@ pub const PODS: ResourceIndex = ResourceIndex(3);
 
 const FIRST_NAMES: [&str; 4] = ["cpu", "memory", "ephemeral-storage", "pods"];
 
-/// What nodes have of one resource, and what pods on them request of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Column {
-    allocatable: Vec<i64>,
-    requested: Vec<i64>,
+/// What a node has of a resource, and what pods on it request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Amounts {
+    allocatable: i64,
+    requested: i64,
+}
+
+/// So many nodes, and one in [`SPARSE`] of all, may have something of a resource before its column is flat.
+const FEW: usize = 16;
+const SPARSE: usize = 8;
+
+/// The amounts of one resource, by node. They are zero where nothing is said.
+#[derive(Clone, Debug)]
+enum Column {
+    Flat(Vec<Amounts>),
+    Sparse(HashMap<NodeIndex, Amounts>),
+}
+
+impl Column {
+    fn get(&self, node: NodeIndex) -> Amounts {
+        match self {
+            Column::Flat(amounts) => amounts.get(node.get()).copied(),
+            Column::Sparse(amounts) => amounts.get(&node).copied(),
+        }
+        .unwrap_or_default()
+    }
+
+    /// Changes the amounts of one of so many nodes.
+    fn change(&mut self, node: NodeIndex, nodes: usize, change: impl FnOnce(&mut Amounts)) {
+        if let Column::Sparse(sparse) = self
+            && sparse.len() > FEW.max(nodes / SPARSE)
+        {
+            let mut flat = vec![Amounts::default(); nodes];
+            sparse.iter().for_each(|(node, amounts)| flat[node.get()] = *amounts);
+            *self = Column::Flat(flat);
+        }
+        match self {
+            Column::Flat(amounts) => {
+                if amounts.len() <= node.get() {
+                    amounts.resize(nodes, Amounts::default());
+                }
+                change(&mut amounts[node.get()]);
+            }
+            Column::Sparse(amounts) => {
+                let entry = amounts.entry(node).or_default();
+                change(entry);
+                if *entry == Amounts::default() {
+                    amounts.remove(&node);
+                }
+            }
+        }
+    }
 }
 
 /// Columns of all resources.
@@ -47,15 +95,17 @@ struct Column {
 pub struct Resources {
     indices: HashMap<String, ResourceIndex>,
     columns: Vec<Column>,
+    /// The columns of which each node has something.
+    of_node: Vec<Vec<ResourceIndex>>,
     /// Requests of cpu and of memory, where containers without a request count as if they had a small one.
     presumed: [Vec<i64>; 2],
-    nodes: usize,
 }
 
 impl Default for Resources {
     fn default() -> Self {
         let indices = FIRST_NAMES.iter().enumerate().map(|(i, name)| ((*name).to_owned(), ResourceIndex(i))).collect();
-        Self { indices, columns: vec![Column::default(); FIRST_NAMES.len()], presumed: Default::default(), nodes: 0 }
+        let columns = vec![Column::Flat(Vec::new()); FIRST_NAMES.len()];
+        Self { indices, columns, of_node: Vec::new(), presumed: Default::default() }
     }
 }
 
@@ -69,13 +119,13 @@ impl Resources {
     /// How much a node has of a resource for pods.
     #[must_use]
     pub fn allocatable(&self, resource: ResourceIndex, node: NodeIndex) -> i64 {
-        self.columns[resource.0].allocatable[node.get()]
+        self.columns[resource.0].get(node).allocatable
     }
 
     /// How much pods on the node request of a resource.
     #[must_use]
     pub fn requested(&self, resource: ResourceIndex, node: NodeIndex) -> i64 {
-        self.columns[resource.0].requested[node.get()]
+        self.columns[resource.0].get(node).requested
     }
 
     /// The same, where of cpu and memory containers without a request count as if they had a small one.
@@ -95,18 +145,14 @@ impl Resources {
             return known;
         }
         let new = ResourceIndex(self.columns.len());
-        self.columns.push(Column { allocatable: vec![0; self.nodes], requested: vec![0; self.nodes] });
+        self.columns.push(Column::Sparse(HashMap::new()));
         self.indices.insert(name.to_owned(), new);
         new
     }
 
     /// Makes room for a node after the last.
     pub(super) fn push_node(&mut self) {
-        self.nodes += 1;
-        for column in &mut self.columns {
-            column.allocatable.push(0);
-            column.requested.push(0);
-        }
+        self.of_node.push(Vec::new());
         for column in &mut self.presumed {
             column.push(0);
         }
@@ -114,12 +160,13 @@ impl Resources {
 
     /// Sets all that a node has.
     pub(super) fn set_allocatable(&mut self, node: NodeIndex, amounts: &[(String, i64)]) {
-        for column in &mut self.columns {
-            column.allocatable[node.get()] = 0;
+        for resource in std::mem::take(&mut self.of_node[node.get()]) {
+            self.change(resource, node, |amounts| amounts.allocatable = 0);
         }
         for (name, amount) in amounts {
             let resource = self.intern(name);
-            self.columns[resource.0].allocatable[node.get()] = *amount;
+            self.change(resource, node, |amounts| amounts.allocatable = *amount);
+            self.of_node[node.get()].push(resource);
         }
     }
 
@@ -128,11 +175,43 @@ impl Resources {
         let add = |sum: &mut i64, amount: i64| *sum = sum.wrapping_add(amount.wrapping_mul(sign));
         for (name, amount) in requests {
             let resource = self.intern(name);
-            add(&mut self.columns[resource.0].requested[node.get()], *amount);
+            self.change(resource, node, |amounts| add(&mut amounts.requested, *amount));
         }
-        add(&mut self.columns[PODS.0].requested[node.get()], 1);
+        self.change(PODS, node, |amounts| add(&mut amounts.requested, 1));
         for (column, amount) in self.presumed.iter_mut().zip(presumed) {
             add(&mut column[node.get()], amount);
         }
+    }
+
+    fn change(&mut self, resource: ResourceIndex, node: NodeIndex, change: impl FnOnce(&mut Amounts)) {
+        let nodes = self.of_node.len();
+        self.columns[resource.0].change(node, nodes, change);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_become_flat_when_many_nodes_have_something() {
+        let mut resources = Resources::default();
+        let nodes: Vec<NodeIndex> = (0..100).map(NodeIndex::new).collect();
+        nodes.iter().for_each(|_| resources.push_node());
+        for (i, node) in nodes.iter().enumerate() {
+            resources.set_allocatable(*node, &[("a".to_owned(), 5), (format!("only-{i}"), 1)]);
+            resources.request(*node, &[("a".to_owned(), 2)], [0, 0], 1);
+        }
+        let (all, one) = (resources.index("a").unwrap(), resources.index("only-7").unwrap());
+        let at = |node: usize| {
+            let node = nodes[node];
+            (resources.allocatable(all, node), resources.requested(all, node), resources.allocatable(one, node))
+        };
+        assert_eq!([at(0), at(7), at(99)], [(5, 2, 0), (5, 2, 1), (5, 2, 0)]);
+        assert!(matches!(resources.columns[all.0], Column::Flat(_)));
+        assert!(matches!(&resources.columns[one.0], Column::Sparse(amounts) if amounts.len() == 1));
+        resources.set_allocatable(nodes[7], &[]);
+        assert!(matches!(&resources.columns[one.0], Column::Sparse(amounts) if amounts.is_empty()));
+        assert_eq!((resources.allocatable(all, nodes[7]), resources.requested(all, nodes[7])), (0, 2));
     }
 }
