@@ -1,9 +1,7 @@
 //! Pods that compete for nodes, and what becomes of nodes meanwhile: pods that ask for much or little, are more or less
 //! important, keep apart, take ports, want to be spread; and nodes that are cordoned, tainted, deleted and come back.
 //!
-//! There is always room for what Deployments want ([`DEPLOYED`]), since only few pods are more important. And there is
-//! always a way to make room for a pod that spares the guarded ones ([`GUARDED`]): all other requests are multiples of
-//! [`GRAIN`], and what a node has beyond such a multiple is enough for all that are guarded.
+//! There is always room for what Deployments want ([`DEPLOYED`]), since only few pods are more important.
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -20,19 +18,14 @@ use super::workload::{Done, RETRY, certainly, create};
 /// How many nodes there are.
 pub const NODES: u32 = 3;
 /// What each has of processors, in thousandths.
-pub const NODE_CPU: i64 = 8 * 1000 + SLACK;
-/// The label of pods that a budget protects which lets none of them go.
-pub const GUARDED: &str = "sim.gantry.io/guarded";
+pub const NODE_CPU: i64 = 8 * 1000;
 /// How important pods of Deployments are: ordinary ones, and those that nobody may take away.
 pub const DEPLOYED: [i32; 2] = [50, 1000];
 
-/// What requests are multiples of, but those of guarded pods.
+/// What requests are multiples of.
 const GRAIN: i64 = 100;
-/// What nodes have beyond a multiple of that.
-const SLACK: i64 = 90;
-/// How many guarded pods there are at most in a run, and what each requests.
-const MOST_GUARDED: i64 = 10;
-const GUARDED_CPU: i64 = SLACK / MOST_GUARDED;
+/// The label of pods of which a budget keeps some.
+const KEPT: &str = "sim.gantry.io/kept";
 /// How many pods there are at most in a run that are more important than those of Deployments.
 const MOST_URGENT: usize = 2;
 /// How important the others are.
@@ -48,7 +41,6 @@ pub struct Crowd {
     rough: bool,
     names: Vec<String>,
     made: usize,
-    guarded: i64,
     urgent: usize,
 }
 
@@ -58,7 +50,7 @@ impl Crowd {
     pub fn new(client: Client, seed: u64) -> Crowd {
         let generator = SmallRng::seed_from_u64(seed ^ 0x0063_726f_7764);
         let rough = seed.is_multiple_of(3);
-        Crowd { client, generator, rough, names: Vec::new(), made: 0, guarded: 0, urgent: 0 }
+        Crowd { client, generator, rough, names: Vec::new(), made: 0, urgent: 0 }
     }
 
     /// Whether pods may be lost with their nodes.
@@ -67,16 +59,14 @@ impl Crowd {
         self.rough
     }
 
-    /// Makes the budgets, which have to be there before anybody schedules.
+    /// Makes the budget.
     pub async fn prepare(&self) {
         let budgets: Api<PodDisruptionBudget> = Api::namespaced(self.client.clone(), NAMESPACE);
-        for (name, label, at_least) in [("guarded", GUARDED, 1000), ("kept", "kept", 1)] {
-            let selector = json!({"matchLabels": {label: "yes"}});
-            let spec = json!({"minAvailable": at_least, "selector": selector});
-            // The namespace may not be there yet.
-            while create(&budgets, &json!({"metadata": {"name": name}, "spec": spec})).await.is_err() {
-                sleep(RETRY).await;
-            }
+        let selector = json!({"matchLabels": {KEPT: "yes"}});
+        let budget = json!({"metadata": {"name": "kept"}, "spec": {"minAvailable": 2, "selector": selector}});
+        // The namespace may not be there yet.
+        while create(&budgets, &budget).await.is_err() {
+            sleep(RETRY).await;
         }
     }
 
@@ -176,8 +166,8 @@ impl Crowd {
             "metadata": {"labels": {}, "annotations": {}},
             "spec": {"terminationGracePeriodSeconds": grace, "containers": [{"name": "c", "image": "crowd:1"}]},
         });
-        let (labels, spec) = match generator.random_range(0..9) {
-            0 | 1 => (json!({"kept": "yes"}), json!({})),
+        let (labels, spec) = match generator.random_range(0..8) {
+            0 | 1 => (json!({KEPT: "yes"}), json!({})),
             2 => {
                 let group = *["a", "b"].choose(generator).unwrap_or(&"a");
                 cpu = 5 * GRAIN;
@@ -198,17 +188,12 @@ impl Crowd {
                     json!({kubelet::hollow::RUN_SECONDS: generator.random_range(5..60).to_string()});
                 (json!({}), json!({"restartPolicy": "Never"}))
             }
-            6 if self.guarded < MOST_GUARDED => {
-                self.guarded += 1;
-                (cpu, priority) = (GUARDED_CPU, 0);
-                (json!({GUARDED: "yes"}), json!({}))
-            }
-            7 if self.urgent < MOST_URGENT => {
+            6 if self.urgent < MOST_URGENT => {
                 self.urgent += 1;
                 priority = DEPLOYED[0] + 10;
                 (json!({}), json!({"tolerations": [{"key": TAINT, "operator": "Exists"}]}))
             }
-            8 => {
+            7 => {
                 let node = format!("hollow-{}", generator.random_range(0..NODES));
                 (json!({}), json!({"nodeSelector": {"kubernetes.io/hostname": node}}))
             }

@@ -11,8 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use api::quantity::Quantity;
 use serde_json::Value;
 
-use super::crowd::GUARDED;
-
 /// Every pod and node as far as it matters here, and what was found to be wrong.
 #[derive(Default)]
 pub struct Placement {
@@ -215,15 +213,12 @@ impl Placement {
         self.violations.append(&mut wrong);
     }
 
-    /// A pod that has to go makes room for one that is more important, and is no guarded one: that is never needed.
+    /// A pod that has to go makes room for one that is more important.
     fn victim(&mut self, key: &str, pod: &Placed) {
         self.counts.victims += 1;
         if pod.rival.is_none_or(|rival| rival <= pod.priority) {
             let (own, rival) = (pod.priority, pod.rival);
             self.violations.push(format!("{key}, of priority {own}, has to make room; others had {rival:?} at most"));
-        }
-        if pod.labels.contains_key(GUARDED) {
-            self.violations.push(format!("{key} has to make room, and need not"));
         }
     }
 

@@ -63,7 +63,7 @@ impl Workload {
         }
     }
 
-    /// Makes what has to be there before anybody schedules.
+    /// Makes what is there all the time.
     pub async fn prepare(&self) {
         self.crowd.prepare().await;
     }
