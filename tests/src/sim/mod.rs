@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod crowd;
 pub mod disk;
 pub mod faults;
+pub mod guarded;
 pub mod invariants;
 pub mod network;
 pub mod pending;
@@ -47,6 +48,7 @@ pub fn run(seed: u64) -> Outcome {
         workload.run(&cluster).await;
         cluster.heal();
         workload.settle(&cluster).await;
+        guarded::play(&cluster.network.client("user", &["system:masters"])).await;
         cluster.end().await
     })
 }
