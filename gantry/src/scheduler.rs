@@ -1,9 +1,7 @@
 //! `gantry scheduler`: choose nodes for pods, at the API server that a kubeconfig names.
 
-use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
 use client::cache::Cache;
@@ -43,15 +41,11 @@ pub(crate) fn configuration(option: &str, file: Option<&Path>) -> Result<Configu
     Ok(configuration)
 }
 
-/// A scheduler. The resources that `kept` names are in the cache already, or will be.
-pub(crate) fn make(
-    configuration: &Configuration,
-    client: Client,
-    cache: Cache,
-    kept: BTreeSet<Arc<str>>,
-) -> Result<Scheduler, String> {
-    let instance = process::host_name();
-    let environment = Environment { client, cache, kept, clock: Clock::Machine, instance, seed: rand::random() };
+/// A scheduler. Either somebody else keeps what it watches in the cache that is given, or it has one of its own.
+pub(crate) fn make(configuration: &Configuration, client: Client, cache: Option<Cache>) -> Result<Scheduler, String> {
+    let (instance, shared) = (process::host_name(), cache.is_some());
+    let cache = cache.unwrap_or_default();
+    let environment = Environment { client, cache, shared, clock: Clock::Machine, instance, seed: rand::random() };
     Scheduler::new(environment, configuration).map_err(|error| error.to_string())
 }
 
@@ -81,7 +75,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         let client = process::connect(&kubeconfig).await?;
         let work = async |client: Client| {
             // It was made before, from the same configuration, when that was read.
-            let Ok(scheduler) = make(&configuration, client, Cache::new(), BTreeSet::new()) else { return };
+            let Ok(scheduler) = make(&configuration, client, None) else { return };
             run_scheduler(scheduler, || process::announce("gantry scheduler is ready")).await;
         };
         let working =

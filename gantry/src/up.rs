@@ -1,19 +1,18 @@
 //! `gantry up`: a whole cluster in one process. The roles reach the API server by function calls, under the names and with
 //! the rights that they have elsewhere.
 
-use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use ::scheduler::config::Configuration;
+use ::scheduler::driver::watches;
 use apiserver::Server;
 use apiserver::authn::Identity;
 use apiserver::authz::{CONTROLLER_MANAGER, NODES, SCHEDULER};
 use apiserver::core::Core;
 use clap::Args;
-use client::cache::Cache;
 use client::election::Timing;
 use kube::Client;
 use tokio::sync::oneshot;
@@ -114,11 +113,13 @@ async fn run_now(
     controllers: &Controllers,
     configuration: Option<&Configuration>,
 ) -> Result<(), Box<dyn Error>> {
-    let manager = controllers.manager(of_controllers);
+    let mut manager = controllers.manager(of_controllers);
     let cache = manager.environment().cache.clone();
-    let scheduler = configuration
-        .map(|configuration| scheduler::make(configuration, of_scheduler, cache, manager.keeps()))
-        .transpose()?;
+    let scheduler = configuration.map(|configuration| scheduler::make(configuration, of_scheduler, Some(cache)));
+    let scheduler = scheduler.transpose()?;
+    if scheduler.is_some() {
+        watches().for_each(|(resource, run)| manager.keep(resource, run));
+    }
     let synced = manager.synced();
     roles.spawn(manager.run());
     if let Some(scheduler) = scheduler {
@@ -146,7 +147,7 @@ fn stand_by(
     roles.spawn(async move {
         let work = async |client: Client| {
             // The configuration was checked when it was read.
-            if let Ok(scheduler) = scheduler::make(&configuration, client, Cache::new(), BTreeSet::new()) {
+            if let Ok(scheduler) = scheduler::make(&configuration, client, None) {
                 scheduler.run().await;
             }
         };

@@ -9,7 +9,7 @@ mod execute;
 mod selection;
 mod worker;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 pub use selection::{Selection, SelectionError};
 
 use crate::certify::Authority;
-use crate::controller::{Controller, Keep, Map, Watched, Watches};
+use crate::controller::{Controller, Map, Watched, Watches};
 
 /// What all controllers of a process share.
 #[derive(Clone)]
@@ -44,6 +44,9 @@ pub struct Environment {
     pub authority: Option<Arc<Authority>>,
 }
 
+/// Runs the list-watch of a resource.
+pub type Run = fn(ListWatch) -> BoxFuture<'static, ()>;
+
 /// What of the server's resources a manager keeps, as far as it is known.
 type Kept = Arc<Told<BTreeMap<Arc<str>, Resource>>>;
 
@@ -52,7 +55,7 @@ type Start = Box<dyn FnOnce(Environment, Kept) -> BoxFuture<'static, ()> + Send>
 /// A set of controllers, and what they watch.
 pub struct Manager {
     environment: Environment,
-    keep: BTreeMap<Arc<str>, (Resource, Keep)>,
+    keep: BTreeMap<Arc<str>, (Resource, Run)>,
     keeps_everything: bool,
     controllers: Vec<Start>,
     selection: Selection,
@@ -78,16 +81,16 @@ impl Manager {
         }
         let Watches { watched, everything, .. } = controller.watches();
         for Watched { resource, keep, .. } in watched {
-            self.keep.entry(resource.name()).or_insert((resource, keep));
+            self.keep.entry(resource.name()).or_insert((resource, keep.run));
         }
         self.keeps_everything |= everything.is_some();
         self.controllers.push(Box::new(move |environment, kept| run_controller(controller, environment, kept).boxed()));
     }
 
-    /// The names of the resources that it keeps in its cache, whole, for whoever else needs them.
-    #[must_use]
-    pub fn keeps(&self) -> BTreeSet<Arc<str>> {
-        self.keep.keys().cloned().collect()
+    /// Keeps a resource in its cache for somebody else, too. Of a resource that nobody asks for, a manager keeps metadata
+    /// at most, which would be in the way of whoever keeps it whole in the same cache.
+    pub fn keep(&mut self, resource: Resource, run: Run) {
+        self.keep.entry(resource.name()).or_insert((resource, run));
     }
 
     /// Resolves when the controllers know what they watch.
@@ -110,9 +113,9 @@ impl Manager {
         for start in controllers {
             tasks.spawn(start(environment.clone(), Arc::clone(&kept)));
         }
-        for (name, (resource, keep)) in &keep {
+        for (name, (resource, run)) in &keep {
             let list_watch = ListWatch::new(environment.client.clone(), environment.cache.clone(), resource.clone());
-            tasks.spawn((keep.run)(list_watch));
+            tasks.spawn(run(list_watch));
             kept.change(|kept| drop(kept.insert(Arc::clone(name), resource.clone())));
         }
         let whole = keep.into_keys().collect();

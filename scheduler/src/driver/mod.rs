@@ -7,7 +7,7 @@ mod inbox;
 mod perform;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use client::cache::{Cache, ListWatch};
@@ -25,6 +25,8 @@ use inbox::{Inbox, Input};
 use perform::Performer;
 use watch::{Watched, everything};
 
+pub use watch::Keep;
+
 /// How many pods are tried before it is looked what has happened.
 const AT_ONCE: usize = 32;
 /// How many effects may be under way before no more pods are tried. Deciding ahead of the API server would be of no use.
@@ -37,8 +39,8 @@ pub struct Environment {
     pub client: Client,
     /// What is known of the cluster.
     pub cache: Cache,
-    /// The names of the resources that somebody else keeps in that cache, whole.
-    pub kept: BTreeSet<Arc<str>>,
+    /// Whether somebody else keeps what the scheduler watches ([`watches`]) in that cache.
+    pub shared: bool,
     /// What time it is.
     pub clock: Clock,
     /// Which process Events come from.
@@ -92,8 +94,8 @@ impl Scheduler {
         let watched: BTreeMap<Arc<str>, Watched> =
             everything().into_iter().map(|watched| (watched.resource.name(), watched)).collect();
         for watched in watched.values() {
-            let Environment { client, cache, kept, .. } = &environment;
-            if !kept.contains(&watched.resource.name()) {
+            let Environment { client, cache, shared, .. } = &environment;
+            if !shared {
                 let list_watch = ListWatch::new(client.clone(), cache.clone(), watched.resource.clone());
                 tasks.spawn((watched.keep)(list_watch));
             }
@@ -106,6 +108,11 @@ impl Scheduler {
         let performer = Performer::new(&environment, recorders, Arc::clone(&inbox));
         turn(&engine, &inbox, &watched, &performer).await;
     }
+}
+
+/// What a scheduler watches, and what keeps each resource in a cache.
+pub fn watches() -> impl Iterator<Item = (Resource, Keep)> {
+    everything().into_iter().map(|watched| (watched.resource, watched.keep))
 }
 
 async fn synced(cache: Cache) {

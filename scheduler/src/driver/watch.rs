@@ -19,11 +19,14 @@ const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
 type Apply = Box<dyn Fn(&mut Engine, &Change, Duration) + Send + Sync>;
 
+/// Keeps a resource in a cache.
+pub type Keep = fn(ListWatch) -> BoxFuture<'static, ()>;
+
 /// A resource that the scheduler watches.
 pub(super) struct Watched {
     pub(super) resource: Resource,
     /// Keeps it in a cache.
-    pub(super) keep: fn(ListWatch) -> BoxFuture<'static, ()>,
+    pub(super) keep: Keep,
     /// Tells the engine of a change.
     pub(super) apply: Apply,
 }

@@ -1,7 +1,5 @@
 //! What binds the pods.
 
-use std::collections::BTreeSet;
-
 use client::cache::Cache;
 use client::clock::Clock;
 use futures::FutureExt;
@@ -21,7 +19,7 @@ pub fn scheduler(client: Client, cache: Cache) -> BoxFuture<'static, JoinSet<()>
     async move {
         let instance = "benchmark".to_owned();
         let seed = rand::random();
-        let environment = Environment { client, cache, kept: BTreeSet::new(), clock: Clock::Machine, instance, seed };
+        let environment = Environment { client, cache, shared: false, clock: Clock::Machine, instance, seed };
         let scheduler = Scheduler::new(environment, &Configuration::default()).expect("the defaults make a scheduler");
         let synced = scheduler.synced();
         let mut tasks = JoinSet::new();

@@ -1,6 +1,5 @@
 //! The parts of a simulated cluster, each of which may crash at any time and starts again a while later.
 
-use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -206,7 +205,7 @@ async fn schedule(network: Network, disk: Disk, seed: u64, clock: Clock) {
     let environment = scheduler::driver::Environment {
         client: network.binding_client("system:kube-scheduler", Arc::new(sent)),
         cache: Cache::new(),
-        kept: BTreeSet::new(),
+        shared: false,
         clock,
         instance: "simulated".to_owned(),
         seed,

@@ -66,6 +66,7 @@ fn pods_go_where_they_may_and_say_why_they_wait() {
     labels(&user);
     gates(&user);
     near_and_far(&user);
+    volumes(&user);
     preemption(&user);
 }
 
@@ -150,6 +151,34 @@ fn near_and_far(user: &User) {
     run(user, "delete pod far-1");
     goes_to(user, names[3], &node);
     run(user, "delete pod -l app=far");
+}
+
+/// A pod waits for its claim, and goes where the claim's volume is.
+fn volumes(user: &User) {
+    let volume = json!({"volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]});
+    create(user, "stateful", json!({}), volume);
+    let message = waits(user, "stateful");
+    let expected = "0/3 nodes are available: persistentvolumeclaim \"data\" not found.";
+    assert!(message.starts_with(expected), "{message}");
+    let on_node =
+        json!({"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["hollow-2"]}]});
+    let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "disk"}, "spec": {
+        "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "local",
+        "local": {"path": "/disk"}, "nodeAffinity": {"required": {"nodeSelectorTerms": [on_node]}},
+        "claimRef": {"namespace": "default", "name": "data"},
+    }});
+    user.file("volume.json", &volume.to_string());
+    run(user, "create -f volume.json");
+    // As whoever binds claims leaves it.
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data", "annotations": {"pv.kubernetes.io/bind-completed": "yes"}}, "spec": {
+        "accessModes": ["ReadWriteOnce"], "storageClassName": "local", "volumeName": "disk",
+        "resources": {"requests": {"storage": "1Gi"}},
+    }});
+    user.file("claim.json", &claim.to_string());
+    run(user, "create -f claim.json");
+    goes_to(user, "stateful", "hollow-2");
+    run(user, "delete pod stateful");
 }
 
 /// The important pod takes the room of the one that no budget protects.
