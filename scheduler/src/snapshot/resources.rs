@@ -5,7 +5,7 @@
 //! first names it, and stays one. A column of which few nodes have anything holds these nodes alone, since there may be as
 //! many such resources as nodes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The position of a node in every array that is indexed by node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,7 +51,7 @@ const SPARSE: usize = 8;
 #[derive(Clone, Debug)]
 enum Column {
     Flat(Vec<Amounts>),
-    Sparse(HashMap<NodeIndex, Amounts>),
+    Sparse(BTreeMap<NodeIndex, Amounts>),
 }
 
 impl Column {
@@ -145,7 +145,7 @@ impl Resources {
             return known;
         }
         let new = ResourceIndex(self.columns.len());
-        self.columns.push(Column::Sparse(HashMap::new()));
+        self.columns.push(Column::Sparse(BTreeMap::new()));
         self.indices.insert(name.to_owned(), new);
         new
     }
