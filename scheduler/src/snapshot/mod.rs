@@ -96,6 +96,8 @@ pub struct Snapshot {
     free: Vec<NodeIndex>,
     order: Order,
     pods: HashMap<String, Arc<PlacedPod>>,
+    /// Pods that are about to be deleted, of which the API does not say so yet, as it says that they are.
+    leaving: HashMap<String, Arc<PlacedPod>>,
     /// What is seen of pods, and how many pods have it.
     groups: HashMap<Arc<PodInfo>, usize>,
     /// On how many nodes there is an image of that name.
@@ -387,21 +389,38 @@ impl Snapshot {
         self.place(pod, node, true);
     }
 
-    /// The pod is about to be deleted to make room for another, or is not after all. What the API says of it later counts.
+    /// The pod is about to be deleted to make room for another, or is not after all. What the API says of it meanwhile
+    /// counts, and stays.
     pub fn set_leaving(&mut self, uid: &str, leaving: bool) {
-        let Some(placed) = self.pods.get(uid).filter(|placed| placed.preempted != leaving) else { return };
-        let changed = Arc::new(PlacedPod { terminating: leaving, preempted: leaving, ..PlacedPod::clone(placed) });
-        self.counts.set_pod(placed, false, &self.nodes, &self.namespaces);
+        if !leaving {
+            if let Some(before) = self.leaving.remove(uid) {
+                self.replace(before);
+            }
+            return;
+        }
+        let Some(placed) = self.pods.get(uid).filter(|placed| !placed.preempted).cloned() else { return };
+        let changed = Arc::new(PlacedPod { terminating: true, preempted: true, ..PlacedPod::clone(&placed) });
+        self.leaving.insert(uid.to_owned(), placed);
+        self.replace(changed);
+    }
+
+    /// A pod that stays where it is, and takes what it takes, looks like this now.
+    fn replace(&mut self, changed: Arc<PlacedPod>) {
+        let Some(known) = self.pods.get_mut(&changed.uid) else { return };
+        self.counts.set_pod(known, false, &self.nodes, &self.namespaces);
         self.counts.set_pod(&changed, true, &self.nodes, &self.namespaces);
-        let node = &mut self.nodes[changed.node.get()];
-        node.pods.iter_mut().filter(|pod| pod.uid == uid).for_each(|pod| *pod = Arc::clone(&changed));
+        let pods = &mut self.nodes[changed.node.get()].pods;
+        if let Some(there) = pods.iter_mut().rfind(|other| Arc::ptr_eq(other, known)) {
+            *there = Arc::clone(&changed);
+        }
         self.generations.raise(changed.node);
-        self.pods.insert(uid.to_owned(), changed);
+        *known = changed;
     }
 
     /// A pod is gone, or does not go where it was decided that it goes.
     pub fn remove_pod(&mut self, uid: &str) {
         let Some(pod) = self.pods.remove(uid) else { return };
+        self.leaving.remove(uid);
         let node = &mut self.nodes[pod.node.get()];
         // Who came last often goes first.
         if let Some(position) = node.pods.iter().rposition(|other| Arc::ptr_eq(other, &pod)) {
@@ -426,6 +445,7 @@ impl Snapshot {
 
     fn place(&mut self, pod: &Pod, node: &str, assumed: bool) {
         self.withdraw(uid(pod));
+        self.leaving.remove(uid(pod));
         let mut info = PodInfo::new(pod);
         // Where it is, is not what scheduling sees of it: it would set apart pods that are alike.
         info.node_name = None;

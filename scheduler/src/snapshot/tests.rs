@@ -330,3 +330,36 @@ fn the_queries_that_were_asked_last_are_kept() {
     (1..11).for_each(|number| check(number, false, [1, 1]));
     (11..many).for_each(|number| check(number, true, [1, 1]));
 }
+
+#[test]
+fn pods_that_leave_after_all_do_so_whatever_was_thought() {
+    let check = |thinks: &[bool], hears: Option<bool>, expected: (bool, bool)| {
+        let mut snapshot = testing::snapshot(&[testing::node("n", json!({}))], &[]);
+        let pod = |leaves: bool| {
+            let mut pod = testing::pod("a", json!({"nodeName": "n"}));
+            if leaves {
+                pod.metadata.deletion_timestamp = Some(testing::object(json!("2030-01-01T00:00:00Z")));
+                let reason = json!({"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"});
+                pod.status.get_or_insert_default().conditions = Some(vec![testing::object(reason)]);
+            }
+            pod
+        };
+        snapshot.set_pod(&pod(false));
+        for (position, leaving) in thinks.iter().enumerate() {
+            if position == 1
+                && let Some(leaves) = hears
+            {
+                snapshot.set_pod(&pod(leaves));
+            }
+            snapshot.set_leaving("a", *leaving);
+        }
+        let placed = snapshot.pod("a").unwrap();
+        assert_eq!((placed.terminating, placed.preempted), expected, "{thinks:?} {hears:?}");
+        assert!(Arc::ptr_eq(placed, &snapshot.node(placed.node).pods[0]));
+    };
+    check(&[true], None, (true, true));
+    check(&[true, false], None, (false, false));
+    check(&[true, false], Some(true), (true, true));
+    check(&[true, false], Some(false), (false, false));
+    check(&[false], None, (false, false));
+}
