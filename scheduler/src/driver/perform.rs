@@ -6,7 +6,7 @@ use std::sync::Arc;
 use client::clock::Clock;
 use client::events::{EventType, Recorder};
 use client::queue::Backoff;
-use futures::future::try_join_all;
+use futures::future::join_all;
 use http::{Method, Request};
 use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim, Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -246,7 +246,9 @@ impl Performer {
                 tracing::debug!(pod = displaced.name, message = failed.message(), "could not withdraw a nomination");
             }
         }
-        try_join_all(victims.iter().map(|victim| self.delete_victim(pod, node, victim))).await.map(drop)
+        // What has begun is brought to its end, whatever fails beside it.
+        let deletions = victims.iter().map(|victim| self.delete_victim(pod, node, victim));
+        join_all(deletions).await.into_iter().collect()
     }
 
     async fn delete_victim(&self, pod: &Pod, node: &str, victim: &PlacedPod) -> Result<(), Failed> {

@@ -234,7 +234,7 @@ fn hints_are_of_pods_and_claims() {
         Some(Object::Pod(Arc::new(pod)))
     };
     let wanted = pod("wanted", &["ebs2"]);
-    assert_eq!(hint(&wanted, gone(&["placeholder"], "n"), None), Hint::Queue);
+    assert_eq!(hint(&wanted, gone(&["none"], "n"), None), Hint::Queue);
     assert_eq!(hint(&wanted, gone(&["=v"], "n"), None), Hint::Queue);
     assert_eq!(hint(&wanted, gone(&["+v"], "n"), None), Hint::Queue);
     assert_eq!(hint(&wanted, gone(&[], "n"), None), Hint::Skip);
