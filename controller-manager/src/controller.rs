@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use client::cache::{Cache, Change, ListWatch};
+use client::cache::{self, Cache, Change};
 #[cfg(test)]
 use client::resource::MetadataOnly;
 use client::resource::{AnyObject, Key, Kind, Resource, as_kind};
 use futures::FutureExt;
-use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -71,7 +70,7 @@ pub(crate) type Map = Arc<dyn Fn(&Cache, &Change) -> Vec<Key> + Send + Sync>;
 #[derive(Clone, Copy)]
 pub(crate) struct Keep {
     /// Runs its list-watch.
-    pub(crate) run: fn(ListWatch) -> BoxFuture<'static, ()>,
+    pub(crate) run: cache::Keep,
     /// Makes an object of JSON.
     #[cfg_attr(not(test), expect(dead_code, reason = "tests keep objects as JSON"))]
     pub(crate) decode: fn(serde_json::Value) -> serde_json::Result<AnyObject>,

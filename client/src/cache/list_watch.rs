@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use kube::Client;
 use kube::api::{ListParams, Request, VersionMatch, WatchEvent, WatchParams};
@@ -100,6 +101,9 @@ impl<D: Object> Sink<D> for InTable {
         self.0.failures.store(times, Ordering::Relaxed);
     }
 }
+
+/// Runs the list-watch of a resource, as whole objects of its kind or as whatever else is kept.
+pub type Keep = fn(ListWatch) -> BoxFuture<'static, ()>;
 
 /// What keeps one resource of a cache.
 pub struct ListWatch<S = Cache> {

@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use parking_lot::{Mutex, RwLock};
 
-pub use list_watch::{ListWatch, Sink};
+pub use list_watch::{Keep, ListWatch, Sink};
 use table::{Objects, places, revision_of};
 
 use crate::resource::{AnyObject, Key, Kind, Resource, as_kind};

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use client::cache::{Cache, ListWatch, Subscription};
+use client::cache::{self, Cache, ListWatch, Subscription};
 use client::clock::Clock;
 use client::events::Recorder;
 use client::queue::{Backoff, WorkQueue};
@@ -44,9 +44,6 @@ pub struct Environment {
     pub authority: Option<Arc<Authority>>,
 }
 
-/// Runs the list-watch of a resource.
-pub type Run = fn(ListWatch) -> BoxFuture<'static, ()>;
-
 /// What of the server's resources a manager keeps, as far as it is known.
 type Kept = Arc<Told<BTreeMap<Arc<str>, Resource>>>;
 
@@ -55,7 +52,7 @@ type Start = Box<dyn FnOnce(Environment, Kept) -> BoxFuture<'static, ()> + Send>
 /// A set of controllers, and what they watch.
 pub struct Manager {
     environment: Environment,
-    keep: BTreeMap<Arc<str>, (Resource, Run)>,
+    keep: BTreeMap<Arc<str>, (Resource, cache::Keep)>,
     keeps_everything: bool,
     controllers: Vec<Start>,
     selection: Selection,
@@ -89,7 +86,7 @@ impl Manager {
 
     /// Keeps a resource in its cache for somebody else, too. Of a resource that nobody asks for, a manager keeps metadata
     /// at most, which would be in the way of whoever keeps it whole in the same cache.
-    pub fn keep(&mut self, resource: Resource, run: Run) {
+    pub fn keep(&mut self, resource: Resource, run: cache::Keep) {
         self.keep.entry(resource.name()).or_insert((resource, run));
     }
 

@@ -10,7 +10,7 @@ mod watch;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use client::cache::{Cache, ListWatch};
+use client::cache::{Cache, Keep, ListWatch};
 use client::clock::Clock;
 use client::events::Recorder;
 use client::resource::Resource;
@@ -24,8 +24,6 @@ use crate::engine::Engine;
 use inbox::{Inbox, Input};
 use perform::Performer;
 use watch::{Watched, everything};
-
-pub use watch::Keep;
 
 /// How many pods are tried before it is looked what has happened.
 const AT_ONCE: usize = 32;

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::cache::{Change, ListWatch};
+use client::cache::{Change, Keep};
 use client::resource::{Kind, Resource, as_kind};
 use futures::FutureExt;
-use futures::future::BoxFuture;
 use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, ReplicationController, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -18,9 +17,6 @@ use crate::queue::Object;
 const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
 type Apply = Box<dyn Fn(&mut Engine, &Change, Duration) + Send + Sync>;
-
-/// Keeps a resource in a cache.
-pub type Keep = fn(ListWatch) -> BoxFuture<'static, ()>;
 
 /// A resource that the scheduler watches.
 pub(super) struct Watched {
