@@ -1,0 +1,1 @@
+//! The cgroups of pods: limits that are set there, and figures that are read there. Version 1 and version 2.

@@ -1,0 +1,1 @@
+//! Images: pulled by policy and with the right credentials, loaded from archives, and removed when nobody needs them.

@@ -1,0 +1,1 @@
+//! What is done to containers while they live: hooks and probes.

@@ -1,0 +1,1 @@
+//! What containers write: where it is found, how it is read, and when it is rotated.

@@ -1,0 +1,1 @@
+//! A container runtime of our own: containerd, found, configured, supervised and ended.

@@ -1,0 +1,1 @@
+//! What others may ask a node for, over HTTPS.

@@ -1,0 +1,1 @@
+//! What is mounted into containers, and the objects whose content that is.
