@@ -8,8 +8,7 @@ use client::clock::Clock;
 use client::events::{EventType, Recorder};
 use client::queue::Backoff;
 use client::resource::Resource;
-use futures::FutureExt;
-use futures::future::{BoxFuture, join_all};
+use futures::future::join_all;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, ObjectReference, Pod};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
@@ -18,18 +17,19 @@ use parking_lot::Mutex;
 use rand::Rng;
 use rand::rngs::StdRng;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
-use tokio::time::{Duration, Instant, sleep, timeout};
+use tokio::time::{Duration, Instant, sleep};
 
-use super::node::{LEASES, lease, node, pod_ranges, renewed, report};
+use super::node::node;
 use super::options::Valid;
 use super::plan::{Act, Says};
 use super::pods::{Name, Pods};
 use super::random::generator;
+use crate::node::lease::{LEASES, lease, renewed};
+use crate::node::report::{pod_ranges, report};
+use crate::request::{Failure, ask};
 
 /// How many pods of a node are attended to at a time.
 const WORKERS: usize = 4;
-/// How long a request may take.
-const REQUEST: Duration = Duration::from_secs(30);
 /// The waits after failures (upstream's bounds).
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(7) };
 /// By how much an interval is longer at times, so that nodes do not come to renew their Leases at the same time.
@@ -46,32 +46,6 @@ pub(super) struct Agent {
     /// That the status is to be reported at once.
     stale: Notify,
     random: Mutex<StdRng>,
-}
-
-/// Why a request was of no use.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error(transparent)]
-    Refused(#[from] kube::Error),
-    #[error("no answer in time")]
-    Late,
-}
-
-impl Failure {
-    fn is(&self, code: u16) -> bool {
-        matches!(self, Failure::Refused(kube::Error::Api(status)) if status.code == code)
-    }
-
-    /// Whether the server will most likely answer the same the next time.
-    fn is_for_good(&self) -> bool {
-        matches!(self, Failure::Refused(kube::Error::Api(status)) if (400..500).contains(&status.code) && status.code != 429)
-    }
-}
-
-/// Waits for an answer, but not for ever. A request takes memory only while it is made: most of the time, most nodes make
-/// none.
-fn ask<'a, T>(request: impl Future<Output = Result<T, kube::Error>> + Send + 'a) -> BoxFuture<'a, Result<T, Failure>> {
-    async { timeout(REQUEST, request).await.map_or(Err(Failure::Late), |answer| Ok(answer?)) }.boxed()
 }
 
 impl Agent {
@@ -230,13 +204,13 @@ impl Agent {
         let now = self.clock.now();
         match held {
             Some(held) => {
-                let lease = renewed(held, &self.name, &self.options, now);
+                let lease = renewed(held, &self.name, self.options.lease_duration, now);
                 Ok((ask(leases.replace(&self.name, &PostParams::default(), &lease)).await?, false))
             }
             None => {
                 // It goes with the Node, so that there is none without one.
                 let node = ask(self.nodes().get(&self.name)).await?;
-                let lease = lease(&node, &self.options, now);
+                let lease = lease(&node, self.options.lease_duration, now);
                 Ok((ask(leases.create(&PostParams::default(), &lease)).await?, true))
             }
         }

@@ -1,38 +1,23 @@
-//! What a hollow node says of itself: its Node object, and its Lease.
+//! What a hollow node says of itself: its Node object.
 
 use std::collections::BTreeMap;
 
-use client::clock::whole_seconds;
 use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1::{
     DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus, NodeSystemInfo,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use rand::Rng;
-use serde_json::{Map, Value, json};
 
 use super::options::Valid;
 use super::random::generator;
+use crate::node::report::CONTROLLER_ATTACHES;
 
-/// The namespace of the Leases of nodes.
-pub(super) const LEASES: &str = "kube-node-lease";
 /// The version that hollow nodes say their kubelet has.
 const VERSION: &str = "v1.37.0";
 /// Where a kubelet listens.
 const KUBELET_PORT: i32 = 10250;
-/// Says that volumes are attached by a controller, not by the kubelet.
-const CONTROLLER_ATTACHES: &str = "volumes.kubernetes.io/controller-managed-attach-detach";
-/// The labels that a kubelet sets even if the Node is there already.
-const DEFAULT_LABELS: [&str; 6] = [
-    "beta.kubernetes.io/arch",
-    "beta.kubernetes.io/os",
-    "kubernetes.io/arch",
-    "kubernetes.io/hostname",
-    "kubernetes.io/os",
-    "topology.kubernetes.io/zone",
-];
 /// Condition, status, reason, message.
 const CONDITIONS: [[&str; 4]; 4] = [
     ["MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"],
@@ -116,95 +101,13 @@ fn system(seed: u64, name: &str) -> NodeSystemInfo {
     }
 }
 
-/// What a node writes into its Node to make it as it says, by a strategic merge patch of the status: what differs, and
-/// when it was heard of last.
-pub(super) fn report(known: &Node, said: &Node) -> Value {
-    let mut patch = json!({"status": status_patch(known, said)});
-    let differing =
-        |known: &Option<BTreeMap<String, String>>, said: &Option<BTreeMap<String, String>>, keys: &[&str]| {
-            let of = |map: &Option<BTreeMap<String, String>>, key: &str| map.as_ref()?.get(key).cloned();
-            let keys = keys.iter().filter(|key| of(said, key).is_some() && of(said, key) != of(known, key));
-            keys.map(|key| ((*key).to_owned(), json!(of(said, key)))).collect::<Map<String, Value>>()
-        };
-    let labels = differing(&known.metadata.labels, &said.metadata.labels, &DEFAULT_LABELS);
-    let annotations = differing(&known.metadata.annotations, &said.metadata.annotations, &[CONTROLLER_ATTACHES]);
-    for (field, changes) in [("labels", labels), ("annotations", annotations)] {
-        if !changes.is_empty() {
-            patch["metadata"][field] = changes.into();
-        }
-    }
-    patch
-}
-
-fn status_patch(known: &Node, said: &Node) -> Value {
-    let (known, said) = (known.status.clone().unwrap_or_default(), said.status.clone().unwrap_or_default());
-    let (was, is) = (json!(known), json!(said));
-    let mut patch = Map::new();
-    for field in ["allocatable", "capacity", "daemonEndpoints", "nodeInfo"] {
-        if was.get(field) != is.get(field) {
-            patch.insert(field.to_owned(), is.get(field).cloned().unwrap_or_default());
-        }
-    }
-    if known.addresses != said.addresses {
-        let addresses = said.addresses.iter().flatten().map(|address| json!(address));
-        let whole = [json!({"$patch": "replace"})].into_iter().chain(addresses);
-        patch.insert("addresses".to_owned(), whole.collect());
-    }
-    let conditions = said.conditions.into_iter().flatten().map(|condition| {
-        let mut old = known.conditions.iter().flatten();
-        let old = old.find(|old| old.type_ == condition.type_ && old.status == condition.status);
-        let since = old.and_then(|old| old.last_transition_time.clone()).or(condition.last_transition_time);
-        json!(NodeCondition { last_transition_time: since, ..condition })
-    });
-    patch.insert("conditions".to_owned(), conditions.collect());
-    patch.into()
-}
-
-/// The ranges of addresses that a Node gives to its pods.
-pub(super) fn pod_ranges(node: &Node) -> Vec<&str> {
-    let Some(spec) = &node.spec else { return Vec::new() };
-    let all: Vec<&str> = spec.pod_cidrs.iter().flatten().map(String::as_str).collect();
-    if all.is_empty() {
-        spec.pod_cidr.iter().map(String::as_str).filter(|range| !range.is_empty()).collect()
-    } else {
-        all
-    }
-}
-
-/// The Lease of a node, as new.
-pub(super) fn lease(node: &Node, options: &Valid, now: Timestamp) -> Lease {
-    let meta = &node.metadata;
-    let owner = OwnerReference {
-        api_version: "v1".to_owned(),
-        kind: "Node".to_owned(),
-        name: meta.name.clone().unwrap_or_default(),
-        uid: meta.uid.clone().unwrap_or_default(),
-        ..OwnerReference::default()
-    };
-    let metadata = ObjectMeta {
-        name: meta.name.clone(),
-        namespace: Some(LEASES.to_owned()),
-        owner_references: Some(vec![owner]),
-        ..ObjectMeta::default()
-    };
-    renewed(Lease { metadata, spec: None }, &meta.name.clone().unwrap_or_default(), options, now)
-}
-
-/// The same Lease, renewed.
-pub(super) fn renewed(lease: Lease, holder: &str, options: &Valid, now: Timestamp) -> Lease {
-    let spec = LeaseSpec {
-        holder_identity: Some(holder.to_owned()),
-        lease_duration_seconds: Some(whole_seconds(options.lease_duration)),
-        renew_time: Some(MicroTime(now)),
-        ..lease.spec.unwrap_or_default()
-    };
-    Lease { spec: Some(spec), ..lease }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::hollow::options::Options;
+    use crate::node::report::{pod_ranges, report};
 
     fn options() -> Valid {
         Options { nodes: 2, zones: vec!["a".to_owned()], ..Options::default() }.validated().unwrap()

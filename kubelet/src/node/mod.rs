@@ -1,1 +1,4 @@
 //! The Node object, its Lease, and the machine behind it.
+
+pub(crate) mod lease;
+pub(crate) mod report;

@@ -9,7 +9,6 @@
 mod conditions;
 mod containers;
 mod draws;
-mod patch;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +27,7 @@ use containers::{advance, end, is_running, lose, restarts, run, terminated, wait
 use draws::{Course, Draws, is_sidecar};
 
 use super::options::Delays;
+use crate::status_patch;
 
 /// How long a pod waits for which there is no address.
 const NO_ADDRESS: Duration = Duration::from_secs(10);
@@ -105,7 +105,7 @@ pub fn plan(pod: &Pod, place: &Place<'_>, seen: Seen, now: Timestamp, random: &m
     let uid = pod.metadata.uid.as_deref().unwrap_or_default();
     let Life { status, seen, says, .. } = life;
     let delete = || Some(Act::Delete).filter(|_| is_to_be_deleted(pod, &old));
-    let act = patch::difference(uid, &old, &status).map(Act::Patch).or_else(delete);
+    let act = status_patch::difference(uid, &old, &status).map(Act::Patch).or_else(delete);
     let again = next.map(|next| Duration::try_from(next.duration_since(now)).unwrap_or_default());
     Plan { seen, act, again, says }
 }

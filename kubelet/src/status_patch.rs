@@ -4,7 +4,8 @@ use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
 use serde_json::{Map, Value, json};
 
 /// The fields that are written whole, if at all. All others are somebody else's.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 14] = [
+    "allocatedResources",
     "containerStatuses",
     "ephemeralContainerStatuses",
     "hostIP",
@@ -16,11 +17,14 @@ const FIELDS: [&str; 12] = [
     "podIP",
     "podIPs",
     "reason",
+    "resources",
     "startTime",
 ];
+/// The conditions that are there only while they hold.
+const PASSING: [&str; 2] = ["PodResizeInProgress", "PodResizePending"];
 
 /// The patch that makes `new` of `old`, for the pod with this uid and no other; `None` if nothing differs.
-pub(super) fn difference(uid: &str, old: &PodStatus, new: &PodStatus) -> Option<Value> {
+pub(crate) fn difference(uid: &str, old: &PodStatus, new: &PodStatus) -> Option<Value> {
     // Mostly there is no difference, and a status is large.
     if old == new {
         return None;
@@ -35,7 +39,12 @@ pub(super) fn difference(uid: &str, old: &PodStatus, new: &PodStatus) -> Option<
     let none = Vec::new();
     let (was, is) = (old.conditions.as_ref().unwrap_or(&none), new.conditions.as_ref().unwrap_or(&none));
     let known = |condition: &PodCondition| was.iter().find(|known| known.type_ == condition.type_);
-    let changed: Vec<Value> = is.iter().filter_map(|condition| changed(known(condition), condition)).collect();
+    let mut changed: Vec<Value> = is.iter().filter_map(|condition| changed(known(condition), condition)).collect();
+    let over = |kind: &&str| {
+        let has = |conditions: &[PodCondition]| conditions.iter().any(|condition| condition.type_ == *kind);
+        has(was) && !has(is)
+    };
+    changed.extend(PASSING.iter().filter(|kind| over(kind)).map(|kind| json!({"$patch": "delete", "type": kind})));
     if !changed.is_empty() {
         let order: Vec<Value> = is.iter().map(|condition| json!({"type": condition.type_})).collect();
         patch.insert("$setElementOrder/conditions".to_owned(), order.into());
@@ -60,4 +69,39 @@ fn changed(old: Option<&PodCondition>, new: &PodCondition) -> Option<Value> {
         }
     }
     Some(patch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(value: Value) -> PodStatus {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn only_what_differs_is_written() {
+        let check = |old: Value, new: Value, expected: Value| {
+            let patch = difference("u", &status(old), &status(new));
+            assert_eq!(patch.map_or(Value::Null, |patch| patch["status"].clone()), expected);
+        };
+        let ready = |status: &str| json!({"type": "Ready", "status": status});
+        check(json!({"phase": "Running"}), json!({"phase": "Running"}), Value::Null);
+        check(json!({"nominatedNodeName": "n"}), json!({}), Value::Null);
+        check(json!({"phase": "Pending"}), json!({"phase": "Running"}), json!({"phase": "Running"}));
+        check(json!({"podIP": "10.0.0.1"}), json!({}), json!({"podIP": null}));
+        check(
+            json!({"conditions": [ready("False"), {"type": "mine", "status": "True"}]}),
+            json!({"conditions": [ready("True")]}),
+            json!({"$setElementOrder/conditions": [{"type": "Ready"}], "conditions": [ready("True")]}),
+        );
+        check(
+            json!({"conditions": [ready("True"), {"type": "PodResizePending", "status": "True"}]}),
+            json!({"conditions": [ready("True")]}),
+            json!({
+                "$setElementOrder/conditions": [{"type": "Ready"}],
+                "conditions": [{"$patch": "delete", "type": "PodResizePending"}],
+            }),
+        );
+    }
 }
