@@ -136,6 +136,7 @@ pub struct Server {
     core: Arc<Core>,
     running: Running,
     ready: Ready,
+    authority: Authority,
     /// Held as long as the server's files are its own.
     _lock: File,
 }
@@ -180,13 +181,20 @@ impl Server {
         .await?;
         let running = listener.start(tls, clients, Arc::clone(core.pipeline()), core.stopping().clone());
         let ready = Ready { address, url, kubeconfig };
-        Ok(Server { core: Arc::new(core), running, ready, _lock: lock })
+        Ok(Server { core: Arc::new(core), running, ready, authority, _lock: lock })
     }
 
     /// Where it is found.
     #[must_use]
     pub fn ready(&self) -> &Ready {
         &self.ready
+    }
+
+    /// The cluster's certificate authority, which issues what a node of this process needs: a certificate to be called by
+    /// ([`Authority::kubelet_serving`]) and a kubeconfig ([`Authority::write_node_kubeconfig`]).
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
     }
 
     /// The server without its listener, for other parts of this process.

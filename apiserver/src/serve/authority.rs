@@ -20,6 +20,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::{Clock, Random, kubeconfig};
+use crate::authz::NODES;
 use certificates::{Facts, Leaf};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -28,6 +29,9 @@ const LEAF_TIME: Duration = DAY.saturating_mul(365);
 
 /// The administrator's name.
 const ADMIN: &str = "kubernetes-admin";
+
+/// By what name the API server is known to kubelets (kubeadm's name for it, which audit logs and rules know).
+const KUBELET_CLIENT: &str = "kube-apiserver-kubelet-client";
 
 /// The address at which pods reach the API server: the first of the cluster's range for services.
 const SERVICE_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1));
@@ -212,6 +216,36 @@ impl Authority {
         self.write_config(path, url, user, &self.leaf(&self.directory, name, &leaf)?)
     }
 
+    /// Writes the kubeconfig of the agent of the node `node` to `path`, with a certificate that is kept as `node`. The API
+    /// knows it as `system:node:<node>`, of the group of all nodes.
+    pub fn write_node_kubeconfig(&self, path: &Path, url: &str, node: &str) -> Result<(), AuthorityError> {
+        let user = node_user(node);
+        let purpose = ExtendedKeyUsagePurpose::ClientAuth;
+        let leaf = Leaf { user: &user, group: Some(NODES), names: &[], purpose, time: LEAF_TIME };
+        self.write_config(path, url, &user, &self.leaf(&self.directory, "node", &leaf)?)
+    }
+
+    /// What the agent of the node `node`, on this machine, shows to those who call it at `names` (DNS names and IP
+    /// addresses): the certificate that a request of the node's for `kubernetes.io/kubelet-serving` would get it. It is
+    /// kept as `kubelet`, and renewed as the server's own is.
+    pub fn kubelet_serving(&self, node: &str, names: &[String]) -> Result<PemPair, AuthorityError> {
+        let user = node_user(node);
+        let purpose = ExtendedKeyUsagePurpose::ServerAuth;
+        self.leaf(
+            &self.directory,
+            "kubelet",
+            &Leaf { user: &user, group: Some(NODES), names, purpose, time: LEAF_TIME },
+        )
+    }
+
+    /// By what the API server is known to kubelets. It is kept as `apiserver-kubelet-client`, kubeadm's name for it.
+    pub fn kubelet_client(&self) -> Result<PemPair, AuthorityError> {
+        let purpose = ExtendedKeyUsagePurpose::ClientAuth;
+        let group = Some(crate::authn::MASTERS);
+        let leaf = Leaf { user: KUBELET_CLIENT, group, names: &[], purpose, time: LEAF_TIME };
+        self.leaf(&self.directory, "apiserver-kubelet-client", &leaf)
+    }
+
     fn write_config(&self, path: &Path, url: &str, name: &str, user: &PemPair) -> Result<(), AuthorityError> {
         let text = kubeconfig::kubeconfig(url, &self.certificate, name, user);
         match files::read(path)? {
@@ -242,7 +276,7 @@ impl Authority {
         // A certificate without its key is worth nothing.
         if !new_key && let Some(certificate) = files::read(&certificate_path)? {
             let facts = Facts::read(&certificate_path, &certificate)?;
-            if facts.public_key == key.public_key_raw() && self.is_good(&facts, leaf.names) {
+            if facts.public_key == key.public_key_raw() && self.is_good(&facts, leaf) {
                 return Ok(PemPair { certificate, key: key.serialize_pem() });
             }
         }
@@ -255,19 +289,27 @@ impl Authority {
         Ok(PemPair { certificate, key: key.serialize_pem() })
     }
 
-    fn is_good(&self, facts: &Facts, names: &[String]) -> bool {
+    fn is_good(&self, facts: &Facts, leaf: &Leaf<'_>) -> bool {
         let now = (self.clock)();
+        // A node's name, which its user has in it, may change.
+        let same_holder = facts.user.as_deref() == Some(leaf.user) && facts.group.as_deref() == leaf.group;
         let same_names = {
-            let (mut wanted, mut there) = (names.to_vec(), facts.names.clone());
+            let (mut wanted, mut there) = (leaf.names.to_vec(), facts.names.clone());
             wanted.sort_unstable();
             there.sort_unstable();
             wanted.dedup();
+            there.dedup();
             wanted == there
         };
         let left = facts.valid_until.duration_since(now).unwrap_or_default();
         let whole = facts.valid_until.duration_since(facts.valid_from).unwrap_or_default();
-        same_names && facts.is_valid_at(now) && left >= whole / 3 && facts.issuer_key_id == self.key_id
+        same_holder && same_names && facts.is_valid_at(now) && left >= whole / 3 && facts.issuer_key_id == self.key_id
     }
+}
+
+/// By what name the API knows the agent of a node.
+fn node_user(node: &str) -> String {
+    format!("system:node:{node}")
 }
 
 /// The names under which a server that listens at `listen` is found: those of every cluster, of this machine, and the

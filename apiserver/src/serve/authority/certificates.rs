@@ -11,7 +11,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use time::OffsetDateTime;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{AttributeTypeAndValue, FromDer, X509Certificate};
 
 use super::AuthorityError;
 
@@ -74,6 +74,10 @@ pub(super) fn read_key(path: &Path, pem: &str) -> Result<KeyPair, AuthorityError
 /// What a certificate says, as far as it matters here.
 pub(super) struct Facts {
     pub(super) public_key: Vec<u8>,
+    /// The common name.
+    pub(super) user: Option<String>,
+    /// The first organization.
+    pub(super) group: Option<String>,
     pub(super) names: Vec<String>,
     pub(super) valid_from: SystemTime,
     pub(super) valid_until: SystemTime,
@@ -104,8 +108,12 @@ impl Facts {
                 _ => {}
             }
         }
+        let subject = parsed.subject();
+        let text = |attribute: &AttributeTypeAndValue<'_>| attribute.as_str().ok().map(str::to_owned);
         Ok(Facts {
             public_key: parsed.public_key().subject_public_key.data.to_vec(),
+            user: subject.iter_common_name().next().and_then(text),
+            group: subject.iter_organization().next().and_then(text),
             names,
             valid_from: parsed.validity().not_before.to_datetime().into(),
             valid_until: parsed.validity().not_after.to_datetime().into(),

@@ -105,6 +105,44 @@ fn broken_files_are_named_and_kept() {
 }
 
 #[test]
+fn a_node_gets_what_its_agent_needs() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = open(directory.path(), &NAMES, start()).unwrap();
+    let path = directory.path().join("node.kubeconfig");
+    let clients = crate::authn::ClientCertificates::new(authority.roots().unwrap()).unwrap();
+    let identity = |pair: &PemPair| {
+        let shown = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
+        clients.judge(&[shown], start()).identity(start())
+    };
+    let of_file = |name: &str| {
+        let read = |end: &str| fs::read_to_string(directory.path().join(format!("pki/{name}.{end}"))).unwrap();
+        PemPair { certificate: read("crt"), key: read("key") }
+    };
+    let check = |node: &str, address: &str| {
+        authority.write_node_kubeconfig(&path, "https://127.0.0.1:6443", node).unwrap();
+        let node_identity = identity(&of_file("node")).unwrap().unwrap();
+        assert_eq!(node_identity.user, format!("system:node:{node}"));
+        assert_eq!(node_identity.groups, [NODES, "system:authenticated"]);
+        assert!(fs::read_to_string(&path).unwrap().contains(&format!("user: system:node:{node}\n")));
+
+        let names = [node.to_owned(), address.to_owned()];
+        let serving = authority.kubelet_serving(node, &names).unwrap();
+        let facts = Facts::read(Path::new("kubelet.crt"), &serving.certificate).unwrap();
+        assert_eq!((facts.names.as_slice(), facts.user), (names.as_slice(), Some(format!("system:node:{node}"))));
+        assert!(identity(&serving).is_err(), "it is for serving only");
+        let again = authority.kubelet_serving(node, &names).unwrap();
+        assert_eq!(again.certificate, serving.certificate, "what is good is kept");
+    };
+    check("box", "10.0.0.7");
+    // The machine was given another name, and then another address.
+    check("crate", "10.0.0.7");
+    check("crate", "fd00::7");
+
+    let client = identity(&authority.kubelet_client().unwrap()).unwrap().unwrap();
+    assert_eq!((client.user.as_str(), client.groups[0].as_str()), ("kube-apiserver-kubelet-client", "system:masters"));
+}
+
+#[test]
 fn an_authority_whose_time_is_over_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     open(directory.path(), &NAMES, start()).unwrap();
