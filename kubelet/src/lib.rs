@@ -15,6 +15,7 @@
 //! - [`lifecycle`]: hooks and probes.
 //! - [`logs`]: what containers write.
 //! - [`node`]: the Node object, its Lease, and the machine behind it; [`eviction`]: what has to go when it runs out.
+//! - [`credentials`]: the certificates by which the node is known.
 //! - [`stats`] and [`server`]: what others may ask for.
 //!
 //! [`hollow`] nodes do all of that towards the API, and run nothing.
@@ -22,6 +23,7 @@
 pub mod agent;
 pub mod cgroups;
 pub mod containers;
+pub mod credentials;
 pub mod cri;
 pub mod eviction;
 pub mod hollow;
