@@ -12,7 +12,7 @@ use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
 use tokio::net::UnixStream;
 use tonic::body::Body;
 use tonic::transport::{Endpoint, Uri};
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service, ServiceExt, service_fn};
 
@@ -195,6 +195,12 @@ impl Cri {
             Ok(answer) => Ok(answer?.into_inner()),
             Err(_) => Err(Status::deadline_exceeded("exec_sync: the runtime did not answer in time")),
         }
+    }
+
+    /// What happens to containers from now on, for as long as the stream lasts. Older runtimes have no such stream, and say
+    /// `Unimplemented`.
+    pub async fn container_events(&self) -> Answer<Streaming<v1::ContainerEventResponse>> {
+        Ok(self.runtime.clone().get_container_events(v1::GetEventsRequest {}).await?.into_inner())
     }
 
     /// Pulls an image. That takes as long as it takes: whoever asks gives up when it wants to.

@@ -1,0 +1,186 @@
+//! The Node object, as it follows from the machine and from how the agent is. Pure.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeRuntimeHandler,
+    NodeSpec, NodeStatus, NodeSystemInfo, Taint,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+
+use super::report::CONTROLLER_ATTACHES;
+
+/// What is decided about a node before it is there.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// Its name.
+    pub name: String,
+    /// Labels that it registers with, besides those that each node has.
+    pub labels: BTreeMap<String, String>,
+    /// Taints that it registers with.
+    pub taints: Vec<Taint>,
+    /// Where its agent listens.
+    pub port: u16,
+    /// What its cloud knows it by.
+    pub provider_id: Option<String>,
+}
+
+/// What the machine is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// Where it is found.
+    pub addresses: Vec<NodeAddress>,
+    /// What it has.
+    pub capacity: BTreeMap<String, Quantity>,
+    /// What pods may have of it.
+    pub allocatable: BTreeMap<String, Quantity>,
+    /// What runs on it.
+    pub system: NodeSystemInfo,
+}
+
+/// How the agent and its runtime are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Health {
+    /// What keeps the node from being ready, one sentence each.
+    pub problems: Vec<String>,
+    /// Whether memory runs out.
+    pub memory_pressure: bool,
+    /// Whether disk space runs out.
+    pub disk_pressure: bool,
+    /// Whether process IDs run out.
+    pub pid_pressure: bool,
+    /// The images that there are.
+    pub images: Vec<ContainerImage>,
+    /// What the runtime can run pods with.
+    pub handlers: Vec<NodeRuntimeHandler>,
+}
+
+/// The Node. Its conditions say that they have been so since `now`; whoever writes them knows better.
+#[must_use]
+pub fn node(about: &About, facts: &Facts, health: &Health, now: Timestamp) -> Node {
+    let mut labels = BTreeMap::new();
+    for prefix in ["beta.kubernetes.io", "kubernetes.io"] {
+        labels.insert(format!("{prefix}/arch"), facts.system.architecture.clone());
+        labels.insert(format!("{prefix}/os"), facts.system.operating_system.clone());
+    }
+    let host_name = facts.addresses.iter().find(|address| address.type_ == "Hostname");
+    let host_name = host_name.map_or_else(|| about.name.clone(), |address| address.address.clone());
+    labels.insert("kubernetes.io/hostname".to_owned(), host_name);
+    labels.extend(about.labels.clone());
+    let annotations = BTreeMap::from([(CONTROLLER_ATTACHES.to_owned(), "true".to_owned())]);
+    let metadata = ObjectMeta {
+        name: Some(about.name.clone()),
+        labels: Some(labels),
+        annotations: Some(annotations),
+        ..ObjectMeta::default()
+    };
+    let spec = NodeSpec {
+        provider_id: about.provider_id.clone(),
+        taints: Some(about.taints.clone()).filter(|taints| !taints.is_empty()),
+        ..NodeSpec::default()
+    };
+    let endpoint = DaemonEndpoint { port: i32::from(about.port) };
+    let status = NodeStatus {
+        addresses: Some(facts.addresses.clone()),
+        allocatable: Some(facts.allocatable.clone()),
+        capacity: Some(facts.capacity.clone()),
+        conditions: Some(conditions(health, now)),
+        daemon_endpoints: Some(NodeDaemonEndpoints { kubelet_endpoint: Some(endpoint) }),
+        images: Some(health.images.clone()).filter(|images| !images.is_empty()),
+        node_info: Some(facts.system.clone()),
+        runtime_handlers: Some(health.handlers.clone()).filter(|handlers| !handlers.is_empty()),
+        ..NodeStatus::default()
+    };
+    Node { metadata, spec: Some(spec), status: Some(status) }
+}
+
+fn conditions(health: &Health, now: Timestamp) -> Vec<NodeCondition> {
+    let condition = |kind: &str, holds: bool, reason: &str, message: String| NodeCondition {
+        type_: kind.to_owned(),
+        status: if holds { "True" } else { "False" }.to_owned(),
+        reason: Some(reason.to_owned()),
+        message: Some(message),
+        last_heartbeat_time: Some(Time(now)),
+        last_transition_time: Some(Time(now)),
+    };
+    let pressure = |kind: &str, under: bool, [bad, good]: [(&str, &str); 2]| {
+        let (reason, message) = if under { bad } else { good };
+        condition(kind, under, reason, message.to_owned())
+    };
+    vec![
+        pressure(
+            "MemoryPressure",
+            health.memory_pressure,
+            [
+                ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+                ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+            ],
+        ),
+        pressure(
+            "DiskPressure",
+            health.disk_pressure,
+            [
+                ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+                ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+            ],
+        ),
+        pressure(
+            "PIDPressure",
+            health.pid_pressure,
+            [
+                ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+                ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+            ],
+        ),
+        match health.problems.as_slice() {
+            [] => condition("Ready", true, "KubeletReady", "kubelet is posting ready status".to_owned()),
+            [one] => condition("Ready", false, "KubeletNotReady", one.clone()),
+            several => condition("Ready", false, "KubeletNotReady", format!("[{}]", several.join(", "))),
+        },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conditions_of(health: &Health) -> Vec<String> {
+        let node = node(&About::default(), &Facts::default(), health, Timestamp::UNIX_EPOCH);
+        let conditions = node.status.unwrap().conditions.unwrap();
+        let said =
+            |it: NodeCondition| format!("{}={} {}: {}", it.type_, it.status, it.reason.unwrap(), it.message.unwrap());
+        conditions.into_iter().map(said).collect()
+    }
+
+    #[test]
+    fn conditions_follow_from_health() {
+        let well = conditions_of(&Health::default());
+        assert_eq!(well[3], "Ready=True KubeletReady: kubelet is posting ready status");
+        assert_eq!(well[1], "DiskPressure=False KubeletHasNoDiskPressure: kubelet has no disk pressure");
+        let problems = vec!["container runtime is down".to_owned(), "PLEG is not healthy".to_owned()];
+        let ill = conditions_of(&Health { problems, memory_pressure: true, ..Health::default() });
+        assert_eq!(ill[3], "Ready=False KubeletNotReady: [container runtime is down, PLEG is not healthy]");
+        assert_eq!(
+            ill[0],
+            "MemoryPressure=True KubeletHasInsufficientMemory: kubelet has insufficient memory available"
+        );
+    }
+
+    #[test]
+    fn labels_of_ones_own_do_not_hide_those_of_the_machine() {
+        let about =
+            About { name: "n".to_owned(), labels: [("a".to_owned(), "b".to_owned())].into(), ..About::default() };
+        let system = NodeSystemInfo {
+            architecture: "amd64".to_owned(),
+            operating_system: "linux".to_owned(),
+            ..Default::default()
+        };
+        let node = node(&about, &Facts { system, ..Facts::default() }, &Health::default(), Timestamp::UNIX_EPOCH);
+        let labels = node.metadata.labels.unwrap();
+        assert_eq!(labels["kubernetes.io/arch"], "amd64");
+        assert_eq!(labels["kubernetes.io/hostname"], "n");
+        assert_eq!(labels["a"], "b");
+    }
+}
