@@ -28,7 +28,13 @@ const CALL: Duration = Duration::from_secs(120);
 const SANDBOX: Duration = Duration::from_secs(240);
 
 /// What carries a call to the runtime and its answer back.
-pub type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
+pub type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, TransportError>;
+
+/// Why a call did not get to the runtime. A type of its own, since futures that hold a bare boxed error are not found to be
+/// `Send` for every lifetime, and could not be spawned.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct TransportError(BoxError);
 
 /// A container runtime. Cloning it is cheap.
 #[derive(Clone)]
@@ -63,7 +69,7 @@ impl Cri {
         // The URL is only what requests are addressed to; the path above is where they go.
         let channel =
             Endpoint::from_static("http://runtime").connect_timeout(CONNECT).connect_with_connector_lazy(connect);
-        let transport = BoxCloneSyncService::new(channel.map_err(Into::into));
+        let transport = BoxCloneSyncService::new(channel.map_err(|error| TransportError(error.into())));
         Ok(Cri::over(transport.clone(), transport))
     }
 
@@ -84,7 +90,7 @@ where
     S::Error: Into<BoxError>,
     S::Future: Send + 'static,
 {
-    BoxCloneSyncService::new(service.map_err(Into::into))
+    BoxCloneSyncService::new(service.map_err(|error: S::Error| TransportError(error.into())))
 }
 
 /// A request that is given up after a time.
