@@ -18,6 +18,8 @@ use tower::{BoxError, Service, ServiceExt, service_fn};
 
 pub use k8s_cri::v1;
 
+pub mod fake;
+
 /// The most bytes of an answer: as many as upstream's kubelet takes.
 const ANSWER_BYTES: usize = 16 << 20;
 /// How long it may take until the runtime takes a connection.
