@@ -4,6 +4,28 @@
 //! and the pod's status come out. The worker carries the actions out one after the other, and plans again as soon as one
 //! of them failed, something changed, or all are done. Whatever can be read from the runtime or the API is read from
 //! there, so that a worker that starts again goes on where the last one was; [`Memory`] holds the rest.
+//!
+//! # What is expected of the worker
+//!
+//! It keeps [`Plan::memory`], and marks in it what it has done: `prepared`, `volumes`, `torn_down` and `deleted` when the
+//! action of that kind has succeeded. When a sandbox, a mount or a start has failed it leaves a [`Setback`] there, and
+//! takes the one of a container away when it was started. Actions that have no setback (stopping, removing, tearing down,
+//! resizing, deleting) are planned again at once: it is the worker that waits a while before it tries them again.
+
+mod backoff;
+pub(crate) mod conditions;
+mod draft;
+mod living;
+pub(crate) mod phase;
+mod quality;
+mod resize;
+mod resources;
+mod scene;
+pub(crate) mod spec;
+mod status;
+pub(crate) mod statuses;
+mod stopping;
+pub(crate) mod time;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,6 +35,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 
 use crate::observed::{Probed, RuntimePod};
+use draft::Draft;
+use scene::Scene;
+pub use spec::{as_container, hash_of};
 
 /// Everything that a decision needs.
 #[derive(Clone, Copy, Debug)]
@@ -65,8 +90,21 @@ pub struct Memory {
     pub restarts: BTreeMap<String, Restart>,
     /// Whether everything that the pod had on the node is gone: volumes, cgroup, directories.
     pub torn_down: bool,
+    /// Whether the API has been told to delete it.
+    pub deleted: bool,
     /// What has come of changing the resources of containers in place, unless it is done.
     pub resize: Option<Resize>,
+    /// Which change of resources was made last, so that one that does not come about is not made without end.
+    pub resized: Option<Tried>,
+}
+
+/// That a change of resources was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// What was to be changed into what.
+    pub what: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// Why something is as it is: a word and a sentence.
@@ -185,6 +223,11 @@ pub enum Action {
         /// Which.
         id: String,
     },
+    /// Remove a sandbox that has been stopped, and in which there is no container.
+    RemoveSandbox {
+        /// Which.
+        id: String,
+    },
     /// Have the cgroups and the running containers follow the pod's resources.
     Resize,
     /// Unmount its volumes, and remove its cgroup, directories and sandboxes.
@@ -234,4 +277,25 @@ pub struct Plan {
     pub again: Option<Duration>,
     /// What is said in Events.
     pub says: Vec<Says>,
+}
+
+/// Decides what is to be done about a pod, and what is to be said of it. The same is decided for the same inputs, and
+/// nothing is done about a pod that is as it is to be.
+#[must_use]
+pub fn plan(inputs: &Inputs<'_>) -> Plan {
+    let scene = Scene::new(*inputs);
+    let mut draft = Draft::new(&scene);
+    let cause = stopping::cause(&scene, &mut draft);
+    let ended = match &cause {
+        Some(_) => stopping::advance(&scene, &mut draft),
+        None => {
+            draft.memory.stopping = None;
+            living::advance(&scene, &mut draft);
+            false
+        }
+    };
+    let status = status::of(&scene, &draft, cause.as_ref(), ended);
+    let Draft { actions, memory, says, again, .. } = draft;
+    let again = again.map(|again| time::between(inputs.now, again));
+    Plan { actions, status, memory, again, says }
 }

@@ -12,7 +12,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sha2::{Digest, Sha256};
 
 use super::draws::{ready_after, started_after};
-use super::{after, annotation, earlier, second};
+use super::{annotation, earlier};
+use crate::pod_plan::phase::terminated;
+use crate::pod_plan::spec::restarts;
+use crate::pod_plan::statuses::mount;
+use crate::pod_plan::time::{after, minutes, second};
 
 /// For how many seconds each container of a pod runs, time after time. Without it they run for ever.
 pub const RUN_SECONDS: &str = "hollow.gantry.io/run-seconds";
@@ -28,28 +32,6 @@ const FORGIVEN: Duration = Duration::from_secs(2 * LONGEST_BACKOFF);
 /// some seconds after it lasts no less.
 const ROUNDING: Duration = Duration::from_secs(1);
 
-/// Whether the container runs.
-pub(super) fn is_running(status: &ContainerStatus) -> bool {
-    status.state.as_ref().is_some_and(|state| state.running.is_some())
-}
-
-/// How the container ended; if it waits to be started again, how it ended the last time.
-pub(super) fn terminated(status: &ContainerStatus) -> Option<&ContainerStateTerminated> {
-    let state = status.state.as_ref();
-    let last = || status.last_state.as_ref().filter(|_| !is_running(status))?.terminated.as_ref();
-    state.and_then(|state| state.terminated.as_ref()).or_else(last)
-}
-
-/// Whether a container that exited so is started again.
-pub(super) fn restarts(pod: &Pod, container: &Container, exit_code: i32) -> bool {
-    let of_pod = || pod.spec.as_ref()?.restart_policy.as_deref();
-    match container.restart_policy.as_deref().or_else(of_pod) {
-        Some("Never") => false,
-        Some("OnFailure") => exit_code != 0,
-        _ => true,
-    }
-}
-
 /// A container that has not been started.
 pub(super) fn waiting(container: &Container, reason: &str) -> ContainerStatus {
     let waiting = ContainerStateWaiting { reason: Some(reason.to_owned()), message: None };
@@ -62,21 +44,6 @@ pub(super) fn waiting(container: &Container, reason: &str) -> ContainerStatus {
         started: Some(false),
         volume_mounts: Some(mounts).filter(|mounts| !mounts.is_empty()),
         ..ContainerStatus::default()
-    }
-}
-
-fn mount(mount: &k8s_openapi::api::core::v1::VolumeMount) -> VolumeMountStatus {
-    let read_only = mount.read_only == Some(true);
-    let recursive = match mount.recursive_read_only.as_deref() {
-        Some("Enabled" | "IfPossible") => "Enabled",
-        _ => "Disabled",
-    };
-    VolumeMountStatus {
-        name: mount.name.clone(),
-        mount_path: mount.mount_path.clone(),
-        read_only: Some(true).filter(|_| read_only),
-        recursive_read_only: Some(recursive.to_owned()).filter(|_| read_only),
-        volume_status: None,
     }
 }
 
@@ -251,12 +218,6 @@ fn backoff(restarts: i32, began: Timestamp, finished: Timestamp) -> Duration {
         Ok(restarts) => (restarts - 1).min(16),
     };
     Duration::from_secs((FIRST_BACKOFF << doublings).min(LONGEST_BACKOFF))
-}
-
-/// As Go writes a duration of whole seconds below an hour: `40s`, `1m20s`.
-fn minutes(duration: Duration) -> String {
-    let (minutes, seconds) = (duration.as_secs() / 60, duration.as_secs() % 60);
-    if minutes == 0 { format!("{seconds}s") } else { format!("{minutes}m{seconds}s") }
 }
 
 #[cfg(test)]

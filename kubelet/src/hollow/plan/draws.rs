@@ -8,6 +8,7 @@ use rand::Rng;
 use std::time::Duration;
 
 use crate::hollow::options::{Between, Delays};
+use crate::pod_plan::spec::is_sidecar;
 
 /// How many of a hundred containers end well when they are told to stop. The others die of the signal.
 const WELL_BEHAVED: u32 = 70;
@@ -78,11 +79,6 @@ impl Draws {
         let containers = containers.collect();
         Course { init, containers, total: at }
     }
-}
-
-/// Whether an init container goes on running beside the others.
-pub(super) fn is_sidecar(container: &Container) -> bool {
-    container.restart_policy.as_deref() == Some("Always")
 }
 
 fn between(bounds: Between, random: &mut impl Rng) -> Duration {

@@ -6,7 +6,6 @@
 //! A pod costs few writes: one when it is accepted, one when its containers run, one more if it is ready later, one when
 //! they have ended, and its deletion.
 
-mod conditions;
 mod containers;
 mod draws;
 #[cfg(test)]
@@ -21,12 +20,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rand::Rng;
 use serde_json::Value;
 
-pub(in crate::hollow) use conditions::is_terminal;
 pub use containers::{EXIT_CODE, RUN_SECONDS};
-use containers::{advance, end, is_running, lose, restarts, run, terminated, waiting};
-use draws::{Course, Draws, is_sidecar};
+use containers::{advance, end, lose, run, waiting};
+use draws::{Course, Draws};
 
 use super::options::Delays;
+use crate::pod_plan::conditions::{self, Circumstances};
+use crate::pod_plan::phase::{is_running, phase, terminated};
+pub(in crate::hollow) use crate::pod_plan::spec::is_terminal;
+use crate::pod_plan::spec::{is_sidecar, restarts};
+use crate::pod_plan::time::{after, second};
 use crate::status_patch;
 
 /// How long a pod waits for which there is no address.
@@ -131,16 +134,6 @@ fn statuses_mut(status: &mut PodStatus) -> impl Iterator<Item = &mut ContainerSt
     let PodStatus { init_container_statuses, container_statuses, ephemeral_container_statuses, .. } = status;
     let all = [init_container_statuses, container_statuses, ephemeral_container_statuses];
     all.into_iter().flat_map(|statuses| statuses.iter_mut().flatten())
-}
-
-/// A moment as the API states it, in whole seconds.
-fn second(moment: Timestamp) -> Timestamp {
-    Timestamp::from_second(moment.as_second()).unwrap_or(moment)
-}
-
-fn after(moment: Timestamp, duration: Duration) -> Timestamp {
-    let duration = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
-    moment.checked_add(duration).unwrap_or(Timestamp::MAX)
 }
 
 fn before(moment: Timestamp, duration: Duration) -> Timestamp {
@@ -391,14 +384,16 @@ impl Life<'_> {
 
     /// Makes the rest of the status follow from the containers' states.
     fn conclude(&mut self, has_sandbox: bool, stopped: bool) {
-        let phase = conditions::phase(self.pod, &self.status, stopped);
+        let phase = phase(self.pod, &self.status, stopped);
         if !is_terminal(self.status.phase.as_deref()) {
             // Whatever is stopped has come to its end, and if it never ran, it has failed.
             let phase = if stopped && !is_terminal(Some(phase)) { "Failed" } else { phase };
             self.status.phase = Some(phase.to_owned());
         }
         let over = is_terminal(self.status.phase.as_deref());
-        conditions::set(self.pod, &mut self.status, has_sandbox && !over, self.now);
+        let phase = self.status.phase.clone().unwrap_or_default();
+        let circumstances = Circumstances { phase, has_sandbox: has_sandbox && !over, further: Vec::new() };
+        conditions::set(self.pod, &mut self.status, circumstances, self.now);
         self.status.observed_generation = self.pod.metadata.generation;
     }
 }
