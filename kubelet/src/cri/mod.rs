@@ -11,7 +11,7 @@ use k8s_cri::v1::image_service_client::ImageServiceClient;
 use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
 use tokio::net::UnixStream;
 use tonic::body::Body;
-use tonic::transport::{Endpoint, Uri};
+use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Status, Streaming};
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service, ServiceExt, service_fn};
@@ -65,12 +65,7 @@ pub fn is_absent(status: &Status) -> bool {
 impl Cri {
     /// A runtime behind a socket, which is connected to when it is needed, and again when it was away.
     pub fn at(endpoint: &str) -> Result<Cri, EndpointError> {
-        let path = endpoint.strip_prefix("unix://").filter(|path| path.starts_with('/'));
-        let path = path.ok_or_else(|| EndpointError::Malformed(endpoint.to_owned()))?.to_owned();
-        let connect = service_fn(move |_: Uri| UnixStream::connect(path.clone()).map_ok(TokioIo::new));
-        // The URL is only what requests are addressed to; the path above is where they go.
-        let channel =
-            Endpoint::from_static("http://runtime").connect_timeout(CONNECT).connect_with_connector_lazy(connect);
+        let channel = channel(endpoint)?;
         let transport = BoxCloneSyncService::new(channel.map_err(|error| TransportError(error.into())));
         Ok(Cri::over(transport.clone(), transport))
     }
@@ -83,6 +78,16 @@ impl Cri {
             images: ImageServiceClient::new(images).max_decoding_message_size(ANSWER_BYTES),
         }
     }
+}
+
+/// A connection to what is behind a socket, made when it is needed and again when it was lost.
+pub(crate) fn channel(endpoint: &str) -> Result<Channel, EndpointError> {
+    let path = endpoint.strip_prefix("unix://").filter(|path| path.starts_with('/'));
+    let path = path.ok_or_else(|| EndpointError::Malformed(endpoint.to_owned()))?.to_owned();
+    let connect = service_fn(move |_: Uri| UnixStream::connect(path.clone()).map_ok(TokioIo::new));
+    // The URL is only what requests are addressed to; the path above is where they go.
+    let endpoint = Endpoint::from_static("http://runtime").connect_timeout(CONNECT);
+    Ok(endpoint.connect_with_connector_lazy(connect))
 }
 
 /// A service of this process as a transport: `RuntimeServiceServer` and `ImageServiceServer` are such services.

@@ -17,6 +17,7 @@ const ALL_BUT_THE_TOP: &[&str] = &[
     "controller-manager",
     "ctl",
     "kubelet",
+    "oci",
     "proxy",
     "scheduler",
     "store",
@@ -32,6 +33,7 @@ const ALL: &[&str] = &[
     "ctl",
     "gantry",
     "kubelet",
+    "oci",
     "proxy",
     "scheduler",
     "store",
@@ -47,12 +49,13 @@ const MAP: &[(&str, &[&str])] = &[
     ("controller-manager", &["api", "client"]),
     ("ctl", &["api", "client"]),
     ("gantry", ALL_BUT_THE_TOP),
-    ("kubelet", &["api", "client"]),
+    ("kubelet", &["api", "client", "oci"]),
+    ("oci", &[]),
     ("proxy", &["api", "client"]),
     ("scheduler", &["api", "client"]),
     ("store", &[]),
     ("tests", ALL),
-    ("xtask", &["api"]),
+    ("xtask", &["api", "oci"]),
     // tidy: end
 ];
 
