@@ -5,6 +5,8 @@
 //! that were started before it; a pod needs the greater of the two. Resources of the pod as a whole replace those of its
 //! containers. While a pod is being resized, it needs the greatest of what it wants, what it was given and what it has.
 
+pub mod qos;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 

@@ -13,7 +13,6 @@ use crate::strategy::{Column, Context, Grace, Names, SelectableField, Strategy, 
 pub mod binding;
 pub mod eviction;
 mod prepare;
-mod qos;
 mod resize;
 mod status;
 mod table;

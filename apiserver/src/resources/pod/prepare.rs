@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use api::pod_resources::qos;
 use k8s_openapi::api::core::v1::{
     AppArmorProfile, Container, Pod, PodAffinityTerm, PodCondition, PodIP, PodSpec, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 
-use super::qos;
 use crate::strategy::Context;
 
 /// The annotation with a container's AppArmor profile, before the container's name. Superseded by a field in v1.30.

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use api::field::{Error, ErrorList, Path};
+use api::pod_resources::qos;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+use super::validation;
 use super::validation::is_sidecar;
-use super::{qos, validation};
 use crate::resources::semantic;
 
 type Quantities = Option<BTreeMap<String, Quantity>>;

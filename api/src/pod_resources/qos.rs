@@ -2,28 +2,30 @@
 
 use std::collections::BTreeMap;
 
-use api::quantity::Quantity;
+use crate::quantity::Quantity;
 use k8s_openapi::api::core::v1::{Pod, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 
 /// All CPU and memory that the pod requests is also its limit, and every container has both.
-pub(super) const GUARANTEED: &str = "Guaranteed";
+pub const GUARANTEED: &str = "Guaranteed";
 /// Some CPU or memory is requested or limited.
-pub(super) const BURSTABLE: &str = "Burstable";
+pub const BURSTABLE: &str = "Burstable";
 /// No CPU or memory is requested or limited.
-pub(super) const BEST_EFFORT: &str = "BestEffort";
+pub const BEST_EFFORT: &str = "BestEffort";
 
 /// The resources that decide the class.
 const DECISIVE: &[&str] = &["cpu", "memory"];
 
 /// The class that a pod was given when it was created, or else the one that its spec results in.
-pub(super) fn class_of(pod: &Pod) -> String {
+#[must_use]
+pub fn class_of(pod: &Pod) -> String {
     let given = pod.status.as_ref().and_then(|status| status.qos_class.clone()).filter(|class| !class.is_empty());
     given.unwrap_or_else(|| pod.spec.as_ref().map_or(BEST_EFFORT, compute).to_owned())
 }
 
 /// The class that a spec results in (`ComputePodQOS`). Resources of the pod as a whole, when there are any, decide alone.
-pub(super) fn compute(spec: &PodSpec) -> &'static str {
+#[must_use]
+pub fn compute(spec: &PodSpec) -> &'static str {
     let mut totals = Totals { guaranteed: true, ..Totals::default() };
     match &spec.resources {
         Some(resources) => {
