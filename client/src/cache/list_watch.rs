@@ -110,6 +110,7 @@ pub struct ListWatch<S = Cache> {
     client: Client,
     sink: S,
     resource: Resource,
+    namespace: Option<String>,
     fields: Option<String>,
     page: u32,
 }
@@ -149,7 +150,7 @@ impl ListWatch {
     /// Keeps `resource` in `cache`.
     #[must_use]
     pub fn new(client: Client, cache: Cache, resource: Resource) -> ListWatch {
-        ListWatch { client, sink: cache, resource, fields: None, page: PAGE }
+        ListWatch { client, sink: cache, resource, namespace: None, fields: None, page: PAGE }
     }
 
     /// Keeps whole objects, of the built-in kind that the resource is of. Runs until it is dropped.
@@ -164,7 +165,8 @@ impl ListWatch {
 
     fn into_table(self) -> ListWatch<InTable> {
         let sink = InTable(self.sink.table(&self.resource));
-        ListWatch { client: self.client, sink, resource: self.resource, fields: self.fields, page: self.page }
+        let ListWatch { client, resource, namespace, fields, page, .. } = self;
+        ListWatch { client, sink, resource, namespace, fields, page }
     }
 }
 
@@ -175,10 +177,16 @@ impl<S> ListWatch<S> {
         ListWatch { fields: Some(fields.into()), ..self }
     }
 
+    /// Sees only the objects of a namespace. Whoever may not see all of them, as a node, has to ask so.
+    #[must_use]
+    pub fn within(self, namespace: impl Into<String>) -> ListWatch<S> {
+        ListWatch { namespace: Some(namespace.into()), ..self }
+    }
+
     /// Tells `sink` of what there is of `resource`, for whoever needs less than a cache of it.
     #[must_use]
     pub fn telling(client: Client, sink: S, resource: Resource) -> ListWatch<S> {
-        ListWatch { client, sink, resource, fields: None, page: PAGE }
+        ListWatch { client, sink, resource, namespace: None, fields: None, page: PAGE }
     }
 
     /// Tells the sink of whole objects, of the built-in kind that the resource is of. Runs until it is dropped.
@@ -263,7 +271,7 @@ impl<S> ListWatch<S> {
         params: &ListParams,
         metadata_only: bool,
     ) -> Result<Listed<D>, kube::Error> {
-        let request = Request::new(self.resource.path(None));
+        let request = Request::new(self.resource.path(self.namespace.as_deref()));
         let request = if metadata_only { request.list_metadata(params) } else { request.list(params) };
         let request = request.map_err(kube::Error::BuildRequest)?;
         let silent = |_| kube::Error::Service("the server does not answer".into());
@@ -319,7 +327,7 @@ impl<S> ListWatch<S> {
     {
         let field_selector = self.fields.clone();
         let params = WatchParams { timeout: Some(WATCH_SECONDS), field_selector, ..WatchParams::default() };
-        let request = Request::new(self.resource.path(None));
+        let request = Request::new(self.resource.path(self.namespace.as_deref()));
         let request =
             if metadata_only { request.watch_metadata(&params, version) } else { request.watch(&params, version) };
         let request = request.map_err(kube::Error::BuildRequest)?;

@@ -516,3 +516,13 @@ proptest! {
         runtime.unwrap().block_on(run(steps));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_object_of_a_namespace_is_asked_for_where_it_is() {
+    let setup = Setup::with(FakeServer::new(), |it| it.within("a").selecting("metadata.name=x"));
+    settle().await;
+    let asked: Vec<Asked> = setup.server.asked();
+    assert!(asked.iter().all(|asked| asked.path == "/api/v1/namespaces/a/configmaps"), "{asked:?}");
+    assert!(asked.iter().all(|asked| asked.parameter("fieldSelector") == "metadata.name=x"), "{asked:?}");
+    assert!(asked.len() == 2 && asked[1].is_watch(), "{asked:?}");
+}
