@@ -1,0 +1,137 @@
+//! What is mounted below the agent's directory, as the kernel has it: never what was remembered of it.
+
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags};
+
+/// A mount of this process's mount namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mounted {
+    /// Where it is.
+    pub target: PathBuf,
+    /// Which kind of file system it is.
+    pub file_system: String,
+}
+
+/// What is mounted, in the order in which it was mounted where one is over another.
+pub(super) fn table() -> io::Result<Vec<Mounted>> {
+    // Paths may be of any bytes.
+    Ok(parse(&std::fs::read("/proc/self/mountinfo")?))
+}
+
+/// What is mounted at a path and below it, what was mounted last first. The path must be one without links in it.
+pub(super) fn below(path: &Path) -> io::Result<Vec<Mounted>> {
+    let mut mounted = table()?;
+    mounted.retain(|mounted| mounted.target.starts_with(path));
+    mounted.reverse();
+    // Deeper ones go first whatever was moved where; those at one place keep the order that they lie in.
+    mounted.sort_by_key(|mounted| std::cmp::Reverse(mounted.target.components().count()));
+    Ok(mounted)
+}
+
+/// What is mounted at exactly this path, the topmost. The path must be one without links in it.
+pub(super) fn at(path: &Path) -> io::Result<Option<Mounted>> {
+    Ok(table()?.into_iter().rfind(|mounted| mounted.target == path))
+}
+
+/// Reads the text of `/proc/self/mountinfo` (proc_pid_mountinfo(5)). Lines that cannot be read are left out.
+fn parse(text: &[u8]) -> Vec<Mounted> {
+    let line = |line: &[u8]| {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let target = fields.nth(4)?;
+        let file_system = fields.skip_while(|field| *field != b"-").nth(1)?;
+        let target = PathBuf::from(std::ffi::OsString::from_vec(unescape(target)));
+        Some(Mounted { target, file_system: String::from_utf8_lossy(file_system).into_owned() })
+    };
+    text.split(|byte| *byte == b'\n').filter_map(line).collect()
+}
+
+/// Blanks, tabs, line ends and backslashes are written as a backslash and three octal digits.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let [first, behind @ ..] = rest {
+        let digits =
+            behind.get(..3).filter(|digits| *first == b'\\' && digits.iter().all(|it| (b'0'..b'8').contains(it)));
+        if let Some(digits) = digits {
+            let code = digits.iter().fold(0_u32, |code, digit| code * 8 + u32::from(digit - b'0'));
+            bytes.push(u8::try_from(code).unwrap_or(b'?'));
+            rest = &behind[3..];
+        } else {
+            bytes.push(*first);
+            rest = behind;
+        }
+    }
+    bytes
+}
+
+/// Mounts memory at a directory: at most `size` bytes, and never swapped where the kernel can say so (6.4 and later).
+pub(super) fn memory(dir: &Path, size: Option<u64>) -> io::Result<()> {
+    let size = size.map(|size| format!("size={size}")).unwrap_or_default();
+    let mount = |options: String| {
+        let options = CString::new(options.trim_matches(',')).map_err(|_| Errno::INVAL)?;
+        rustix::mount::mount("tmpfs", dir, "tmpfs", MountFlags::empty(), options.as_c_str())
+    };
+    match mount(format!("{size},noswap")) {
+        Err(Errno::INVAL) => Ok(mount(size)?),
+        result => Ok(result?),
+    }
+}
+
+/// Mounts huge pages of `page` bytes at a directory.
+pub(super) fn huge_pages(dir: &Path, page: u64) -> io::Result<()> {
+    let options = CString::new(format!("pagesize={page}"))?;
+    Ok(rustix::mount::mount("nodev", dir, "hugetlbfs", MountFlags::empty(), options.as_c_str())?)
+}
+
+/// Binds a directory or file to another place, without what is mounted below it.
+pub(super) fn bind(from: &Path, to: &Path, read_only: bool) -> io::Result<()> {
+    rustix::mount::mount_bind(from, to)?;
+    if read_only {
+        // A bind mount takes over its flags; only a remount can change them.
+        let remounted = rustix::mount::mount_remount(to, MountFlags::BIND | MountFlags::RDONLY, "");
+        if let Err(error) = remounted {
+            unmount(to)?;
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
+
+/// Takes away what is mounted at a path; no link is followed. What is still in use is taken out of sight, and ends with
+/// its last user: containers of the pod have ended by then, but a process of the node may look at one of their files.
+pub(super) fn unmount(path: &Path) -> io::Result<()> {
+    match rustix::mount::unmount(path, UnmountFlags::NOFOLLOW) {
+        Err(Errno::BUSY) => Ok(rustix::mount::unmount(path, UnmountFlags::NOFOLLOW | UnmountFlags::DETACH)?),
+        // Nothing is mounted there, or there is nothing.
+        Err(Errno::INVAL | Errno::NOENT) => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_table_is_read() {
+        let text = b"22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n\
+            90 22 0:45 / /var/a\\040b\\134c rw - tmpfs tmpfs rw,size=4k\n\
+            91 90 0:46 /x /var/a\\040b\\134c/d rw shared:3 master:4 - hugetlbfs nodev rw\n\
+            what is this\n";
+        let shown: Vec<String> =
+            parse(text).iter().map(|it| format!("{} {}", it.file_system, it.target.display())).collect();
+        assert_eq!(shown, ["ext4 /", "tmpfs /var/a b\\c", "hugetlbfs /var/a b\\c/d"]);
+    }
+
+    #[test]
+    fn the_root_is_mounted() {
+        assert!(at(Path::new("/")).unwrap().is_some());
+        assert!(!below(Path::new("/proc")).unwrap().is_empty());
+        assert_eq!(below(Path::new("/nowhere/at/all")).unwrap(), []);
+    }
+}
