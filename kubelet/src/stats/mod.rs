@@ -1,7 +1,30 @@
 //! What nodes, pods and containers use: collected once for everybody who asks ([`eviction`](crate::eviction),
 //! [`server`](crate::server), `kubectl top`).
 
+mod collector;
+mod disk;
+mod from_runtime;
+mod machine;
+mod node;
+mod proc;
+mod rates;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
 use jiff::Timestamp;
+
+pub use collector::{Cgroups, Collector, Parts, Usage, Volumes};
+pub use disk::{Used, filesystem, used};
+pub use machine::Machine;
+
+/// Where figures come from.
+pub trait Source: Send + Sync + 'static {
+    /// Figures that are no older than `age`. That may have to wait for them to be collected. What could not be found out is
+    /// missing from them.
+    fn figures(&self, age: Duration) -> BoxFuture<'_, Arc<Figures>>;
+}
 
 /// What is used of a CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
