@@ -46,8 +46,7 @@ pub(super) fn next(known: Option<&Restart>, hash: &str, ended: &Ended, longest: 
     let forgiven = ended.started.is_some_and(|started| after(started, patience) < ended.finished);
     let wait = match known.filter(|_| !forgiven) {
         None => Duration::ZERO,
-        Some(known) if known.wait.is_zero() => FIRST.min(longest),
-        Some(known) => known.wait.saturating_mul(2).min(longest),
+        Some(known) => longer(known.wait, longest),
     };
     let entry = Restart { hash: hash.to_owned(), wait, finished: ended.finished };
     Next { wait, due: after(ended.finished, wait), entry }
@@ -61,9 +60,17 @@ pub(super) fn next_if_killed(
     before: Option<&Ended>,
     longest: Option<Duration>,
 ) -> Option<Next> {
+    let before = before?;
     let longest = longest.unwrap_or(LONGEST);
-    let (known, before) = (known.filter(|known| known.hash == hash)?, before?);
-    let wait = if known.wait.is_zero() { FIRST } else { known.wait.saturating_mul(2) }.min(longest);
+    let wait = match known.filter(|known| known.hash == hash) {
+        None => Duration::ZERO,
+        Some(known) => longer(known.wait, longest),
+    };
     let entry = Restart { hash: hash.to_owned(), wait, finished: before.finished };
     Some(Next { wait, due: after(before.finished, wait), entry })
+}
+
+/// The wait that comes after one.
+fn longer(wait: Duration, longest: Duration) -> Duration {
+    if wait.is_zero() { FIRST.min(longest) } else { wait.saturating_mul(2).min(longest) }
 }

@@ -25,6 +25,8 @@ pub(crate) mod spec;
 mod status;
 pub(crate) mod statuses;
 mod stopping;
+#[cfg(test)]
+mod tests;
 pub(crate) mod time;
 
 use std::collections::BTreeMap;

@@ -31,6 +31,9 @@ pub(super) fn of(scene: &Scene<'_>, draft: &Draft, cause: Option<&Cause>, ended:
         }
         return status;
     }
+    if is_terminal(scene.old.phase.as_deref()) && was_never_here(scene) {
+        return status;
+    }
     describe(scene, draft, &mut status);
     locate(scene, &mut status);
     let stopped = ended;
@@ -52,6 +55,11 @@ pub(super) fn of(scene: &Scene<'_>, draft: &Draft, cause: Option<&Cause>, ended:
     };
     conditions::set(pod, &mut status, circumstances, scene.now());
     status
+}
+
+/// Whether nothing was ever said or seen of a container: the node did not take the pod.
+fn was_never_here(scene: &Scene<'_>) -> bool {
+    scene.slots.iter().all(|slot| scene.said(slot.name()).is_none()) && scene.inputs.runtime.containers.is_empty()
 }
 
 fn fail(status: &mut PodStatus, verdict: &Verdict) {

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{
 
 use super::phase::terminated;
 use super::resources::actual;
-use super::scene::{LOST, Scene};
+use super::scene::{LOST, Scene, last_end};
 use super::spec::Slot;
 use super::time::stated;
 use super::{Resize, Role, Verdict};
@@ -130,8 +130,11 @@ fn remember(scene: &Scene<'_>, slot: &Slot<'_>, status: &mut ContainerStatus) {
         return;
     }
     status.restart_count = said.restart_count;
-    status.last_state = Some(said.last_state.clone().unwrap_or_default());
-    if state.running.is_some() {
+    if let Some(end) = last_end(said) {
+        // It waited to be restarted.
+        *status = said.clone();
+        (status.state, status.last_state) = (Some(ended(end.clone())), Some(State::default()));
+    } else if state.running.is_some() {
         let end = ContainerStateTerminated { started_at: state.running.and_then(|it| it.started_at), ..lost(VANISHED) };
         let end = ContainerStateTerminated { container_id: said.container_id.clone(), ..end };
         *status = ContainerStatus { started: status.started, ready: false, ..said.clone() };
