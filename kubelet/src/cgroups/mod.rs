@@ -1,6 +1,256 @@
 //! The cgroups of pods: limits that are set there, and figures that are read there. Version 1 and version 2.
+//!
+//! The kernel's files are all the state that there is: whatever is asked is read from them, and an agent that starts again
+//! finds its pods' cgroups there. With the driver `systemd` the names are systemd's, and directories are made all the same:
+//! systemd leaves slices alone that it did not make.
 
 pub mod cpu;
+mod figures;
+mod hierarchies;
 mod layout;
+mod limits;
+mod tree;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use api::pod_resources::List;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+
+pub use figures::{Usage, rate};
+pub use hierarchies::{Hierarchies, Version};
 pub use layout::{Class, Driver, Layout};
+pub use limits::Limits;
+
+use crate::containers::resources::QUOTA_PERIOD;
+
+/// How often removing a cgroup is tried: the kernel takes a while until killed processes are gone.
+const REMOVALS: u32 = 10;
+/// How long the first wait between two tries is; each is twice the one before, up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(10);
+/// How long a wait between two tries is at the most.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Why something could not be done with a cgroup.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// The machine has none.
+    #[error("no cgroups are mounted on this machine: mount cgroup2 at /sys/fs/cgroup")]
+    NotMounted,
+    /// A controller is missing without which pods cannot be held to what they may use.
+    #[error("the cgroup controllers {0} are missing: enable them in the kernel")]
+    Missing(String),
+    /// A pod has no uid that could be part of a path.
+    #[error("{0:?} is no pod's uid")]
+    Uid(String),
+    /// The kernel refused.
+    #[error("could not {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With which file or directory.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+impl CgroupError {
+    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> CgroupError {
+        CgroupError::Io { action, path: path.to_owned(), source }
+    }
+}
+
+/// How pods are held.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What their cgroups are called.
+    pub layout: Layout,
+    /// Microseconds in which CPU limits are counted; `None` if they are not enforced.
+    pub quota_period: Option<i64>,
+    /// The most processes and threads of a pod (`podPidsLimit`); `None` for no limit.
+    pub pids: Option<i64>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { layout: Layout::default(), quota_period: Some(QUOTA_PERIOD), pids: None }
+    }
+}
+
+/// The cgroups of a machine's pods.
+#[derive(Clone, Debug)]
+pub struct Cgroups {
+    hierarchies: Hierarchies,
+    options: Options,
+}
+
+impl Cgroups {
+    /// The cgroups of this machine.
+    ///
+    /// # Errors
+    /// If it has none, or not the controllers of CPU and memory.
+    pub fn open(options: Options) -> Result<Cgroups, CgroupError> {
+        Cgroups::over(Hierarchies::find()?, options)
+    }
+
+    /// The cgroups in these trees.
+    ///
+    /// # Errors
+    /// If they have not the controllers of CPU and memory.
+    pub fn over(hierarchies: Hierarchies, options: Options) -> Result<Cgroups, CgroupError> {
+        let missing: Vec<_> = ["cpu", "memory"].into_iter().filter(|controller| !hierarchies.has(controller)).collect();
+        if !missing.is_empty() {
+            return Err(CgroupError::Missing(missing.join(", ")));
+        }
+        Ok(Cgroups { hierarchies, options })
+    }
+
+    /// Which version the machine has.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.hierarchies.version()
+    }
+
+    /// What cgroups are called.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.options.layout
+    }
+
+    /// Whether the kernel accounts for swap.
+    #[must_use]
+    pub fn accounts_for_swap(&self) -> bool {
+        let pods = self.options.layout.pods();
+        let file = match self.version() {
+            Version::V1 => "memory.memsw.limit_in_bytes",
+            Version::V2 => "memory.swap.max",
+        };
+        self.hierarchies.directory("memory", &pods).is_some_and(|directory| directory.join(file).exists())
+    }
+
+    /// Makes the cgroups of all pods and of their classes, and limits all pods together to what the node has for them.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn prepare_node(&self, allocatable: &List) -> Result<(), CgroupError> {
+        let layout = &self.options.layout;
+        self.apply(&layout.pods(), &Limits::of_node(allocatable))?;
+        self.update_classes(&[] as &[Pod])
+    }
+
+    /// Gives the classes what their pods request; to be called as pods come and go. `pods` are all that have not ended.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn update_classes<'a>(&self, pods: impl IntoIterator<Item = &'a Pod> + Clone) -> Result<(), CgroupError> {
+        for class in [Class::Burstable, Class::BestEffort] {
+            self.apply(&self.options.layout.class(class), &Limits::of_class(class, pods.clone()))?;
+        }
+        Ok(())
+    }
+
+    /// The cgroup that the runtime makes a pod's containers' in (`cgroup_parent`).
+    #[must_use]
+    pub fn pod_parent(&self, pod: &Pod) -> String {
+        self.options.layout.pod_parent(pod)
+    }
+
+    /// Makes a pod's cgroup, unless it is there, and limits it. Settings that are there already are written again.
+    ///
+    /// # Errors
+    /// If the pod has no uid, or the kernel refuses.
+    pub fn make(&self, pod: &Pod) -> Result<(), CgroupError> {
+        checked(pod.metadata.uid.as_deref().unwrap_or_default())?;
+        self.apply(&self.pod_parent(pod), &self.limits_of(pod))
+    }
+
+    /// Has a pod's cgroup follow its resources. What is to grow has to grow before the containers do, and what is to shrink
+    /// after them: a cgroup's limit on CPU time is no less than those below it.
+    ///
+    /// # Errors
+    /// If the kernel refuses, such as a limit on memory below what is used.
+    pub fn resize(&self, pod: &Pod) -> Result<(), CgroupError> {
+        self.make(pod)
+    }
+
+    /// What a pod is limited to.
+    #[must_use]
+    pub fn limits_of(&self, pod: &Pod) -> Limits {
+        Limits::of_pod(pod, self.options.quota_period, self.options.pids)
+    }
+
+    /// What a cgroup is limited to, as the kernel has it; `None` if there is no such cgroup.
+    #[must_use]
+    pub fn limits(&self, cgroup: &str) -> Option<Limits> {
+        tree::limits(&self.hierarchies, cgroup)
+    }
+
+    /// Removes a pod's cgroup, of whatever class it was, and all below it. Processes that are still there are killed.
+    ///
+    /// # Errors
+    /// If that is no uid, or something stays although it was tried several times.
+    pub async fn remove(&self, uid: &str) -> Result<(), CgroupError> {
+        checked(uid)?;
+        let of_class = |class| self.hierarchies.all(&self.options.layout.pod(class, uid));
+        let directories: Vec<PathBuf> = Class::ALL.into_iter().flat_map(of_class).collect();
+        let mut wait = FIRST_WAIT;
+        for attempt in 1.. {
+            match tree::remove(&directories) {
+                Err(error) if attempt == REMOVALS => return Err(error),
+                Err(_) => tokio::time::sleep(wait).await,
+                Ok(()) => break,
+            }
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+        Ok(())
+    }
+
+    /// The uids of all pods that have a cgroup.
+    #[must_use]
+    pub fn pods(&self) -> BTreeSet<String> {
+        let layout = &self.options.layout;
+        let of_class = |class| {
+            let directories = self.hierarchies.all(&layout.class(class));
+            let names = directories.into_iter().flat_map(|directory| tree::children(&directory));
+            names.filter_map(move |name| layout.uid(class, &name))
+        };
+        Class::ALL.into_iter().flat_map(of_class).collect()
+    }
+
+    /// What a cgroup and all below it use, such as [`Layout::pod_parent`], or `/` for the machine; `None` if there is no
+    /// such cgroup.
+    #[must_use]
+    pub fn usage(&self, cgroup: &str, at: Timestamp) -> Option<Usage> {
+        figures::read(&self.hierarchies, cgroup, at)
+    }
+
+    /// The cgroups of a pod's containers and its sandbox, by the runtime's IDs, which their names end in, but for a suffix.
+    #[must_use]
+    pub fn containers(&self, pod: &Pod) -> BTreeMap<String, String> {
+        let parent = self.pod_parent(pod);
+        let Some(directory) = self.hierarchies.directory("memory", &parent) else { return BTreeMap::new() };
+        let id = |name: &str| name.trim_end_matches(".scope").rsplit('-').next().unwrap_or_default().to_owned();
+        tree::children(&directory).into_iter().map(|name| (id(&name), format!("{parent}/{name}"))).collect()
+    }
+
+    fn apply(&self, cgroup: &str, limits: &Limits) -> Result<(), CgroupError> {
+        tree::make(&self.hierarchies, cgroup)?;
+        tree::write(&self.hierarchies, cgroup, limits)
+    }
+}
+
+/// Refuses what must not become part of a path.
+fn checked(uid: &str) -> Result<(), CgroupError> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if uid.is_empty() || !uid.bytes().all(is_plain) {
+        return Err(CgroupError::Uid(uid.to_owned()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
