@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use api::field::go_quote;
 use api::status::{GroupResource, Status};
+use http::Method;
 use http::request::Parts;
 use k8s_openapi::api::authorization::v1::{NonResourceRule, ResourceRule};
 use percent_encoding::percent_decode_str;
@@ -40,18 +41,29 @@ impl Attributes {
     pub fn of_request(parts: &Parts) -> Attributes {
         let watch = parts.uri.query().is_some_and(|query| Query::parse(query).flag("watch").unwrap_or(false));
         let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy().into_owned();
+        if parts.method == Method::OPTIONS {
+            // Upstream has no verb for it, so that only rules for all verbs allow it.
+            let target = Target::parse(&Method::GET, parts.uri.path(), false);
+            let asked = |target| Attributes { verb: String::new(), ..Attributes::of_target(target, path.clone()) };
+            let other = || Attributes { verb: "options".to_owned(), path: path.clone(), ..Attributes::default() };
+            return target.map_or_else(other, asked);
+        }
         match Target::parse(&parts.method, parts.uri.path(), watch) {
-            Some(target) => Attributes {
-                verb: target.verb.as_str().to_owned(),
-                group: target.group,
-                version: target.version,
-                resource: target.resource,
-                subresource: target.subresource.split('/').next().unwrap_or_default().to_owned(),
-                namespace: target.namespace,
-                name: target.name,
-                path,
-            },
+            Some(target) => Attributes::of_target(target, path),
             None => Attributes { verb: parts.method.as_str().to_ascii_lowercase(), path, ..Attributes::default() },
+        }
+    }
+
+    fn of_target(target: Target, path: String) -> Attributes {
+        Attributes {
+            verb: target.verb.as_str().to_owned(),
+            group: target.group,
+            version: target.version,
+            resource: target.resource,
+            subresource: target.subresource.split('/').next().unwrap_or_default().to_owned(),
+            namespace: target.namespace,
+            name: target.name,
+            path,
         }
     }
 
@@ -393,6 +405,17 @@ mod tests {
         check("GET", "/metrics", "", "forbidden: User \"x\" cannot get path \"/metrics\"");
         check("POST", "/a%3Cb", "", "forbidden: User \"x\" cannot post path \"/a&lt;b\"");
         check("GET", "/metrics", "no rule", "forbidden: User \"x\" cannot get path \"/metrics\": no rule");
+    }
+
+    #[test]
+    fn options_of_resources_have_no_verb() {
+        let check = |uri: &str, expected: [&str; 4]| {
+            let Attributes { verb, resource, subresource, name, .. } = attributes("OPTIONS", uri);
+            assert_eq!([verb, resource, subresource, name], expected);
+        };
+        check("/api/v1/namespaces/a/services/s/proxy/x", ["", "services", "proxy", "s"]);
+        check("/api/v1/nodes?watch=1", ["", "nodes", "", ""]);
+        check("/metrics", ["options", "", "", ""]);
     }
 
     #[test]

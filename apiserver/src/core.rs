@@ -15,6 +15,7 @@ use crate::engine::{Access, Engine, Location, Surroundings};
 use crate::entry::Objects;
 use crate::health::{Endpoint, Health};
 use crate::metrics::Metrics;
+use crate::proxy;
 use crate::registry::Registry;
 use crate::resources::service::Orphans;
 use crate::resources::{self, Config};
@@ -49,6 +50,8 @@ pub struct Parts {
     pub tokens: Option<TokenFile>,
     /// What signs the tokens of ServiceAccounts; without it there are none.
     pub issuer: Option<Issuer>,
+    /// How kubelets, pods and Services are reached.
+    pub proxy: proxy::Options,
     /// What clients may take of the server.
     pub limits: Limits,
     /// Where objects get times and names from.
@@ -88,7 +91,7 @@ impl Core {
         watch_over(&health, engine.store(), &stopping);
         keep_found(Engine::clone(&engine), config, location, alone, stopping.clone());
         let addresses = Addresses { client_cidr: "0.0.0.0/0".to_owned(), server_address: parts.address.to_string() };
-        let router = Arc::new(Router::new(Arc::clone(&engine), addresses, limits.body_bytes));
+        let router = Arc::new(Router::new(Arc::clone(&engine), parts.proxy, addresses, limits.body_bytes));
         let surroundings = (parts.clock, parts.random);
         let pipeline = Pipeline::new(router, authenticators, authorizer, health, metrics, limits, surroundings);
         Ok(Core { engine, pipeline: Arc::new(pipeline), stopping })

@@ -11,6 +11,7 @@ pub mod kind;
 pub mod metrics;
 pub mod object;
 pub mod openapi;
+pub mod proxy;
 pub mod registry;
 pub mod request;
 pub mod reservation;
@@ -21,4 +22,4 @@ pub mod server;
 pub mod strategy;
 pub mod version;
 
-pub use server::{Etcd, Options, Ready, RunError, Server, StoreChoice, run};
+pub use server::{Etcd, Kubelets, Options, Ready, RunError, Server, StoreChoice, run};

@@ -25,6 +25,7 @@ use crate::discovery::{self, Addresses};
 use crate::engine::{Answer, Body, Call, Engine, Payload, dispatch, not_served};
 use crate::metrics::RequestLabels;
 use crate::openapi::OpenApi;
+use crate::proxy::{self, Proxy, Way};
 use crate::registry::Resource;
 use crate::request::{Query, Target, Verb};
 use crate::serve::{BoxError, Handler, RequestBody, ResponseBody, full_body, read_body, text_response};
@@ -38,21 +39,26 @@ const JSON: &str = "application/json";
 pub struct Router {
     engine: Arc<Engine>,
     openapi: OpenApi,
+    proxy: Proxy,
     addresses: Addresses,
     body_bytes: usize,
 }
 
 impl Router {
-    /// Serves the resources of `engine`. `addresses` is where clients are told to find the server, and `body_bytes` the
-    /// most that the body of a request may have.
+    /// Serves the resources of `engine`. `proxy` is how others are reached, `addresses` where clients are told to find the
+    /// server, and `body_bytes` the most that the body of a request may have.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, addresses: Addresses, body_bytes: usize) -> Self {
-        Router { engine, openapi: OpenApi::new(None), addresses, body_bytes }
+    pub fn new(engine: Arc<Engine>, proxy: proxy::Options, addresses: Addresses, body_bytes: usize) -> Self {
+        let proxy = Proxy::new(Arc::clone(&engine), proxy);
+        Router { engine, openapi: OpenApi::new(None), proxy, addresses, body_bytes }
     }
 
     async fn answer(self: Arc<Self>, request: Request<RequestBody>) -> Response<ResponseBody> {
         let (parts, body) = request.into_parts();
         let query = Query::parse(parts.uri.query().unwrap_or_default());
+        if let Some((way, target)) = way(&parts) {
+            return self.pass(way, target, parts, body).await;
+        }
         let Some(target) = target(&parts, &query) else { return self.document(parts, query).await };
         // Even if it is of no use: a client that is still sending may not see an answer that comes before the end.
         let body = match read_body(body, self.body_bytes).boxed().await {
@@ -76,6 +82,17 @@ impl Router {
             Ok(response) => response,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
+    }
+
+    /// What others answer.
+    async fn pass(&self, way: Way, target: Target, parts: Parts, body: RequestBody) -> Response<ResponseBody> {
+        let headers = parts.headers.clone();
+        let passed = self.proxy.pass(way, &target, parts, body).boxed().await;
+        let mut response =
+            passed.unwrap_or_else(|status| respond(Answer::status(&headers, &status), Vec::new(), &headers));
+        let labels = RequestLabels { verb: "CONNECT", ..RequestLabels::of_target(&target) };
+        response.extensions_mut().insert(labels);
+        response
     }
 
     /// What is no resource: discovery and OpenAPI.
@@ -142,6 +159,14 @@ fn target(parts: &Parts, query: &Query) -> Option<Target> {
     Target::parse(&parts.method, parts.uri.path(), query.flag("watch").unwrap_or(false))
 }
 
+/// What a request is passed on to, if it is.
+fn way(parts: &Parts) -> Option<(Way, Target)> {
+    // A method that has no verb may be passed on, too.
+    let method = if parts.method == Method::OPTIONS { &Method::GET } else { &parts.method };
+    let target = Target::parse(method, parts.uri.path(), false)?;
+    Some((Way::of(&target).filter(|_| target.verb != Verb::Watch)?, target))
+}
+
 /// What upstream answers on paths that it does not know.
 fn not_found() -> Response<ResponseBody> {
     text_response(StatusCode::NOT_FOUND, "404 page not found\n")
@@ -154,7 +179,7 @@ impl Handler for Router {
 
     fn is_long_running(&self, parts: &Parts) -> bool {
         let query = Query::parse(parts.uri.query().unwrap_or_default());
-        target(parts, &query).is_some_and(|target| target.verb == Verb::Watch)
+        way(parts).is_some() || target(parts, &query).is_some_and(|target| target.verb == Verb::Watch)
     }
 }
 

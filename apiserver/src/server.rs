@@ -14,10 +14,11 @@ use crate::authn::{CertificateError, ClientCertificates, DEFAULT_ISSUER, Issuer,
 use crate::authz::{CONTROLLER_MANAGER, SCHEDULER};
 use crate::core::{Core, Parts};
 use crate::engine::{Location, Surroundings};
+use crate::proxy::{self, AddressType, Dialer, KubeletTlsError};
 use crate::resources::Config;
 use crate::serve::{
-    Authority, AuthorityError, Limits, Listener, Running, TlsError, advertised_address, server_config, server_url,
-    serving_names, system_clock, system_random,
+    Authority, AuthorityError, Limits, Listener, PemPair, Running, TlsError, advertised_address, server_config,
+    server_url, serving_names, system_clock, system_random,
 };
 
 /// How an API server is to run.
@@ -31,6 +32,8 @@ pub struct Options {
     pub store: StoreChoice,
     /// A file with bearer tokens.
     pub token_auth_file: Option<PathBuf>,
+    /// How it knows kubelets, and is known to them.
+    pub kubelets: Kubelets,
     /// What clients may take of it.
     pub limits: Limits,
     /// Is told when the server is ready.
@@ -44,6 +47,17 @@ pub enum StoreChoice {
     Embedded,
     /// etcd.
     Etcd(Etcd),
+}
+
+/// How kubelets are found, and trusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kubelets {
+    /// The authorities that their certificates are checked against, PEM; the cluster's own without.
+    pub certificate_authority: Option<PathBuf>,
+    /// The certificate that they are shown, PEM, and its key; one of the cluster's authority without.
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
+    /// By which addresses of their Nodes they are called, most preferred first; in upstream's order without.
+    pub address_types: Vec<AddressType>,
 }
 
 /// Where etcd is, and how to be trusted there.
@@ -99,6 +113,9 @@ pub enum RunError {
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Kubelets cannot be reached.
+    #[error(transparent)]
+    Kubelets(#[from] KubeletTlsError),
     /// The token file is no token file.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
@@ -173,6 +190,7 @@ impl Server {
             address,
             tokens,
             issuer: Some(Issuer::new(DEFAULT_ISSUER, &authority.token_key()?)?),
+            proxy: proxy_options(&options.kubelets, &authority)?,
             limits,
             surroundings: Arc::new(Machine),
             clock,
@@ -242,6 +260,22 @@ fn open_backend(data_dir: &Path, choice: &StoreChoice) -> Result<Arc<dyn Backend
         StoreChoice::Embedded => Arc::new(Embedded::open(data_dir, EmbeddedOptions::default())?),
         StoreChoice::Etcd(etcd) => Arc::new(EtcdBackend::new(etcd_options(etcd)?)?),
     })
+}
+
+fn proxy_options(kubelets: &Kubelets, authority: &Authority) -> Result<proxy::Options, RunError> {
+    let read =
+        |path: &PathBuf| std::fs::read_to_string(path).map_err(|source| RunError::File { path: path.clone(), source });
+    let roots = kubelets.certificate_authority.as_ref().map(read).transpose()?;
+    let client = match &kubelets.client_certificate {
+        Some((certificate, key)) => PemPair { certificate: read(certificate)?, key: read(key)? },
+        None => authority.kubelet_client()?,
+    };
+    let transport = Dialer::new(roots.as_deref().unwrap_or(authority.certificate()), &client)?;
+    let mut options = proxy::Options { transport: Arc::new(transport), ..proxy::Options::default() };
+    if !kubelets.address_types.is_empty() {
+        options.address_types.clone_from(&kubelets.address_types);
+    }
+    Ok(options)
 }
 
 fn etcd_options(etcd: &Etcd) -> Result<EtcdOptions, RunError> {

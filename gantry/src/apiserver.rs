@@ -4,8 +4,9 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use apiserver::proxy::AddressType;
 use apiserver::serve::Limits;
-use apiserver::{Etcd, Options, Ready, StoreChoice};
+use apiserver::{Etcd, Kubelets, Options, Ready, StoreChoice};
 use clap::{Args, ValueEnum};
 use tokio::sync::oneshot;
 
@@ -45,6 +46,18 @@ pub(crate) struct Serving {
     /// A file of bearer tokens, with lines of `token,user,uid,"group1,group2"`. Who has one may do everything.
     #[arg(long, value_name = "FILE")]
     token_auth_file: Option<PathBuf>,
+    /// The authorities that the certificates of kubelets are checked against, in PEM [default: the cluster's own].
+    #[arg(long, value_name = "FILE")]
+    kubelet_certificate_authority: Option<PathBuf>,
+    /// The certificate to show to kubelets, in PEM [default: one of the cluster's authority].
+    #[arg(long, value_name = "FILE", requires = "kubelet_client_key")]
+    kubelet_client_certificate: Option<PathBuf>,
+    /// The key of that certificate, in PEM.
+    #[arg(long, value_name = "FILE", requires = "kubelet_client_certificate")]
+    kubelet_client_key: Option<PathBuf>,
+    /// By which addresses of their Nodes kubelets are called, most preferred first.
+    #[arg(long, value_name = "TYPES", value_delimiter = ',', default_values_t = AddressType::DEFAULT)]
+    kubelet_preferred_address_types: Vec<AddressType>,
     /// How many requests that change nothing may be under way; 0 is no limit.
     #[arg(long, value_name = "N", default_value_t = Limits::default().read_only_in_flight)]
     max_requests_inflight: usize,
@@ -107,7 +120,13 @@ impl Serving {
             mutating_in_flight: self.max_mutating_requests_inflight,
             ..Limits::default()
         };
-        Options { data_dir, listen: self.listen, store, token_auth_file: self.token_auth_file, limits, ready }
+        let kubelets = Kubelets {
+            certificate_authority: self.kubelet_certificate_authority,
+            client_certificate: self.kubelet_client_certificate.zip(self.kubelet_client_key),
+            address_types: self.kubelet_preferred_address_types,
+        };
+        let token_auth_file = self.token_auth_file;
+        Options { data_dir, listen: self.listen, store, token_auth_file, kubelets, limits, ready }
     }
 }
 
@@ -135,6 +154,16 @@ mod tests {
         assert_eq!(options.limits, Limits::default());
         assert_eq!((options.data_dir, options.listen), ("/d".into(), ([127, 0, 0, 1], 0).into()));
         assert_eq!(options.token_auth_file, Some("t.csv".into()));
+        let address_types = AddressType::DEFAULT.to_vec();
+        assert_eq!(options.kubelets, Kubelets { address_types, ..Kubelets::default() });
+        let line = "apiserver --data-dir /d --kubelet-certificate-authority ca --kubelet-client-certificate crt \
+                    --kubelet-client-key key --kubelet-preferred-address-types InternalIP,Hostname";
+        let kubelets = Kubelets {
+            certificate_authority: Some("ca".into()),
+            client_certificate: Some(("crt".into(), "key".into())),
+            address_types: vec![AddressType::InternalIp, AddressType::Hostname],
+        };
+        assert_eq!(parse(line).unwrap().kubelets, kubelets);
 
         let line = "apiserver --data-dir /d --store etcd --etcd-servers https://a:2379,https://b:2379 --etcd-cafile ca \
                     --etcd-certfile crt --etcd-keyfile key --max-requests-inflight 5";
@@ -161,5 +190,7 @@ mod tests {
         check("apiserver --data-dir /d --store paper", "--store");
         check("apiserver --data-dir /d --store etcd --etcd-servers u --etcd-certfile c", "--etcd-keyfile");
         check("apiserver --data-dir /d --etcd-cafile c", "--etcd-servers");
+        check("apiserver --data-dir /d --kubelet-client-certificate c", "--kubelet-client-key");
+        check("apiserver --data-dir /d --kubelet-preferred-address-types IP", "is no type of address");
     }
 }

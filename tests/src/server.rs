@@ -59,6 +59,7 @@ impl Server {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             store,
             token_auth_file: None,
+            kubelets: apiserver::Kubelets::default(),
             limits: Limits::default(),
             ready: Some(ready),
         };

@@ -27,6 +27,12 @@ impl Subresource {
         self.kind.unwrap_or((&parent.group, &parent.version, &parent.kind))
     }
 
+    /// Whether requests for it are passed on to others, so that no object comes of them; see [`crate::proxy`].
+    #[must_use]
+    pub fn is_passed_on(&self) -> bool {
+        matches!(self.name, "attach" | "exec" | "log" | "portforward" | "proxy")
+    }
+
     /// Whether it reads and writes a part of the object itself.
     #[must_use]
     pub fn is_part(&self) -> bool {
@@ -48,6 +54,9 @@ pub const ALL_VERBS: &[Verb] = &[
 
 const PART_VERBS: &[Verb] = &[Verb::Get, Verb::Patch, Verb::Update];
 const CREATE: &[Verb] = &[Verb::Create];
+/// What is begun by a GET or a POST.
+const STREAM: &[Verb] = &[Verb::Create, Verb::Get];
+const PROXY: &[Verb] = &[Verb::Create, Verb::Delete, Verb::Get, Verb::Patch, Verb::Update];
 const READ: &[Verb] = &[Verb::Get, Verb::List];
 const WITHOUT_DELETE_COLLECTION: &[Verb] =
     &[Verb::Create, Verb::Delete, Verb::Get, Verb::List, Verb::Patch, Verb::Update, Verb::Watch];
@@ -67,15 +76,22 @@ const VERBS: [(&str, &str, &[Verb]); 10] = [
 ];
 
 /// Group, plural and a subresource that no strategy declares, or whose verbs are not those of `status`.
-const SUBRESOURCES: [(&str, &str, Subresource); 4] = [
+const SUBRESOURCES: [(&str, &str, Subresource); 11] = [
     ("", "namespaces", Subresource { name: "finalize", kind: None, verbs: &[Verb::Update] }),
+    ("", "nodes", Subresource { name: "proxy", kind: Some(("", "v1", "NodeProxyOptions")), verbs: PROXY }),
+    ("", "pods", Subresource { name: "attach", kind: Some(("", "v1", "PodAttachOptions")), verbs: STREAM }),
     ("", "pods", Subresource { name: "binding", kind: Some(("", "v1", "Binding")), verbs: CREATE }),
     ("", "pods", Subresource { name: "eviction", kind: Some(("policy", "v1", "Eviction")), verbs: CREATE }),
+    ("", "pods", Subresource { name: "exec", kind: Some(("", "v1", "PodExecOptions")), verbs: STREAM }),
+    ("", "pods", Subresource { name: "log", kind: Some(("", "v1", "Pod")), verbs: &[Verb::Get] }),
+    ("", "pods", Subresource { name: "portforward", kind: Some(("", "v1", "PodPortForwardOptions")), verbs: STREAM }),
+    ("", "pods", Subresource { name: "proxy", kind: Some(("", "v1", "PodProxyOptions")), verbs: PROXY }),
     (
         "",
         "serviceaccounts",
         Subresource { name: "token", kind: Some(("authentication.k8s.io", "v1", "TokenRequest")), verbs: CREATE },
     ),
+    ("", "services", Subresource { name: "proxy", kind: Some(("", "v1", "ServiceProxyOptions")), verbs: PROXY }),
 ];
 
 const SCALE: Subresource = Subresource { name: "scale", kind: Some(("autoscaling", "v1", "Scale")), verbs: PART_VERBS };

@@ -153,9 +153,14 @@ fn the_core_group_lists_its_subresources() {
         "namespaces/finalize",
         "namespaces/status",
         "pods",
+        "pods/attach",
         "pods/binding",
         "pods/ephemeralcontainers",
         "pods/eviction",
+        "pods/exec",
+        "pods/log",
+        "pods/portforward",
+        "pods/proxy",
         "pods/resize",
         "pods/status",
     ];
@@ -173,6 +178,11 @@ fn the_core_group_lists_its_subresources() {
     assert_eq!(
         *named("pods/binding"),
         json!({"name": "pods/binding", "singularName": "", "namespaced": true, "kind": "Binding", "verbs": ["create"]}),
+    );
+    assert_eq!(
+        *named("pods/exec"),
+        json!({"name": "pods/exec", "singularName": "", "namespaced": true, "kind": "PodExecOptions",
+               "verbs": ["create", "get"]}),
     );
     assert_eq!(
         *named("pods/eviction"),

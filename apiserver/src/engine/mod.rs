@@ -42,7 +42,7 @@ pub use body::Body;
 pub use bootstrap::Location;
 pub use call::Call;
 pub use dispatch::dispatch;
-pub(crate) use dispatch::not_served;
+pub(crate) use dispatch::{not_allowed, not_served};
 pub(crate) use pods::bind_named;
 
 /// Where the engine gets the time and random bits from.

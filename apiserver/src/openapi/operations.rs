@@ -112,7 +112,7 @@ impl Api {
             add(&format!("{}/{}", self.root, names.plural), vec![parameters::PRETTY], vec![list]);
         }
         add(&one, scoped(names, true), operations(&[Verb::Delete, Verb::Get, Verb::Patch, Verb::Update]));
-        for part in subresources(&*resource.kind) {
+        for part in subresources(&*resource.kind).into_iter().filter(|part| !part.is_passed_on()) {
             let of = part.verbs.iter().map(|verb| self.operation(*verb, names, Some(&part))).collect();
             add(&format!("{one}/{}", part.name), scoped(names, true), of);
         }

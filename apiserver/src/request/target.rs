@@ -85,11 +85,11 @@ impl Target {
         };
         let (version, mut rest) = rest.split_first()?;
         // The form that watches had before they were a parameter.
-        let mut watch = watch;
+        let mut old_watch = false;
         if let [first, remaining @ ..] = rest
             && first == "watch"
         {
-            (watch, rest) = (true, remaining);
+            (old_watch, rest) = (true, remaining);
         }
         let (namespace, resource, name, subresource) = match rest {
             [] => return None,
@@ -109,7 +109,8 @@ impl Target {
                 (String::new(), resource, name, sub.join("/"))
             }
         };
-        let verb = verb(method, &name, watch)?;
+        // Behind a subresource such as `proxy` the parameter is none of ours.
+        let verb = verb(method, &name, old_watch || watch && subresource.is_empty())?;
         let (version, resource) = (version.clone(), resource.clone());
         Some(Target { verb, group, version, namespace, resource, name, subresource })
     }
@@ -166,6 +167,11 @@ mod tests {
             "GET",
             "/api/v1/namespaces/a/services/s:80/proxy/x/y",
             Some(("get", ["", "v1", "a", "services", "s:80", "proxy/x/y"])),
+        );
+        check(
+            "GET",
+            "/api/v1/nodes/n/proxy/pods?watch=1",
+            Some(("get", ["", "v1", "", "nodes", "n", "proxy/pods?watch=1"])),
         );
         check("GET", "/api/v1/nodes/n%2F1", Some(("get", ["", "v1", "", "nodes", "n/1", ""])));
     }

@@ -26,7 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Limits, Pipeline, tls};
+use super::{ClientAddress, Limits, Patience, Pipeline, tls};
 use crate::authn::{ClientCertificates, PeerCertificate};
 use crate::metrics::InFlight;
 
@@ -59,7 +59,9 @@ pub(super) struct Occupied {
 /// Serves a connection until it ends.
 pub(super) async fn serve(shared: Arc<Shared>, socket: TcpStream, occupied: Occupied) {
     let limits = shared.pipeline.limits();
-    let socket = StallLimit::new(socket, limits.stall_time, occupied);
+    let patience = Patience::new(limits.stall_time);
+    let client = socket.peer_addr().ok().map(|address| ClientAddress(address.ip().to_canonical()));
+    let socket = StallLimit::new(socket, patience.clone(), occupied);
     let handshake = tokio::time::timeout(limits.handshake_time, shared.acceptor.accept(socket));
     let stream = tokio::select! {
         () = shared.stopping.cancelled() => return,
@@ -79,8 +81,13 @@ pub(super) async fn serve(shared: Arc<Shared>, socket: TcpStream, occupied: Occu
     let activity = Activity::new();
     let service = {
         let (shared, activity) = (Arc::clone(&shared), Arc::clone(&activity));
-        service_fn(move |request| {
+        service_fn(move |mut request: http::Request<Incoming>| {
             let (shared, peer, active) = (Arc::clone(&shared), Arc::clone(&peer), activity.begin());
+            patience.set(shared.pipeline.limits().stall_time);
+            request.extensions_mut().insert(patience.clone());
+            if let Some(client) = client {
+                request.extensions_mut().insert(client);
+            }
             async move { Ok::<_, Infallible>(respond(&shared, request, &peer, active).await) }
         })
     };
@@ -284,7 +291,7 @@ pin_project_lite::pin_project! {
     struct StallLimit<IO> {
         #[pin]
         io: IO,
-        limit: Duration,
+        patience: Patience,
         // Set while the peer takes nothing.
         stalled: Option<Pin<Box<Sleep>>>,
         occupied: Occupied,
@@ -292,8 +299,8 @@ pin_project_lite::pin_project! {
 }
 
 impl<IO> StallLimit<IO> {
-    fn new(io: IO, limit: Duration, occupied: Occupied) -> Self {
-        StallLimit { io, limit, stalled: None, occupied }
+    fn new(io: IO, patience: Patience, occupied: Occupied) -> Self {
+        StallLimit { io, patience, stalled: None, occupied }
     }
 }
 
@@ -301,14 +308,14 @@ impl<IO> StallLimit<IO> {
 fn limit_stall<T>(
     polled: Poll<io::Result<T>>,
     stalled: &mut Option<Pin<Box<Sleep>>>,
-    limit: Duration,
+    patience: &Patience,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<T>> {
     if polled.is_ready() {
         *stalled = None;
         return polled;
     }
-    let sleep = stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+    let sleep = stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience.time())));
     ready!(sleep.as_mut().poll(cx));
     Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
 }
@@ -322,7 +329,7 @@ impl<IO: AsyncRead> AsyncRead for StallLimit<IO> {
 impl<IO: AsyncWrite> AsyncWrite for StallLimit<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.project();
-        limit_stall(this.io.poll_write(cx, bytes), this.stalled, *this.limit, cx)
+        limit_stall(this.io.poll_write(cx, bytes), this.stalled, this.patience, cx)
     }
 
     fn poll_write_vectored(
@@ -331,7 +338,7 @@ impl<IO: AsyncWrite> AsyncWrite for StallLimit<IO> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.project();
-        limit_stall(this.io.poll_write_vectored(cx, slices), this.stalled, *this.limit, cx)
+        limit_stall(this.io.poll_write_vectored(cx, slices), this.stalled, this.patience, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -343,7 +350,7 @@ impl<IO: AsyncWrite> AsyncWrite for StallLimit<IO> {
         match this.io.poll_flush(cx) {
             // A socket has nothing to flush, which says nothing of what it took.
             Poll::Ready(result) => Poll::Ready(result),
-            Poll::Pending => limit_stall(Poll::Pending, this.stalled, *this.limit, cx),
+            Poll::Pending => limit_stall(Poll::Pending, this.stalled, this.patience, cx),
         }
     }
 

@@ -134,7 +134,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 /// Sends what there is at once, and notices when the peer is gone. A socket on which that fails works nevertheless.
-fn prepare(socket: &TcpStream) {
+pub(crate) fn prepare(socket: &TcpStream) {
     let _ = socket.set_nodelay(true);
     let _ = sockopt::set_socket_keepalive(socket, true);
     let _ = sockopt::set_tcp_keepidle(socket, KEEP_ALIVE_AFTER);

@@ -22,6 +22,7 @@ mod limits;
 mod listener;
 mod local;
 mod pipeline;
+mod takeover;
 mod tls;
 
 use std::sync::Arc;
@@ -36,9 +37,11 @@ pub use authority::{Authority, AuthorityError, PemPair, serving_names};
 pub use body::{full_body, read_body};
 pub use kubeconfig::server_url;
 pub use limits::Limits;
+pub(crate) use listener::prepare as keep_alive;
 pub use listener::{Listener, Running};
 pub use local::Local;
 pub use pipeline::Pipeline;
+pub use takeover::{ClientAddress, Patience, TakenOver};
 pub use tls::{TlsError, server_config};
 
 /// Any error that a body can end with.
@@ -62,7 +65,10 @@ pub type Random = Arc<dyn Fn() -> u128 + Send + Sync>;
 pub struct Stopping(pub tokio_util::sync::CancellationToken);
 
 /// What answers requests that have been authenticated and authorized. In the request's extensions are the identity as
-/// `Arc<authn::Identity>`, what was authorized as `Arc<authz::Attributes>`, and [`Stopping`].
+/// `Arc<authn::Identity>`, what was authorized as `Arc<authz::Attributes>`, and [`Stopping`]; for those that came over a
+/// connection also [`ClientAddress`] and [`Patience`].
+///
+/// A handler that takes a connection over answers `101`, and puts [`TakenOver`] into the extensions of that.
 ///
 /// The future of a request is dropped when its client disconnects and when its time is up. What must not be left half
 /// done belongs in a task of its own.

@@ -18,7 +18,7 @@ use super::answer::{answer, status_response, too_many_requests};
 use super::body::{Guarded, limited, too_large};
 use super::connection::{ActiveRequest, Watchdog, Watched};
 use super::in_flight::{InFlightLimits, Slot};
-use super::{BoxError, Clock, Handler, Limits, Random, RequestBody, ResponseBody, Stopping, deadline};
+use super::{BoxError, Clock, Handler, Limits, Random, RequestBody, ResponseBody, Stopping, TakenOver, deadline};
 use crate::authn::{Authenticators, Identity, MASTERS, PeerCertificate};
 use crate::authz::{Attributes, Authorizer, Decision, forbidden};
 use crate::health::Health;
@@ -135,6 +135,10 @@ impl Pipeline {
                 .flatten(),
         };
         self.metrics.request(labels, response.status().as_u16(), started.elapsed());
+        if let Some(taken_over) = response.extensions_mut().remove::<TakenOver>() {
+            taken_over.hand_over(held);
+            return response;
+        }
         let end = long_running.then(|| stopping.clone().cancelled_owned().boxed());
         response.map(|body| http_body_util::BodyExt::boxed_unsync(Guarded::new(body, end, held)))
     }

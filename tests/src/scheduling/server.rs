@@ -44,6 +44,7 @@ impl Server {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 6443)),
             tokens: None,
             issuer: None,
+            proxy: apiserver::proxy::Options::default(),
             limits: Limits::default(),
             surroundings: Arc::new(Machine),
             clock: system_clock(),

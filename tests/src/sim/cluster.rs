@@ -163,6 +163,7 @@ async fn serve(disk: Disk, network: Network, faults: Faults, clock: Clock) {
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, 6443)),
         tokens: None,
         issuer: None,
+        proxy: apiserver::proxy::Options::default(),
         limits: Limits::default(),
         surroundings: Arc::new(Simulated { clock, faults }),
         clock: Arc::new(move || SystemTime::UNIX_EPOCH + since_epoch(clock)),
