@@ -197,3 +197,6 @@ fn time_of(seconds: i64) -> SystemTime {
     };
     time.unwrap_or(SystemTime::UNIX_EPOCH)
 }
+
+#[cfg(test)]
+mod tests;

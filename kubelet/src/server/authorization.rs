@@ -147,3 +147,6 @@ fn size_of(identity: &Identity) -> usize {
     let values: usize = lists.flatten().map(String::len).sum();
     identity.user.len() + identity.uid.len() + values + identity.extra.keys().map(String::len).sum::<usize>()
 }
+
+#[cfg(test)]
+mod tests;

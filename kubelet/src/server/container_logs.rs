@@ -208,3 +208,6 @@ fn known(id: Option<&str>) -> Option<String> {
     let id = id?.split_once("://").map(|(_, id)| id)?;
     (!id.is_empty()).then(|| id.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,6 @@ use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -76,7 +75,7 @@ pub(super) async fn pass_on(service: &Service, mut request: Request<Incoming>, u
     service.streams.spawn(async move {
         let both = async { tokio::try_join!(client, runtime) };
         match tokio::time::timeout(ANSWER, both).await {
-            Ok(Ok((client, runtime))) => join(client, runtime, idle, &killed).await,
+            Ok(Ok((client, runtime))) => join(TokioIo::new(client), TokioIo::new(runtime), idle, &killed).await,
             Ok(Err(error)) => tracing::debug!(%error, "a stream did not begin"),
             Err(_) => tracing::debug!("a stream did not begin in time"),
         }
@@ -165,10 +164,14 @@ async fn refused(answered: Response<Incoming>) -> Answer {
 }
 
 /// Carries bytes both ways until both sides have ended, one fails, nothing was said for the idle time, or the server stops.
-async fn join(client: Upgraded, runtime: Upgraded, idle: Duration, killed: &CancellationToken) {
+async fn join<Client, Runtime>(client: Client, runtime: Runtime, idle: Duration, killed: &CancellationToken)
+where
+    Client: AsyncRead + AsyncWrite + Unpin,
+    Runtime: AsyncRead + AsyncWrite + Unpin,
+{
     let activity = Arc::new(Mutex::new(Instant::now()));
-    let mut client = Noticed { io: TokioIo::new(client), activity: Arc::clone(&activity) };
-    let mut runtime = Noticed { io: TokioIo::new(runtime), activity: Arc::clone(&activity) };
+    let mut client = Noticed { io: client, activity: Arc::clone(&activity) };
+    let mut runtime = Noticed { io: runtime, activity: Arc::clone(&activity) };
     let copying = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut runtime, BUFFER, BUFFER);
     tokio::select! {
         copied = copying => match copied {
@@ -220,3 +223,6 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Noticed<IO> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -205,3 +205,6 @@ fn is_upgrade(headers: &HeaderMap) -> Result<(), Refused> {
     }
     Err(Refused::new(StatusCode::BAD_REQUEST, "Upgrade request required"))
 }
+
+#[cfg(test)]
+mod tests;
