@@ -244,3 +244,6 @@ fn clear_stale(dir: &Path, payload: &Files<'_>) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -181,3 +181,6 @@ pub(super) fn bind(part: &Part, container: &str) -> Result<(), Problem> {
         ))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -411,3 +411,6 @@ fn fingerprint(payload: &payload::Payload) -> [u8; 32] {
     }
     digest.finalize().into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -350,3 +350,6 @@ impl<K: Content> Sink<K> for Watching<K> {
 
     fn advance(&self, _revision: u64) {}
 }
+
+#[cfg(test)]
+mod tests;

@@ -134,3 +134,6 @@ impl Part {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

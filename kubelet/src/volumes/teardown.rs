@@ -34,10 +34,13 @@ pub(super) enum Failed {
 /// Unmounts all that is mounted at a path and below it.
 pub(super) fn unmount_below(path: &Path) -> Result<(), Failed> {
     let failed = |error| Failed::Io(path.to_owned(), error);
-    // The kernel's table has paths without links.
-    let path = match path.canonicalize() {
+    // The kernel's table has paths without links. One at the path itself is not followed: nothing is mounted there.
+    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(failed(io::ErrorKind::InvalidInput.into()));
+    };
+    let path = match above.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        path => path.map_err(failed)?,
+        above => above.map_err(failed)?.join(name),
     };
     for _ in 0..ROUNDS {
         let mounted = mounts::below(&path).map_err(failed)?;
@@ -61,7 +64,7 @@ pub(super) fn remove(path: &Path) -> Result<(), Failed> {
     let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(failed(io::ErrorKind::InvalidInput.into()));
     };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let above = match rustix::fs::openat(CWD, above, flags, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(()),
         above => above.map_err(|error| failed(error.into()))?,
@@ -170,3 +173,6 @@ pub(super) fn is_name(text: &str) -> bool {
     let mut parts = Path::new(text).components();
     matches!((parts.next(), parts.next()), (Some(std::path::Component::Normal(part)), None) if part == OsStr::new(text))
 }
+
+#[cfg(test)]
+mod tests;

@@ -151,3 +151,6 @@ fn times(expires: Timestamp, seconds: i64, jitter: i64) -> (Timestamp, Timestamp
     let most_is_over = expires.checked_sub(whole / 5 + early).unwrap_or(issued);
     (issued, a_day_on.min(most_is_over))
 }
+
+#[cfg(test)]
+mod tests;
