@@ -178,10 +178,9 @@ impl State {
     }
 
     /// Kills a container.
-    pub(super) fn kill(&mut self, id: &str, moment: Moment) {
-        if let Ok((_, container)) = self.container(id, moment) {
-            container.end(moment, KILLED, false);
-        }
+    pub(super) fn kill(&mut self, id: &str, moment: Moment) -> Result<(), Status> {
+        self.container(id, moment)?.1.end(moment, KILLED, false);
+        Ok(())
     }
 
     /// Removes a container, whether it runs or not. One that is not there is removed already.

@@ -78,7 +78,7 @@ impl State {
         }
     }
 
-    /// Stops a sandbox and kills what runs in it. One that is not there is stopped already.
+    /// Stops a sandbox, if it is there, and kills what runs in it.
     pub(super) fn stop_sandbox(&mut self, id: &str, moment: Moment) {
         let Some(number) = self.number_of(id) else { return };
         let Some(sandbox) = self.sandboxes.get_mut(&number) else { return };

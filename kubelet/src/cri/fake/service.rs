@@ -54,6 +54,7 @@ impl RuntimeService for Fake {
     ) -> Answer<v1::StopPodSandboxResponse> {
         let id = request.into_inner().pod_sandbox_id;
         let act = |state: &mut State, moment| {
+            state.sandbox(&id)?;
             state.stop_sandbox(&id, moment);
             Ok(v1::StopPodSandboxResponse {})
         };
@@ -126,8 +127,8 @@ impl RuntimeService for Fake {
         let request = request.into_inner();
         let lost = self.begin(Call::StopContainer, &request.container_id).await?;
         let grace = Duration::from_secs(u64::try_from(request.timeout).unwrap_or_default());
-        self.stop(&request.container_id, grace).await;
-        lost.map_or_else(|| Ok(Response::new(v1::StopContainerResponse {})), Err)
+        let answer = self.stop(&request.container_id, grace).await.map(|()| v1::StopContainerResponse {});
+        lost.map_or_else(|| answer.map(Response::new), Err)
     }
 
     async fn remove_container(
@@ -362,12 +363,12 @@ impl ImageService for Fake {
 
 impl Fake {
     /// Stops a container: it is told to end, and killed when its time is over.
-    async fn stop(&self, id: &str, grace: Duration) {
+    async fn stop(&self, id: &str, grace: Duration) -> Result<(), Status> {
         let deadline = Instant::now() + grace;
         if !grace.is_zero() {
             // What happens from here on rings, even before it is waited for.
             let mut rung = self.rung.notified();
-            let mut next = self.state.lock().terminate(id, self.moment()).unwrap_or(Stopping::Done);
+            let mut next = self.state.lock().terminate(id, self.moment())?;
             while next != Stopping::Done && Instant::now() < deadline {
                 let until = if let Stopping::Until(end) = next { end.min(deadline) } else { deadline };
                 tokio::select! {
@@ -378,7 +379,7 @@ impl Fake {
                 next = self.state.lock().stopping(id, self.moment());
             }
         }
-        self.state.lock().kill(id, self.moment());
+        self.state.lock().kill(id, self.moment())
     }
 
     /// Runs a command until it ends, or its time is over.

@@ -1,4 +1,4 @@
 //! Tests of the runtime in memory: that it is as containerd is ([`suite`]), and what only it can do.
 
-mod suite;
+pub(crate) mod suite;
 mod tricks;

@@ -18,8 +18,8 @@ pub(crate) struct Stage {
     pub(crate) cri: Cri,
     /// The name of an image with `/bin/busybox` in it that the runtime has.
     pub(crate) image: &'static str,
-    /// Where cgroups are made.
-    pub(crate) cgroup_parent: String,
+    /// Where cgroups are made, if that matters.
+    pub(crate) cgroup_parent: Option<String>,
     /// Where logs are written.
     pub(crate) logs: String,
     /// How many pods there were.
@@ -28,12 +28,12 @@ pub(crate) struct Stage {
 
 /// What a container does: its name, as the scripts of the runtime in memory have it, and its command.
 #[derive(Clone, Copy)]
-struct Program {
+pub(crate) struct Program {
     name: &'static str,
     command: &'static [&'static str],
 }
 
-const RUNS: Program =
+pub(crate) const RUNS: Program =
     Program { name: "runs", command: &["/bin/busybox", "sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"] };
 const STUBBORN: Program =
     Program { name: "stubborn", command: &["/bin/busybox", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"] };
@@ -46,7 +46,7 @@ const MISSING: Program = Program { name: "missing", command: &["/no/such/program
 async fn the_runtime_in_memory_is_as_containerd_is() {
     let fake = Fake::new(Options {
         clock: Clock::simulated(jiff::Timestamp::from_second(1_772_366_400).unwrap()),
-        images: vec![Offer::named("busybox:suite")],
+        images: vec![Offer::named("gantry.local/busybox:suite")],
         pulls_anything: None,
         ..Options::default()
     });
@@ -58,8 +58,8 @@ async fn the_runtime_in_memory_is_as_containerd_is() {
     fake.script(Which::Container("missing".into()), Script::running([Run::fails("no such file or directory")]));
     let stage = Stage {
         cri: fake.cri(),
-        image: "busybox:suite",
-        cgroup_parent: String::new(),
+        image: "gantry.local/busybox:suite",
+        cgroup_parent: None,
         logs: String::new(),
         pods: AtomicU32::new(0),
     };
@@ -93,25 +93,23 @@ pub(crate) async fn all(stage: &Stage) {
 
 impl Stage {
     /// A pod that there was not before.
-    fn pod(&self, attempt: u32) -> v1::PodSandboxConfig {
+    pub(crate) fn pod(&self, attempt: u32) -> v1::PodSandboxConfig {
         let number = self.pods.fetch_add(1, Ordering::Relaxed);
         let name = format!("pod-{number}");
         let uid = format!("uid-{number}");
-        let log_directory = format!("{}/{name}", self.logs);
+        let cgroup_parent = self.cgroup_parent.as_ref().map(|parent| format!("{parent}/pod{uid}")).unwrap_or_default();
+        let log_directory = format!("{}/suite_{name}_{uid}", self.logs);
         v1::PodSandboxConfig {
             labels: [("suite".to_owned(), name.clone())].into(),
             annotations: [("note".to_owned(), "kept".to_owned())].into(),
             metadata: Some(v1::PodSandboxMetadata { name, uid, namespace: "suite".into(), attempt }),
             log_directory,
-            linux: Some(v1::LinuxPodSandboxConfig {
-                cgroup_parent: self.cgroup_parent.clone(),
-                ..v1::LinuxPodSandboxConfig::default()
-            }),
+            linux: Some(v1::LinuxPodSandboxConfig { cgroup_parent, ..v1::LinuxPodSandboxConfig::default() }),
             ..v1::PodSandboxConfig::default()
         }
     }
 
-    async fn run(&self, config: &v1::PodSandboxConfig) -> Result<String, Status> {
+    pub(crate) async fn run(&self, config: &v1::PodSandboxConfig) -> Result<String, Status> {
         let request = v1::RunPodSandboxRequest { config: Some(config.clone()), runtime_handler: String::new() };
         self.cri.run_pod_sandbox(request).await.map(|answer| answer.pod_sandbox_id)
     }
@@ -131,7 +129,7 @@ impl Stage {
         self.cri.pod_sandbox_status(request).await.map(|answer| answer.status.unwrap())
     }
 
-    fn container(&self, program: Program, attempt: u32) -> v1::ContainerConfig {
+    pub(crate) fn container(&self, program: Program, attempt: u32) -> v1::ContainerConfig {
         v1::ContainerConfig {
             metadata: Some(v1::ContainerMetadata { name: program.name.into(), attempt }),
             image: Some(v1::ImageSpec { image: self.image.into(), ..v1::ImageSpec::default() }),
@@ -162,17 +160,29 @@ impl Stage {
         self.cri.start_container(v1::StartContainerRequest { container_id: id.into() }).await.map(|_| ())
     }
 
-    async fn created(&self, sandbox: &str, pod: &v1::PodSandboxConfig, program: Program, attempt: u32) -> String {
+    pub(crate) async fn created(
+        &self,
+        sandbox: &str,
+        pod: &v1::PodSandboxConfig,
+        program: Program,
+        attempt: u32,
+    ) -> String {
         self.create(sandbox, pod, self.container(program, attempt)).await.unwrap()
     }
 
-    async fn started(&self, sandbox: &str, pod: &v1::PodSandboxConfig, program: Program, attempt: u32) -> String {
+    pub(crate) async fn started(
+        &self,
+        sandbox: &str,
+        pod: &v1::PodSandboxConfig,
+        program: Program,
+        attempt: u32,
+    ) -> String {
         let id = self.created(sandbox, pod, program, attempt).await;
         self.start(&id).await.unwrap();
         id
     }
 
-    async fn status(&self, id: &str) -> Result<v1::ContainerStatus, Status> {
+    pub(crate) async fn status(&self, id: &str) -> Result<v1::ContainerStatus, Status> {
         let request = v1::ContainerStatusRequest { container_id: id.into(), verbose: false };
         self.cri.container_status(request).await.map(|answer| answer.status.unwrap())
     }
@@ -393,9 +403,13 @@ async fn commands_are_run(stage: &Stage) {
 
 async fn what_is_not_there_is_gone(stage: &Stage) {
     let absent = "0".repeat(64);
-    stage.stop(&absent).await.unwrap();
+    // CRI says that what is not there can be stopped; containerd 1.6 says that it cannot.
+    assert_eq!(stage.stop(&absent).await.unwrap_err().code(), Code::NotFound);
+    for grace in [0, 1] {
+        let stopped = stage.cri.stop_container(&absent, Duration::from_secs(grace)).await;
+        assert_eq!(stopped.unwrap_err().code(), Code::NotFound);
+    }
     stage.remove(&absent).await.unwrap();
-    stage.cri.stop_container(&absent, Duration::from_secs(1)).await.unwrap();
     stage.remove_container(&absent).await.unwrap();
     let image = Some(v1::ImageSpec { image: "localhost/absent:1".into(), ..v1::ImageSpec::default() });
     stage.cri.remove_image(v1::RemoveImageRequest { image }).await.unwrap();
