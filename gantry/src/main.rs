@@ -8,6 +8,7 @@ mod hollow;
 mod leading;
 mod log;
 mod process;
+mod reset;
 mod scheduler;
 mod store;
 mod up;
@@ -44,6 +45,9 @@ enum Command {
     Scheduler(scheduler::Arguments),
     /// Add nodes that are there for the API only, and run nothing.
     Hollow(hollow::Arguments),
+    /// End the pods that this machine ran as a node with a containerd of its own, and remove what they left on it: mounts,
+    /// cgroups, logs, the network. Images and the cluster's data stay. The node's agent must have ended.
+    Reset(reset::Arguments),
     /// Verify, back up or restore an embedded store that is not in use.
     #[command(subcommand)]
     Store(store::Command),
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         Command::ControllerManager(arguments) => controller_manager::run(arguments),
         Command::Scheduler(arguments) => scheduler::run(arguments),
         Command::Hollow(arguments) => hollow::run(arguments),
+        Command::Reset(arguments) => reset::run(arguments),
         Command::Store(command) => store::run(command),
     };
     match result {

@@ -1,0 +1,46 @@
+//! `gantry reset`: ends the pods of a node that is not there any more, and removes what they left on the machine.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use clap::Args;
+use kubelet::paths::Paths;
+use kubelet::runtime::{Requirements, ResetOptions, reset};
+
+use crate::process;
+
+/// The options of `gantry reset`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Where the node's own containerd keeps its files [default: /var/lib/gantry].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where the node's agent keeps its files [default: kubelet in the data directory].
+    #[arg(long, value_name = "DIR")]
+    root_dir: Option<PathBuf>,
+    /// The cgroup that the pods' cgroups are in.
+    #[arg(long, value_name = "NAME", default_value = "/")]
+    cgroup_root: String,
+}
+
+/// Ends and removes all of it, and says what that was.
+pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let data_dir = arguments.data_dir.map_or_else(process::data_directory, Ok)?;
+    let root = arguments.root_dir.unwrap_or_else(|| data_dir.join("kubelet"));
+    let options = ResetOptions {
+        paths: Paths::new(root),
+        cgroup_root: arguments.cgroup_root,
+        // What is missing is gone without as far as possible: by force.
+        found: Requirements::find().ok(),
+        data_dir,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(reset(options))?;
+    for line in &done.did {
+        process::announce(line);
+    }
+    if done.did.is_empty() && done.failed.is_empty() {
+        process::announce("there was nothing to do");
+    }
+    if done.failed.is_empty() { Ok(()) } else { Err(done.failed.join("; ").into()) }
+}
