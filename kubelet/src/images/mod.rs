@@ -4,6 +4,7 @@
 //! credentials are one pull; how many run at once is bounded; an image that could not be pulled is not tried again
 //! before its back-off is over.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -19,15 +20,21 @@ use crate::pod_plan::Says;
 
 pub mod archive;
 mod back_off;
+mod collect;
 mod containerd;
 mod credentials;
 pub mod pause;
 mod pull;
+mod records;
 mod refusal;
 mod secrets;
 
 use back_off::BackOff;
 use pull::{Pulled, Pulls};
+use records::Records;
+
+pub use collect::NotCollected;
+pub use records::{InvalidLimits, Limits};
 pub use refusal::Refused;
 
 /// How pulling is to be done. Upstream's numbers are the default.
@@ -91,6 +98,9 @@ pub struct Images {
     client: Client,
     pulls: Pulls,
     back_off: Mutex<BackOff>,
+    records: Mutex<Records>,
+    /// As many as were pinned: the image of sandboxes.
+    pinned: Mutex<BTreeSet<String>>,
 }
 
 impl Images {
@@ -102,6 +112,8 @@ impl Images {
             cri,
             client,
             back_off: Mutex::new(BackOff::new(options.first_back_off, options.longest_back_off)),
+            records: Mutex::new(Records::new(Instant::now())),
+            pinned: Mutex::default(),
         }
     }
 
@@ -125,8 +137,9 @@ impl Images {
             says(Says { warning, reason, message, field: field.clone() });
         };
         let ensured = self.try_ensure(pod, image, policy, sandbox, &mut says).await;
-        if let Err(refused) = &ensured {
-            says(true, "Failed", format!("Error: {}", refused.reason));
+        match &ensured {
+            Ok(present) => self.records.lock().want(&present.image_ref, Instant::now()),
+            Err(refused) => says(true, "Failed", format!("Error: {}", refused.reason)),
         }
         ensured
     }
