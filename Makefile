@@ -4,15 +4,20 @@ CARGO ?= cargo
 
 # Debian packages that building and testing need, by name.
 # tidy: sorted
+PACKAGES += busybox-static
+PACKAGES += containerd
+PACKAGES += containernetworking-plugins
 PACKAGES += etcd-client
 PACKAGES += etcd-server
 PACKAGES += gcc
+PACKAGES += iptables
 PACKAGES += libc6-dev
 PACKAGES += libprotobuf-dev
 PACKAGES += pkg-config
 PACKAGES += protobuf-compiler
 PACKAGES += python3
 PACKAGES += python3-venv
+PACKAGES += runc
 # tidy: end
 
 .DEFAULT_GOAL := help

@@ -54,6 +54,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("proxy", &["api", "client"]),
     ("scheduler", &["api", "client"]),
     ("store", &[]),
+    ("test-image", &[]),
     ("tests", ALL),
     ("xtask", &["api", "oci"]),
     // tidy: end
