@@ -11,7 +11,10 @@ use super::time::stated;
 const ALWAYS: [&str; 5] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
 /// Those that a kubelet owns and that are there at times.
 pub(crate) const RESIZE_PENDING: &str = "PodResizePending";
+pub(crate) const ALL_RESTARTING: &str = "AllContainersRestarting";
 pub(crate) const RESIZE_IN_PROGRESS: &str = "PodResizeInProgress";
+
+const AT_TIMES: [&str; 3] = [RESIZE_PENDING, RESIZE_IN_PROGRESS, ALL_RESTARTING];
 
 /// What conditions depend on besides the containers.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +23,8 @@ pub(crate) struct Circumstances {
     pub(crate) phase: String,
     /// Whether it has a sandbox with a network.
     pub(crate) has_sandbox: bool,
+    /// Whether all containers are being restarted, if the pod is one of which that may be said.
+    pub(crate) all_restarting: Option<bool>,
     /// Conditions that are there now and not always.
     pub(crate) further: Vec<Says>,
 }
@@ -45,9 +50,9 @@ impl Says {
 
 /// Sets the conditions that a kubelet owns. Those of others stay, before them.
 pub(crate) fn set(pod: &Pod, status: &mut PodStatus, circumstances: Circumstances, now: Timestamp) {
-    let Circumstances { phase, has_sandbox, further } = circumstances;
+    let Circumstances { phase, has_sandbox, all_restarting, further } = circumstances;
     let old = status.conditions.take().unwrap_or_default();
-    let is_own = |type_: &str| ALWAYS.contains(&type_) || [RESIZE_PENDING, RESIZE_IN_PROGRESS].contains(&type_);
+    let is_own = |type_: &str| ALWAYS.contains(&type_) || AT_TIMES.contains(&type_);
     let is_set = |type_: &str| further.iter().any(|says| says.type_ == type_);
     let mut conditions: Vec<PodCondition> =
         old.iter().filter(|condition| !is_own(&condition.type_) && !is_set(&condition.type_)).cloned().collect();
@@ -56,7 +61,8 @@ pub(crate) fn set(pod: &Pod, status: &mut PodStatus, circumstances: Circumstance
     let sandbox = Says { status: has_sandbox, ..Says::default() };
     let said = [sandbox, initialized(pod, status, &phase), ready, containers, Says::yes()];
     let said = ALWAYS.into_iter().zip(said).map(|(type_, says)| Says { type_, ..says });
-    for says in further.into_iter().chain(said) {
+    let restarting = all_restarting.map(|restarting| restarts(restarting, &phase));
+    for says in further.into_iter().chain(said).chain(restarting) {
         let known = old.iter().find(|condition| condition.type_ == says.type_);
         conditions.push(condition(says, known, pod.metadata.generation, now));
     }
@@ -75,6 +81,21 @@ fn condition(says: Says, known: Option<&PodCondition>, generation: Option<i64>, 
         last_probe_time: None,
         last_transition_time: since.or(Some(stated(now))),
     }
+}
+
+/// Whether all containers are being restarted.
+fn restarts(restarting: bool, phase: &str) -> Says {
+    let says = match phase {
+        "Succeeded" => Says::no("PodCompleted", None),
+        "Failed" => Says::no("PodFailed", None),
+        _ if restarting => Says {
+            reason: Some("RestartAllContainersStarted".to_owned()),
+            message: Some("container exited with restart policy rule".to_owned()),
+            ..Says::yes()
+        },
+        _ => Says::default(),
+    };
+    Says { type_: ALL_RESTARTING, ..says }
 }
 
 /// `containers with unready status: [a b]`, and the same of those that are unknown.

@@ -10,7 +10,7 @@ use super::scene::Scene;
 use super::spec::{Slot, grace, hash_of, seconds_of};
 use super::time::minutes;
 use super::{Action, Memory, Says, Setback, Stop, Verdict};
-use crate::observed::RuntimeContainer;
+use crate::observed::{ContainerState, RuntimeContainer};
 
 /// What a container has to end in at least, so that it is not killed at once (upstream's number).
 pub(super) const LEAST_GRACE: Duration = Duration::from_secs(2);
@@ -110,8 +110,21 @@ impl Draft {
         if let Some(next) = next {
             self.memory.restarts.insert(name.to_owned(), next.entry);
         }
+        if let Some(container) = scene.inputs.runtime.container(name).filter(|it| it.state == ContainerState::Unknown)
+            && !self.stops(&container.id)
+        {
+            // It may run, and two of one name must not.
+            let grace = grace_of(scene, slot, Why::Other);
+            self.actions.push(Action::Stop(vec![stop(container, grace, format!("Stopping container {name}"))]));
+        }
         let attempt = scene.next_attempt(name);
         self.actions.push(Action::Start { container: name.to_owned(), role: slot.role, attempt });
+    }
+
+    /// Whether a container is stopped already.
+    fn stops(&self, id: &str) -> bool {
+        let stops = |action: &Action| matches!(action, Action::Stop(stops) if stops.iter().any(|stop| stop.id == id));
+        self.actions.iter().any(stops)
     }
 
     /// Says that a container waits to be restarted, once for each time.

@@ -46,11 +46,13 @@ pub(super) fn is_over(scene: &Scene<'_>) -> bool {
 
 fn exit_code(scene: &Scene<'_>, slot: &Slot<'_>) -> Option<i32> {
     match scene.run(slot.name()) {
-        Run::Known(container) if container.state == ContainerState::Exited => Some(container.exit_code),
-        // Whether an init container did its work is not known then, so it did not.
-        Run::Known(container) if container.state == ContainerState::Unknown && slot.role == Role::Init => Some(LOST),
+        Run::Known(container) => match container.state {
+            ContainerState::Exited => Some(container.exit_code),
+            ContainerState::Unknown => Some(scene.said_end(container).map_or(LOST, |end| end.exit_code)),
+            ContainerState::Created | ContainerState::Running => None,
+        },
         Run::Gone(ended) => Some(ended.exit_code),
-        Run::Never | Run::Known(_) => None,
+        Run::Never => None,
     }
 }
 
@@ -153,6 +155,7 @@ fn advance_init(scene: &Scene<'_>, draft: &mut Draft, slot: &Slot<'_>, sandbox: 
             }
             false
         }
+        ContainerState::Unknown if scene.said_end(container).is_some_and(|end| end.exit_code == 0) => true,
         ContainerState::Unknown => {
             if slot.restarts(scene.pod(), LOST) {
                 draft.replace(scene, slot, container, (Why::Other, unknown("Init container")), true);

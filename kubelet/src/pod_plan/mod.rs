@@ -17,7 +17,6 @@ pub(crate) mod conditions;
 mod draft;
 mod living;
 pub(crate) mod phase;
-mod quality;
 mod resize;
 mod resources;
 mod scene;
@@ -28,6 +27,7 @@ mod stopping;
 #[cfg(test)]
 mod tests;
 pub(crate) mod time;
+mod together;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -292,7 +292,11 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         Some(_) => stopping::advance(&scene, &mut draft),
         None => {
             draft.memory.stopping = None;
-            living::advance(&scene, &mut draft);
+            if together::is_under_way(&scene) {
+                together::advance(&scene, &mut draft);
+            } else {
+                living::advance(&scene, &mut draft);
+            }
             false
         }
     };

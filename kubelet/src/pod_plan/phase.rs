@@ -9,6 +9,10 @@ pub(crate) fn is_running(status: &ContainerStatus) -> bool {
     status.state.as_ref().is_some_and(|state| state.running.is_some())
 }
 
+fn is_waiting(status: &ContainerStatus) -> bool {
+    status.state.as_ref().is_some_and(|state| state.waiting.is_some())
+}
+
 /// How the container ended; if it waits to be started again, how it ended the last time.
 pub(crate) fn terminated(status: &ContainerStatus) -> Option<&ContainerStateTerminated> {
     let state = status.state.as_ref();
@@ -49,9 +53,9 @@ impl Tally {
                 Some(found) => match terminated(found) {
                     Some(end) => {
                         tally.stopped += 1;
-                        tally.for_good += usize::from(!restarts(pod, container, end.exit_code));
-                        // A container that waits to be restarted has not succeeded, however its last run ended.
-                        let over = found.state.as_ref().is_some_and(|state| state.terminated.is_some());
+                        // A container that waits to be restarted is not over, however its last run ended.
+                        let over = !is_waiting(found);
+                        tally.for_good += usize::from(over && !restarts(pod, container, end.exit_code));
                         tally.succeeded += usize::from(over && end.exit_code == 0);
                     }
                     None => tally.waiting += 1,
@@ -74,7 +78,7 @@ impl Tally {
                 }
                 Some(found) if is_running(found) => self.pending += 1,
                 Some(found) => match terminated(found) {
-                    Some(end) if !sidecar && end.exit_code != 0 => {
+                    Some(end) if !sidecar && !is_waiting(found) && end.exit_code != 0 => {
                         self.failed_to_initialize += usize::from(!restarts_init(pod, container, end.exit_code));
                     }
                     Some(_) => {}

@@ -26,7 +26,7 @@ pub(super) struct Scene<'a> {
 /// What has become of a container of the spec.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Run<'a> {
-    /// It has never been there.
+    /// There is nothing of it: it has never been there, or waits to be there again.
     Never,
     /// The runtime has it.
     Known(&'a RuntimeContainer),
@@ -104,7 +104,7 @@ impl<'a> Scene<'a> {
     /// How a container ended of which there is nothing but what was said.
     fn gone(&self, said: &ContainerStatus) -> Option<Ended> {
         let state = said.state.as_ref();
-        if let Some(end) = state.and_then(|state| state.terminated.as_ref()).or_else(|| last_end(said)) {
+        if let Some(end) = state.and_then(|state| state.terminated.as_ref()) {
             return Some(self.ended(end));
         }
         let running = state?.running.as_ref()?;
@@ -121,9 +121,12 @@ impl<'a> Scene<'a> {
     /// How the newest container of a name ended that has, if there is a record of one.
     pub(super) fn last_exit(&self, name: &str) -> Option<Ended> {
         let exited = |container: &&RuntimeContainer| container.state == ContainerState::Exited;
-        self.inputs.runtime.attempts(name).find(exited).map(exit).or_else(|| match self.run(name) {
+        let known = self.inputs.runtime.attempts(name).find(exited).map(exit);
+        known.or_else(|| match self.run(name) {
             Run::Gone(ended) => Some(ended),
-            Run::Never | Run::Known(_) => None,
+            // It waited to be started again.
+            Run::Never => self.said(name).and_then(last_end).map(|end| self.ended(end)),
+            Run::Known(_) => None,
         })
     }
 
@@ -163,6 +166,12 @@ impl<'a> Scene<'a> {
         let said = self.said(&container.name)?;
         let running = said.state.as_ref().is_some_and(|state| state.running.is_some());
         (running && said.container_id.as_deref() == Some(&self.id(&container.id))).then_some(said)
+    }
+
+    /// How this very container was last said to have ended.
+    pub(super) fn said_end(&self, container: &RuntimeContainer) -> Option<&ContainerStateTerminated> {
+        let end = self.said(&container.name)?.state.as_ref()?.terminated.as_ref()?;
+        (end.container_id.as_deref() == Some(&self.id(&container.id))).then_some(end)
     }
 
     /// A container's ID as the API has it.

@@ -35,7 +35,7 @@ pub(crate) fn restarts(pod: &Pod, container: &Container, exit_code: i32) -> bool
         _ => true,
     };
     if let Some(policy) = container.restart_policy.as_deref() {
-        let rule = container.restart_policy_rules.iter().flatten().find(|rule| applies(rule, exit_code));
+        let rule = matching_rule(container, exit_code);
         return rule.is_some_and(|rule| rule.action == "Restart") || follows(policy);
     }
     follows(pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref()).unwrap_or("Always"))
@@ -44,6 +44,11 @@ pub(crate) fn restarts(pod: &Pod, container: &Container, exit_code: i32) -> bool
 /// Whether an init container that exited so is started again. One that succeeded is done.
 pub(crate) fn restarts_init(pod: &Pod, container: &Container, exit_code: i32) -> bool {
     is_sidecar(container) || (exit_code != 0 && restarts(pod, container, exit_code))
+}
+
+/// The rule that decides about a container that exited so: the first that speaks of it.
+pub(super) fn matching_rule(container: &Container, exit_code: i32) -> Option<&ContainerRestartRule> {
+    container.restart_policy_rules.iter().flatten().find(|rule| applies(rule, exit_code))
 }
 
 fn applies(rule: &ContainerRestartRule, exit_code: i32) -> bool {

@@ -2,6 +2,7 @@
 //!
 //! A terminal phase is written only when nothing runs any more, and is never left.
 
+use api::pod_resources::qos::class_of;
 use k8s_openapi::api::core::v1::{ContainerStatus, HostIP, PodIP, PodStatus};
 
 use super::conditions::{self, Circumstances, RESIZE_IN_PROGRESS, RESIZE_PENDING, Says};
@@ -11,7 +12,7 @@ use super::scene::{Place, Scene};
 use super::spec::is_terminal;
 use super::stopping::Cause;
 use super::time::stated;
-use super::{Resize, Role, Verdict, quality, statuses};
+use super::{Resize, Role, Verdict, statuses, together};
 
 /// What is said of the pod from now on; `ended` if nothing of it runs any more, and nothing of it will.
 pub(super) fn of(scene: &Scene<'_>, draft: &Draft, cause: Option<&Cause>, ended: bool) -> PodStatus {
@@ -20,7 +21,7 @@ pub(super) fn of(scene: &Scene<'_>, draft: &Draft, cause: Option<&Cause>, ended:
     status.observed_generation = pod.metadata.generation;
     status.start_time.get_or_insert_with(|| stated(scene.now()));
     if status.qos_class.is_none() {
-        status.qos_class = Some(quality::of(pod).to_owned());
+        status.qos_class = Some(class_of(pod));
     }
     if let Some(Cause::Rejected(verdict)) = cause {
         if !is_terminal(scene.old.phase.as_deref()) {
@@ -34,7 +35,8 @@ pub(super) fn of(scene: &Scene<'_>, draft: &Draft, cause: Option<&Cause>, ended:
     if is_terminal(scene.old.phase.as_deref()) && was_never_here(scene) {
         return status;
     }
-    describe(scene, draft, &mut status);
+    let restarting = cause.is_none() && together::is_under_way(scene);
+    describe(scene, draft, statuses::Course { ends: cause.is_some(), restarting }, &mut status);
     locate(scene, &mut status);
     let stopped = ended;
     let follows = match cause {
@@ -50,6 +52,7 @@ pub(super) fn of(scene: &Scene<'_>, draft: &Draft, cause: Option<&Cause>, ended:
     }
     let circumstances = Circumstances {
         phase: follows.to_owned(),
+        all_restarting: together::may(pod).then_some(restarting),
         has_sandbox: matches!(scene.place(), Place::Ready(_)),
         further: further(scene, draft, ended),
     };
@@ -69,11 +72,11 @@ fn fail(status: &mut PodStatus, verdict: &Verdict) {
 }
 
 /// Says how the containers are: init containers in their order, the others by name.
-fn describe(scene: &Scene<'_>, draft: &Draft, status: &mut PodStatus) {
+fn describe(scene: &Scene<'_>, draft: &Draft, course: statuses::Course, status: &mut PodStatus) {
     let of = |role| {
+        let resize = draft.memory.resize.as_ref();
         let slots = scene.of(role);
-        let all =
-            slots.map(|slot| statuses::of(scene, slot, draft.waits.get(slot.name()), draft.memory.resize.as_ref()));
+        let all = slots.map(|slot| statuses::of(scene, slot, course, draft.waits.get(slot.name()), resize));
         let mut all: Vec<ContainerStatus> = all.collect();
         if role != Role::Init {
             all.sort_by(|a, b| a.name.cmp(&b.name));

@@ -14,13 +14,23 @@ use super::resources::actual;
 use super::scene::{LOST, Scene, last_end};
 use super::spec::Slot;
 use super::time::stated;
-use super::{Resize, Role, Verdict};
+use super::{Resize, Role, Verdict, together};
 use crate::observed::{ContainerState, RuntimeContainer};
 
-/// What is said of a container that is to be started, and why it is not, if it is known.
+/// Where the pod is on its way, as far as its containers have to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Course {
+    /// It ends: what waited to be started again has ended.
+    pub(super) ends: bool,
+    /// All of its containers are being restarted together.
+    pub(super) restarting: bool,
+}
+
+/// What is said of a container; `wait` is why it is not running if it is to run.
 pub(super) fn of(
     scene: &Scene<'_>,
     slot: &Slot<'_>,
+    course: Course,
     wait: Option<&Verdict>,
     resize: Option<&Resize>,
 ) -> ContainerStatus {
@@ -36,12 +46,28 @@ pub(super) fn of(
     };
     match scene.inputs.runtime.container(slot.name()) {
         Some(record) => observe(scene, slot, record, &mut status, resize),
-        None => remember(scene, slot, &mut status),
+        None => remember(scene, slot, course, &mut status),
     }
-    if let Some(wait) = wait {
+    if course.restarting && slot.role != Role::Ephemeral {
+        begin_anew(&mut status);
+    } else if let Some(wait) = wait {
         hold(&mut status, wait);
     }
     status
+}
+
+/// A container that has ended because all of the pod's are restarted.
+fn begin_anew(status: &mut ContainerStatus) {
+    let why = together::verdict();
+    let state = status.state.get_or_insert_default();
+    if state.running.is_some() || state.waiting.is_some() {
+        return;
+    }
+    if let Some(end) = &mut state.terminated {
+        end.exit_code = LOST;
+        (end.reason, end.message) = (Some(why.reason.clone()), Some(why.message.clone()));
+    }
+    hold(status, &why);
 }
 
 /// Why a container waits of which nothing is known yet.
@@ -102,7 +128,12 @@ fn observe(
         ContainerState::Exited => status.state = Some(ended(end_of(scene, record))),
         ContainerState::Created => {}
         ContainerState::Unknown => {
-            if said.is_some_and(|said| said.state.as_ref().is_some_and(|state| state.waiting.is_none())) {
+            let state = said.and_then(|said| said.state.as_ref());
+            let running = state.is_some_and(|state| state.running.is_some());
+            if let Some(end) = state.and_then(|state| state.terminated.as_ref()) {
+                // It ended before the runtime lost sight of it.
+                status.state = Some(ended(end.clone()));
+            } else if running || record.started.is_some() {
                 status.state = Some(ended(lost(TERMINATED)));
             }
         }
@@ -122,7 +153,7 @@ fn last_said(scene: &Scene<'_>, record: &RuntimeContainer) -> Option<State> {
 }
 
 /// Says again what was said of a container that the runtime does not have.
-fn remember(scene: &Scene<'_>, slot: &Slot<'_>, status: &mut ContainerStatus) {
+fn remember(scene: &Scene<'_>, slot: &Slot<'_>, course: Course, status: &mut ContainerStatus) {
     let Some(said) = scene.said(slot.name()) else { return };
     let state = said.state.clone().unwrap_or_default();
     if state.terminated.is_some() {
@@ -131,9 +162,11 @@ fn remember(scene: &Scene<'_>, slot: &Slot<'_>, status: &mut ContainerStatus) {
     }
     status.restart_count = said.restart_count;
     if let Some(end) = last_end(said) {
-        // It waited to be restarted.
+        // It waited to be started again.
         *status = said.clone();
-        (status.state, status.last_state) = (Some(ended(end.clone())), Some(State::default()));
+        if course.ends {
+            (status.state, status.last_state) = (Some(ended(end.clone())), Some(State::default()));
+        }
     } else if state.running.is_some() {
         let end = ContainerStateTerminated { started_at: state.running.and_then(|it| it.started_at), ..lost(VANISHED) };
         let end = ContainerStateTerminated { container_id: said.container_id.clone(), ..end };

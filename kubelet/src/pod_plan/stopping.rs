@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use super::draft::{Draft, stop};
-use super::living;
 use super::scene::Scene;
 use super::spec::{grace, is_terminal, seconds_of};
 use super::time::{after, between};
 use super::{Action, Says, Stopping, Verdict};
+use super::{living, together};
 use crate::observed::{ContainerState, RuntimeContainer};
 
 /// What it says of a pod that has been active for longer than it may be.
@@ -49,7 +49,7 @@ pub(super) fn cause(scene: &Scene<'_>, draft: &mut Draft) -> Option<Cause> {
     if let Some(verdict) = exceeded(scene, draft) {
         return Some(Cause::Failed(verdict));
     }
-    living::is_over(scene).then_some(Cause::Over)
+    (!together::is_under_way(scene) && living::is_over(scene)).then_some(Cause::Over)
 }
 
 /// Whether the pod has been active for longer than it may be. If it has not, it is looked at again when it will have.

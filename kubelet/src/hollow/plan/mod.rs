@@ -392,7 +392,7 @@ impl Life<'_> {
         }
         let over = is_terminal(self.status.phase.as_deref());
         let phase = self.status.phase.clone().unwrap_or_default();
-        let circumstances = Circumstances { phase, has_sandbox: has_sandbox && !over, further: Vec::new() };
+        let circumstances = Circumstances { phase, has_sandbox: has_sandbox && !over, ..Circumstances::default() };
         conditions::set(self.pod, &mut self.status, circumstances, self.now);
         self.status.observed_generation = self.pod.metadata.generation;
     }

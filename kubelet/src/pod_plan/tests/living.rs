@@ -229,13 +229,18 @@ fn a_container_with_another_image_takes_the_place_of_the_old_one() {
 #[test]
 fn containers_of_which_the_runtime_is_not_sure_are_replaced() {
     let set = |world: &mut World, state| world.runtime.containers[0].state = state;
-    let mut world = World::new(one("Never"));
+    let mut world = World::new(one("OnFailure"));
     world.until(1).log.clear();
     set(&mut world, ContainerState::Unknown);
     assert_eq!(stop_of(&world).0, "Container is in \"unknown\" state, try killing it before restart");
     world.until(2).did(&["1: Stop a 30", "1: Start a 1"]);
     set(&mut world, ContainerState::Created);
     world.until(3).did(&["2: Start a 2", "2: Remove c2"]);
+    // One that is not to run twice has failed.
+    let mut world = World::new(one("Never"));
+    world.until(1);
+    set(&mut world, ContainerState::Unknown);
+    world.until(2).says("Failed, a Error(137)");
 }
 
 #[test]
@@ -312,4 +317,40 @@ fn resources_change_in_place_if_they_may() {
     };
     check(json!({}), &["1: Resize"]);
     check(json!({"resizePolicy": restart}), &["1: Stop a 30", "1: Resize", "1: Start a 1"]);
+}
+
+#[test]
+fn all_containers_are_restarted_together_if_a_rule_says_so() {
+    let rule = json!([{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}]);
+    let spec = json!({
+        "restartPolicy": "Never",
+        "initContainers": [container("i", json!({})), sidecar("s", json!({}))],
+        "containers": [
+            container("a", json!({})),
+            container("b", json!({"restartPolicy": "Never", "restartPolicyRules": rule})),
+        ],
+    });
+    let mut world = World::new(spec);
+    world.until(0).exits("i", 0).until(1).log.clear();
+    assert_eq!(world.condition("AllContainersRestarting"), "False since 0");
+    world.exits("b", 42).step();
+    world.says("Running, i RestartingAllContainers, s* runs, a* runs, b RestartingAllContainers").step();
+    let restarting = "True RestartAllContainersStarted container exited with restart policy rule since 1";
+    assert_eq!(world.condition("AllContainersRestarting"), restarting);
+    assert!(world.memory.stopping.is_none());
+    world.did(&["1: Stop a 30, s 30", "1: Remove c2", "1: Remove c3", "1: Remove c4", "1: Remove c5"]);
+    world.says("Running, i RestartingAllContainers, s RestartingAllContainers, a RestartingAllContainers, b RestartingAllContainers");
+    world.restarts().until(1).did(&["1: Prepare", "1: Mount", "1: Start i 1"]);
+    let waits = "RestartingAllContainers";
+    world.says(&format!("Pending, i1 runs, s {waits}, a {waits}, b {waits}"));
+    assert_eq!(world.condition("AllContainersRestarting"), "False since 1");
+    world.exits("i", 0).until(2).did(&["1: Start s 1", "1: Start a 1", "1: Start b 1"]);
+    world.says("Running, i*1 Completed(0), s*1 runs, a*1 runs, b*1 runs");
+    let last = world.status().container_statuses.unwrap().remove(1).last_state.unwrap().terminated.unwrap();
+    assert_eq!((last.exit_code, last.reason.as_deref()), (137, Some(waits)));
+    // Any other end is one for good.
+    world.exits("b", 1).until(3).did(&[]);
+    world.exits("a", 0).until(4);
+    assert_eq!(world.status().phase.as_deref(), Some("Failed"));
+    assert_eq!(world.condition("AllContainersRestarting"), "False PodFailed since 1");
 }

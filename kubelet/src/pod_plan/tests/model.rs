@@ -23,6 +23,7 @@ enum Event {
     Startup(usize, bool),
     Readiness(usize, bool),
     SandboxDies,
+    SandboxTwins,
     /// The runtime loses sight of a container, or its record.
     Unsure(usize),
     Forgets(usize),
@@ -43,6 +44,7 @@ fn event() -> impl Strategy<Value = Event> {
         8 => (which.clone(), any::<bool>()).prop_map(|(which, well)| Event::Startup(which, well)),
         3 => (which.clone(), any::<bool>()).prop_map(|(which, well)| Event::Readiness(which, well)),
         3 => Just(Event::SandboxDies),
+        1 => Just(Event::SandboxTwins),
         3 => which.clone().prop_map(Event::Unsure),
         3 => which.clone().prop_map(Event::Forgets),
         3 => which.prop_map(Event::Changes),
@@ -80,10 +82,15 @@ fn init_container(index: usize) -> impl Strategy<Value = Value> {
 }
 
 fn regular_container(index: usize) -> impl Strategy<Value = Value> {
-    (proptest::option::of(policy()), probes()).prop_map(move |(policy, probes)| {
+    let action = proptest::option::of(prop_oneof![Just("Restart"), Just("RestartAllContainers")]);
+    (proptest::option::of((policy(), action)), probes()).prop_map(move |(own, probes)| {
         let mut container = container(&format!("r{index}"), probes);
-        if let Some(policy) = policy {
+        if let Some((policy, action)) = own {
             container["restartPolicy"] = json!(policy);
+            if let Some(action) = action {
+                let codes = json!({"operator": "In", "values": [42]});
+                container["restartPolicyRules"] = json!([{"action": action, "exitCodes": codes}]);
+            }
         }
         container
     })
@@ -144,6 +151,7 @@ fn happen(world: &mut World, event: &Event) {
             world.probes(&name, |probed| probed.readiness = Some(*well));
         }
         Event::SandboxDies => drop(world.sandbox_dies()),
+        Event::SandboxTwins => drop(world.sandbox_gets_a_twin()),
         Event::Unsure(which) => {
             let name = name(world, *which);
             if let Some(record) = world.runtime.containers.iter_mut().find(|it| it.name == name) {
@@ -227,7 +235,7 @@ fn check(world: &mut World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_things_come_right(

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use super::world::{World, container, moment, one};
 use crate::observed::{AppliedResources, LinuxUser};
-use crate::pod_plan::quality;
 use crate::pod_plan::resources::{Wanted, actual};
 use crate::pod_plan::{Memory, Resize, Setback, Verdict};
 
@@ -203,24 +202,6 @@ fn resources_are_compared_as_the_kernel_counts_them() {
     let said = json!({"limits": {"cpu": "250m", "memory": "20Mi"}});
     check(json!({}), both(), [Some(512), Some(25_000), Some(20 << 20)], &["cpu", "memory"], said);
     check(json!({}), both(), [Some(512), Some(-1), Some(i64::MAX - 4095)], &["cpu", "memory"], json!({}));
-}
-
-#[test]
-fn classes_of_quality_follow_from_resources() {
-    let check = |containers: &[Value], expected: &str| {
-        let containers: Vec<Value> =
-            containers.iter().map(|resources| container("a", json!({"resources": resources}))).collect();
-        assert_eq!(quality::of(&World::new(json!({"containers": containers})).pod), expected);
-    };
-    let full = || json!({"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1000m", "memory": "1Gi"}});
-    check(&[json!({})], "BestEffort");
-    check(&[json!({"requests": {"cpu": "0"}})], "BestEffort");
-    check(&[json!({"requests": {"ephemeral-storage": "1"}})], "BestEffort");
-    check(&[full()], "Guaranteed");
-    check(&[full(), json!({"limits": {"cpu": "1", "memory": "1"}})], "Guaranteed");
-    check(&[full(), json!({})], "Burstable");
-    check(&[json!({"limits": {"cpu": "1"}})], "Burstable");
-    check(&[json!({"requests": {"cpu": "1", "memory": "1"}, "limits": {"cpu": "2", "memory": "1"}})], "Burstable");
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub(super) struct World {
     pub(super) deleted: bool,
     /// Which init containers have done their work in which sandbox.
     initialized: BTreeSet<(String, String)>,
+    /// The newest attempt at each container that was started and has been said.
+    attempts: BTreeMap<String, u32>,
     made: u32,
 }
 
@@ -92,6 +94,7 @@ impl World {
             says: Vec::new(),
             deleted: false,
             initialized: BTreeSet::new(),
+            attempts: BTreeMap::new(),
             made: 0,
         }
     }
@@ -171,6 +174,10 @@ impl World {
             let count = says.map(|says| says.restart_count);
             assert!(count >= Some(said.restart_count), "{} was restarted less often than before", said.name);
         }
+        for record in self.runtime.containers.iter().filter(|it| it.started.is_some()) {
+            let seen = self.attempts.entry(record.name.clone()).or_default();
+            *seen = record.attempt.max(*seen);
+        }
         self.pod.status = Some(new.clone());
     }
 
@@ -226,9 +233,9 @@ impl World {
                 if fault != Fault::Refused {
                     self.start(container, *role, *attempt);
                     let record = self.runtime.containers.first_mut().expect("it was made just now");
-                    record.state = ContainerState::Created;
+                    (record.state, record.started) = (ContainerState::Created, None);
                     if fault == Fault::Stillborn {
-                        record.state = ContainerState::Exited;
+                        (record.state, record.started) = (ContainerState::Exited, Some(self.now));
                         record.exit_code = 128;
                         record.finished = Some(self.now);
                     }
@@ -261,15 +268,22 @@ impl World {
         (sandbox.ready, sandbox.addresses) = (false, Vec::new());
         for container in &mut self.runtime.containers {
             assert!(container.sandbox != id || container.state != ContainerState::Running, "it is stopped by force");
+            if container.sandbox == id && container.state == ContainerState::Unknown {
+                end(container, 137, self.now);
+            }
         }
     }
 
     fn start(&mut self, name: &str, role: Role, attempt: u32) {
         let sandbox = self.runtime.sandbox().filter(|it| it.ready).expect("it is started in a sandbox").id.clone();
         for other in self.runtime.attempts(name) {
-            assert_ne!(other.state, ContainerState::Running, "{name} runs already: {:#?}", self.log);
+            // One of which the runtime is not sure may run.
+            let runs = matches!(other.state, ContainerState::Running | ContainerState::Unknown);
+            assert!(!runs, "{name} runs already: {:#?}", self.log);
             assert!(other.attempt < attempt, "{name} was started as often before");
         }
+        let seen = self.attempts.get(name);
+        assert!(seen.is_none_or(|seen| *seen < attempt), "{name} was said to be started as often: {:#?}", self.log);
         let slots = slots(&self.pod);
         let slot = slots.iter().find(|slot| slot.name() == name).expect("it is in the spec");
         assert_eq!(slot.role, role);
@@ -332,6 +346,15 @@ impl World {
         }
         for record in self.runtime.containers.iter_mut().filter(|it| it.state == ContainerState::Running) {
             end(record, 137, now);
+        }
+        self
+    }
+
+    /// Has another sandbox be there that nobody knows to have made.
+    pub(super) fn sandbox_gets_a_twin(&mut self) -> &mut World {
+        if let Some(sandbox) = self.runtime.sandboxes.first().filter(|it| it.ready).cloned() {
+            let twin = Sandbox { id: self.id("s"), attempt: sandbox.attempt + 1, ..sandbox };
+            self.runtime.sandboxes.insert(0, twin);
         }
         self
     }
