@@ -8,6 +8,7 @@
 //! The parts know nothing of each other; the agent puts them together:
 //!
 //! - [`cri`]: the container runtime, over its socket or in memory; [`runtime`]: a containerd of our own.
+//! - [`admission`]: whether the node takes a pod. Pure.
 //! - [`containers`]: from a pod's spec to what CRI is asked for. Pure.
 //! - [`cgroups`]: where pods' resources are held, and what they use.
 //! - [`images`]: pulling, credentials, collection.
@@ -20,6 +21,7 @@
 //!
 //! [`hollow`] nodes do all of that towards the API, and run nothing.
 
+pub mod admission;
 pub mod agent;
 pub mod cgroups;
 pub mod containers;

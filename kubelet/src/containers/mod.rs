@@ -12,6 +12,7 @@ pub mod fields;
 mod hostname;
 mod hosts;
 pub mod labels;
+pub mod priority;
 pub mod resources;
 mod runtime_class;
 mod sandbox;

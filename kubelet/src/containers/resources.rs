@@ -7,7 +7,7 @@ use api::quantity::Quantity;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 
-use super::{Node, Swap};
+use super::{Node, Swap, priority};
 use crate::cgroups::cpu;
 use crate::cri::v1::{HugepageLimit, LinuxContainerResources, UpdateContainerResourcesRequest};
 
@@ -17,10 +17,6 @@ pub const QUOTA_PERIOD: i64 = 100_000;
 const GUARANTEED_SCORE: i64 = -997;
 /// Whom the kernel is to kill first: the containers of BestEffort pods.
 const BEST_EFFORT_SCORE: i64 = 1000;
-/// The priority from which on a node cannot do without a pod (`system-node-critical`).
-const NODE_CRITICAL: i32 = 2_000_001_000;
-/// The priority from which on a cluster cannot do without a pod (`system-cluster-critical`).
-const CRITICAL: i32 = 2_000_000_000;
 
 type ApiList = BTreeMap<String, ApiQuantity>;
 
@@ -138,25 +134,12 @@ fn share_of_swap(pod: &Pod, container: &Container, capacity: i64, available: i64
     let request = memory_request(container);
     let limits = listed(container, |resources| resources.limits.as_ref());
     let limit = limits.get("memory").map_or(0, Quantity::value);
-    if qos::class_of(pod) != qos::BURSTABLE || is_critical(pod) || request == limit || capacity <= 0 {
+    if qos::class_of(pod) != qos::BURSTABLE || priority::is_critical(pod) || request == limit || capacity <= 0 {
         return 0;
     }
     #[expect(clippy::cast_possible_truncation, reason = "less than what is available, which is an i64")]
     let share = (i128::from(request) * i128::from(available) / i128::from(capacity)) as i64;
     share.min(available)
-}
-
-/// Whether the cluster cannot do without the pod: it is static, or of a priority that says so.
-#[must_use]
-pub fn is_critical(pod: &Pod) -> bool {
-    let annotation = |key: &str| pod.metadata.annotations.as_ref().and_then(|annotations| annotations.get(key));
-    let is_static = annotation("kubernetes.io/config.source").is_some_and(|source| source != "api");
-    let is_mirror = annotation("kubernetes.io/config.mirror").is_some();
-    is_static || is_mirror || priority(pod).is_some_and(|priority| priority >= CRITICAL)
-}
-
-fn priority(pod: &Pod) -> Option<i32> {
-    pod.spec.as_ref()?.priority
 }
 
 fn memory_request(container: &Container) -> i64 {
@@ -168,7 +151,7 @@ fn memory_request(container: &Container) -> i64 {
 /// node's memory that it requests.
 fn oom_score(pod: &Pod, container: &Container, capacity: i64) -> i64 {
     let class = qos::class_of(pod);
-    if priority(pod).is_some_and(|priority| priority >= NODE_CRITICAL) || class == qos::GUARANTEED {
+    if priority::is_node_critical(pod) || class == qos::GUARANTEED {
         return GUARANTEED_SCORE;
     }
     if class == qos::BEST_EFFORT || capacity <= 0 {
