@@ -97,6 +97,23 @@ impl Limits {
         Limits { cpu_shares: shares, ..Limits::default() }
     }
 
+    /// The same, but of each limit of CPU time and memory the wider, if there are others `now`.
+    pub(super) fn wider(self, now: &Limits) -> Limits {
+        let of_period = |(quota, period): (i64, i64)| i128::from(quota) * 1_000_000 / i128::from(period.max(1));
+        let cpu_quota = match (self.cpu_quota, now.cpu_quota) {
+            (Some(wanted), Some(now)) if now.0 < 0 || (wanted.0 >= 0 && of_period(now) > of_period(wanted)) => {
+                Some(now)
+            }
+            (wanted, _) => wanted,
+        };
+        let memory = match (self.memory, now.memory) {
+            (Some(wanted), Some(now)) if now < 0 || (wanted >= 0 && now > wanted) => Some(now),
+            (wanted, _) => wanted,
+        };
+        let cpu_shares = self.cpu_shares.max(now.cpu_shares.filter(|_| self.cpu_shares.is_some()));
+        Limits { cpu_shares, cpu_quota, memory, ..self }
+    }
+
     /// What is to be written, in this order.
     pub(super) fn settings(&self, version: Version) -> Vec<Setting> {
         let set = |controller, file: &str, content: String| Setting { controller, file: file.to_owned(), content };
@@ -211,6 +228,26 @@ mod tests {
         let shares = |class, pods: &[Pod]| Limits::of_class(class, pods).cpu_shares;
         assert_eq!(Class::ALL.map(|class| shares(class, &pods)), [None, Some(1536), Some(2)]);
         assert_eq!(shares(Class::Burstable, &[]), Some(2));
+    }
+
+    #[test]
+    fn what_is_widened_never_shrinks() {
+        let limits = |quota: Option<(i64, i64)>, memory: Option<i64>| Limits {
+            cpu_shares: Some(10),
+            cpu_quota: quota,
+            memory,
+            ..Limits::default()
+        };
+        let check = |wanted: Limits, now: Limits, expected: Limits| assert_eq!(wanted.wider(&now), expected);
+        let (less, more) = (limits(Some((50, 100)), Some(5)), limits(Some((60, 100)), Some(6)));
+        check(less.clone(), more.clone(), more.clone());
+        check(more.clone(), less.clone(), more.clone());
+        let unlimited = limits(Some((-1, 100)), Some(-1));
+        check(unlimited.clone(), less.clone(), unlimited.clone());
+        check(less.clone(), unlimited.clone(), unlimited.clone());
+        check(limits(None, None), less.clone(), limits(None, None));
+        // Half a period is more than forty of a hundred, however long the period is.
+        check(limits(Some((40, 100)), None), limits(Some((5, 10)), None), limits(Some((5, 10)), None));
     }
 
     #[test]

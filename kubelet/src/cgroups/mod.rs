@@ -25,7 +25,8 @@ pub use hierarchies::{Hierarchies, Version};
 pub use layout::{Class, Driver, Layout};
 pub use limits::Limits;
 
-use crate::containers::resources::QUOTA_PERIOD;
+use crate::containers::resources::{QUOTA_PERIOD, size_name};
+use crate::containers::{Node, Swap};
 
 /// How often removing a cgroup is tried: the kernel takes a while until killed processes are gone.
 const REMOVALS: u32 = 10;
@@ -46,6 +47,14 @@ pub enum CgroupError {
     /// A pod has no uid that could be part of a path.
     #[error("{0:?} is no pod's uid")]
     Uid(String),
+    /// A pod uses more memory than it is to have.
+    #[error("attempting to set pod memory limit ({limit}) below current usage ({usage})")]
+    InUse {
+        /// Bytes that it is to have.
+        limit: u64,
+        /// Bytes that it has.
+        usage: u64,
+    },
     /// The kernel refused.
     #[error("could not {action} {path}: {source}")]
     Io {
@@ -124,12 +133,38 @@ impl Cgroups {
     /// Whether the kernel accounts for swap.
     #[must_use]
     pub fn accounts_for_swap(&self) -> bool {
-        let pods = self.options.layout.pods();
-        let file = match self.version() {
-            Version::V1 => "memory.memsw.limit_in_bytes",
-            Version::V2 => "memory.swap.max",
+        let (cgroup, file) = match self.version() {
+            Version::V1 => ("/".to_owned(), "memory.memsw.limit_in_bytes"),
+            // The topmost cgroup has no limits.
+            Version::V2 => (self.options.layout.pods(), "memory.swap.max"),
         };
-        self.hierarchies.directory("memory", &pods).is_some_and(|directory| directory.join(file).exists())
+        self.hierarchies.directory("memory", &cgroup).is_some_and(|directory| directory.join(file).exists())
+    }
+
+    /// The sizes of huge pages that cgroups can be limited to, as their files name them: `2MB`.
+    #[must_use]
+    pub fn hugepage_sizes(&self) -> Vec<String> {
+        if !self.hierarchies.has("hugetlb") {
+            return Vec::new();
+        }
+        let sizes = tree::children(Path::new("/sys/kernel/mm/hugepages"));
+        let sizes = sizes.iter().filter_map(|name| name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok());
+        let mut sizes: Vec<i64> = sizes.collect();
+        sizes.sort_unstable();
+        sizes.into_iter().map(|kilobytes| size_name(kilobytes << 10)).collect()
+    }
+
+    /// What containers are asked for with, as far as cgroups decide: to be asked after [`Cgroups::prepare_node`].
+    #[must_use]
+    pub fn describe(&self, node: Node) -> Node {
+        Node {
+            cgroups: self.options.layout.clone(),
+            unified: self.version() == Version::V2,
+            quota_period: self.options.quota_period,
+            hugepage_sizes: self.hugepage_sizes(),
+            swap: if self.accounts_for_swap() { Swap::None } else { Swap::Unaccounted },
+            ..node
+        }
     }
 
     /// Makes the cgroups of all pods and of their classes, and limits all pods together to what the node has for them.
@@ -168,12 +203,34 @@ impl Cgroups {
         self.apply(&self.pod_parent(pod), &self.limits_of(pod))
     }
 
-    /// Has a pod's cgroup follow its resources. What is to grow has to grow before the containers do, and what is to shrink
-    /// after them: a cgroup's limit on CPU time is no less than those below it.
+    /// Gives a pod's cgroup what its resources are to be where that is more than it has, and takes nothing away: what comes
+    /// before its containers are resized. A cgroup's limit on CPU time must not be below those in it.
     ///
     /// # Errors
-    /// If the kernel refuses, such as a limit on memory below what is used.
+    /// If the pod has no uid, or the kernel refuses.
+    pub fn widen(&self, pod: &Pod) -> Result<(), CgroupError> {
+        checked(pod.metadata.uid.as_deref().unwrap_or_default())?;
+        let cgroup = self.pod_parent(pod);
+        let wanted = self.limits_of(pod);
+        match self.limits(&cgroup) {
+            Some(now) => self.apply(&cgroup, &wanted.wider(&now)),
+            None => self.apply(&cgroup, &wanted),
+        }
+    }
+
+    /// Gives a pod's cgroup exactly what its resources are to be: what comes after its containers are resized.
+    ///
+    /// # Errors
+    /// If the pod has no uid, it uses more memory than it is to have, or the kernel refuses.
     pub fn resize(&self, pod: &Pod) -> Result<(), CgroupError> {
+        let limit = self.limits_of(pod).memory.and_then(|limit| u64::try_from(limit).ok());
+        let usage = self.usage(&self.pod_parent(pod), Timestamp::UNIX_EPOCH).and_then(|usage| usage.memory);
+        // The kernel would kill processes until the rest fits.
+        if let (Some(limit), Some(usage)) = (limit, usage.map(|memory| memory.usage))
+            && usage > limit
+        {
+            return Err(CgroupError::InUse { limit, usage });
+        }
         self.make(pod)
     }
 

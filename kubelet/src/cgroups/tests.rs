@@ -165,13 +165,54 @@ async fn pods_are_held_and_removed_with_all_that_runs_there() {
 fn limits_follow_the_pod() {
     let Some(own) = Own::make() else { return };
     let of = |cpu: &str, memory: &str| pod("u", json!({"limits": {"cpu": cpu, "memory": memory}}));
+    let limits = || own.cgroups.limits(&own.cgroups.pod_parent(&of("1", "1"))).unwrap();
     own.cgroups.make(&of("1", "64Mi")).unwrap();
+    // A container that may use all of what the pod may.
+    let container = format!("{}/0123", own.cgroups.pod_parent(&of("1", "1")));
+    let use_at_most = |quota: i64| {
+        tree::make(&own.cgroups.hierarchies, &container).unwrap();
+        let limits = Limits { cpu_quota: Some((quota, 100_000)), ..Limits::default() };
+        tree::write(&own.cgroups.hierarchies, &container, &limits)
+    };
+    use_at_most(100_000).unwrap();
+    own.cgroups.widen(&of("2", "128Mi")).unwrap();
+    use_at_most(200_000).unwrap();
+    own.cgroups.resize(&of("2", "128Mi")).unwrap();
+    assert_eq!((limits().cpu_quota, limits().memory), (Some((200_000, 100_000)), Some(128 << 20)));
+    // Nothing shrinks before the container has.
+    own.cgroups.widen(&of("500m", "32Mi")).unwrap();
+    assert_eq!((limits().cpu_quota, limits().memory), (Some((200_000, 100_000)), Some(128 << 20)));
+    assert!(matches!(own.cgroups.resize(&of("500m", "32Mi")), Err(CgroupError::Io { .. })));
+    use_at_most(50_000).unwrap();
     own.cgroups.resize(&of("500m", "32Mi")).unwrap();
-    let limits = own.cgroups.limits(&own.cgroups.pod_parent(&of("1", "1"))).unwrap();
-    assert_eq!(
-        (limits.cpu_shares, limits.cpu_quota, limits.memory),
-        (Some(2), Some((50_000, 100_000)), Some(32 << 20))
-    );
+    let now = limits();
+    assert_eq!((now.cpu_shares, now.cpu_quota, now.memory), (Some(2), Some((50_000, 100_000)), Some(32 << 20)));
+}
+
+#[test]
+fn memory_in_use_is_not_taken_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let cgroups = unified(directory.path());
+    let of_pod = directory.path().join("r/kubepods/burstable/podu");
+    let pod = pod("u", json!({"requests": {"cpu": "1"}, "limits": {"cpu": "1", "memory": "1Ki"}}));
+    fs::write(of_pod.join("memory.stat"), "").unwrap();
+    fs::write(of_pod.join("memory.current"), "1025").unwrap();
+    let error = cgroups.resize(&pod).unwrap_err();
+    assert_eq!(error.to_string(), "attempting to set pod memory limit (1024) below current usage (1025)");
+    fs::write(of_pod.join("memory.current"), "1024").unwrap();
+    cgroups.resize(&pod).unwrap();
+    assert_eq!(fs::read_to_string(of_pod.join("memory.max")).unwrap(), "1024");
+}
+
+#[test]
+fn the_node_is_described_by_its_cgroups() {
+    let directory = tempfile::tempdir().unwrap();
+    let cgroups = unified(directory.path());
+    let described = cgroups.describe(Node::default());
+    assert!(described.unified && described.swap == Swap::Unaccounted && described.hugepage_sizes.is_empty());
+    assert_eq!((described.cgroups.root().as_str(), described.quota_period), ("/r", Some(100_000)));
+    fs::write(directory.path().join("r/kubepods/memory.swap.max"), "max").unwrap();
+    assert_eq!(cgroups.describe(Node::default()).swap, Swap::None);
 }
 
 #[test]
