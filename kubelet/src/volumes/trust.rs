@@ -38,17 +38,15 @@ impl TrustBundles {
     /// If there are none and they are not optional, or they cannot be read.
     pub(super) async fn get(&self, projection: &ClusterTrustBundleProjection) -> Result<String, String> {
         let selection = format!("{:?} {:?} {:?}", projection.name, projection.signer_name, projection.label_selector);
-        let kept = self.kept.lock().get(&selection).filter(|(at, _)| at.elapsed() < GOOD).cloned();
+        let kept = self.kept.lock().get(&selection).cloned();
         let bundle = match kept {
-            Some((_, bundle)) => bundle,
-            None => {
+            Some((at, bundle)) if at.elapsed() < GOOD => bundle,
+            kept => {
                 let read = timeout(ANSWER, self.read(projection)).await;
-                let bundle = read.map_err(|_| "the API server does not answer".to_owned())??;
-                let mut kept = self.kept.lock();
-                kept.retain(|_, (at, _)| at.elapsed() < GOOD);
-                if kept.len() < KEPT {
-                    kept.insert(selection, (Instant::now(), bundle.clone()));
-                }
+                let read = read.unwrap_or_else(|_| Err("the API server does not answer".to_owned()));
+                // While it cannot be asked, what it said last goes on being true.
+                let bundle = read.or_else(|error| kept.map(|(_, bundle)| bundle).ok_or(error))?;
+                self.keep(selection, bundle.clone());
                 bundle
             }
         };
@@ -59,6 +57,16 @@ impl TrustBundles {
             });
         }
         Ok(bundle)
+    }
+
+    fn keep(&self, selection: String, bundle: String) {
+        let mut kept = self.kept.lock();
+        if kept.len() >= KEPT {
+            kept.retain(|_, (at, _)| at.elapsed() < GOOD);
+        }
+        if kept.len() < KEPT || kept.contains_key(&selection) {
+            kept.insert(selection, (Instant::now(), bundle));
+        }
     }
 
     async fn read(&self, projection: &ClusterTrustBundleProjection) -> Result<String, String> {
