@@ -33,6 +33,8 @@ pub(super) struct Claimed {
     pub place: Place,
     /// Whether it is a device, and no file system.
     pub is_block: bool,
+    /// How it is to be mounted.
+    pub options: Vec<String>,
 }
 
 /// Asks what a claim stands for. `is_owned` says that the claim is the pod's own, made for a generic ephemeral volume.
@@ -115,7 +117,8 @@ fn claimed(claim: &PersistentVolumeClaim, volume: &PersistentVolume) -> Result<C
     if is_block && matches!(place, Place::HostPath { .. }) {
         return Err(format!("PV {name} has volumeMode Block, which hostPath volumes cannot have: use local"));
     }
-    Ok(Claimed { claim: self::name(&claim.metadata).to_owned(), volume: name.to_owned(), place, is_block })
+    let options = spec.mount_options.clone().unwrap_or_default();
+    Ok(Claimed { claim: self::name(&claim.metadata).to_owned(), volume: name.to_owned(), place, is_block, options })
 }
 
 #[cfg(test)]
@@ -166,7 +169,9 @@ mod tests {
     #[test]
     fn claims_stand_for_places() {
         let check = |claim: Value, volume: Value, place: Place, is_block: bool| {
-            let expected = Claimed { claim: "data".to_owned(), volume: "pv1".to_owned(), place, is_block };
+            let options = volume["mountOptions"].as_array().into_iter().flatten();
+            let options = options.map(|option| option.as_str().unwrap().to_owned()).collect();
+            let expected = Claimed { claim: "data".to_owned(), volume: "pv1".to_owned(), place, is_block, options };
             let is_owned = !claim.is_null();
             assert_eq!(outcome(if is_owned { claim } else { json!({}) }, volume, is_owned), Ok(expected));
         };
@@ -176,5 +181,6 @@ mod tests {
         let owner = json!({"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": "p1", "controller": true});
         check(json!({"metadata": {"ownerReferences": [owner]}}), json!({"local": {"path": "/dev/x"}}), local(), false);
         check(Value::Null, json!({"local": {"path": "/dev/x"}, "volumeMode": "Block"}), local(), true);
+        check(Value::Null, json!({"local": {"path": "/dev/x"}, "mountOptions": ["noexec"]}), local(), false);
     }
 }

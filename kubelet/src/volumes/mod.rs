@@ -236,11 +236,17 @@ impl Volumes {
     ) -> impl Future<Output = Result<Vec<v1::Mount>, Problem>> + Send + use<'a> {
         let uid = pod.metadata.uid.clone().unwrap_or_default();
         let supported = self.node.read().recursive_read_only;
-        let mounted = self.mounted(&uid);
+        let known = self.pods.lock().get(&uid).cloned();
+        let mounted = known.as_ref().map(|known| known.state.lock().mounted.clone()).unwrap_or_default();
         let wanted = container::wanted(container, &mounted, &self.paths.subpaths(&uid), supported, variable);
         let name = container.name.clone();
         async move {
             let wanted = wanted?;
+            // An update of the files may replace a part between finding and binding it.
+            let _working = match &known {
+                Some(known) => Some(known.working.lock().await),
+                None => None,
+            };
             let (mounts, parts): (Vec<_>, Vec<_>) = wanted.into_iter().map(|it| (it.mount, it.part)).unzip();
             let parts: Vec<container::Part> = parts.into_iter().flatten().collect();
             if parts.is_empty() {

@@ -5,8 +5,9 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::StatVfsMountFlags;
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
 /// A mount of this process's mount namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,18 +89,56 @@ pub(super) fn huge_pages(dir: &Path, page: u64) -> io::Result<()> {
     Ok(rustix::mount::mount("nodev", dir, "hugetlbfs", MountFlags::empty(), options.as_c_str())?)
 }
 
-/// Binds a directory or file to another place, without what is mounted below it.
-pub(super) fn bind(from: &Path, to: &Path, read_only: bool) -> io::Result<()> {
+/// Binds a directory or file to another place, without what is mounted below it, and with these flags besides those that it
+/// has.
+///
+/// What the node mounts below the original later on is seen at the copy; what happens below the copy, above all that
+/// something is unmounted when the pod goes, never reaches the node.
+pub(super) fn bind(from: &Path, to: &Path, flags: MountFlags) -> io::Result<()> {
     rustix::mount::mount_bind(from, to)?;
-    if read_only {
-        // A bind mount takes over its flags; only a remount can change them.
-        let remounted = rustix::mount::mount_remount(to, MountFlags::BIND | MountFlags::RDONLY, "");
-        if let Err(error) = remounted {
-            unmount(to)?;
-            return Err(error.into());
+    let settled = settle(to, flags);
+    if settled.is_err() {
+        unmount(to)?;
+    }
+    Ok(settled?)
+}
+
+fn settle(to: &Path, flags: MountFlags) -> Result<(), Errno> {
+    rustix::mount::mount_change(to, MountPropagationFlags::DOWNSTREAM)?;
+    // A container that asks for it has to be able to pass on mounts of its own.
+    rustix::mount::mount_change(to, MountPropagationFlags::SHARED)?;
+    if flags.is_empty() {
+        return Ok(());
+    }
+    // A bind mount takes over its flags, and only a remount can change them, which has to state those that stay.
+    let has = rustix::fs::statvfs(to)?.f_flag;
+    let stays = FLAGS.iter().filter(|(_, known, _)| has.contains(*known)).map(|(_, _, flag)| *flag);
+    let all = stays.fold(flags | MountFlags::BIND, MountFlags::union);
+    rustix::mount::mount_remount(to, all, "")
+}
+
+/// Flags that each mount has for itself: as mount options, as mounts tell of them, and as they are set.
+const FLAGS: [(&str, StatVfsMountFlags, MountFlags); 7] = [
+    ("ro", StatVfsMountFlags::RDONLY, MountFlags::RDONLY),
+    ("nosuid", StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
+    ("nodev", StatVfsMountFlags::NODEV, MountFlags::NODEV),
+    ("noexec", StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
+    ("noatime", StatVfsMountFlags::NOATIME, MountFlags::NOATIME),
+    ("nodiratime", StatVfsMountFlags::NODIRATIME, MountFlags::NODIRATIME),
+    ("relatime", StatVfsMountFlags::RELATIME, MountFlags::RELATIME),
+];
+
+/// The flags of a bind mount that options ask for; an option that is none of a mount by itself comes back as the error.
+pub(super) fn flags_of(options: &[String]) -> Result<MountFlags, &str> {
+    let mut flags = MountFlags::empty();
+    for option in options.iter().flat_map(|option| option.split(',')) {
+        match FLAGS.iter().find(|(name, ..)| *name == option) {
+            Some((_, _, flag)) => flags |= *flag,
+            None if matches!(option, "" | "rw" | "bind" | "defaults") => {}
+            None => return Err(option),
         }
     }
-    Ok(())
+    Ok(flags)
 }
 
 /// Takes away what is mounted at a path; no link is followed. What is still in use is taken out of sight, and ends with
@@ -115,6 +154,7 @@ pub(super) fn unmount(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::ground::Ground;
     use super::*;
 
     #[test]
@@ -126,6 +166,49 @@ mod tests {
         let shown: Vec<String> =
             parse(text).iter().map(|it| format!("{} {}", it.file_system, it.target.display())).collect();
         assert_eq!(shown, ["ext4 /", "tmpfs /var/a b\\c", "hugetlbfs /var/a b\\c/d"]);
+    }
+
+    #[test]
+    fn options_are_flags() {
+        let check = |options: &[&str], expected: Result<MountFlags, &str>| {
+            let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+            assert_eq!(flags_of(&options), expected);
+        };
+        check(&[], Ok(MountFlags::empty()));
+        check(&["ro", "noexec,nodev"], Ok(MountFlags::RDONLY | MountFlags::NOEXEC | MountFlags::NODEV));
+        check(&["defaults", "rw"], Ok(MountFlags::empty()));
+        check(&["noexec", "discard"], Err("discard"));
+    }
+
+    #[test]
+    fn a_copy_keeps_its_flags_and_gets_more() {
+        let Some(ground) = Ground::for_mounts() else { return };
+        let (from, to) = (ground.path().join("from"), ground.path().join("to"));
+        std::fs::create_dir(&from).unwrap();
+        std::fs::create_dir(&to).unwrap();
+        memory(&from, None).unwrap();
+        rustix::mount::mount_remount(&from, MountFlags::BIND | MountFlags::NODEV, "").unwrap();
+        bind(&from, &to, MountFlags::RDONLY).unwrap();
+        let has = rustix::fs::statvfs(&to).unwrap().f_flag;
+        assert!(has.contains(StatVfsMountFlags::RDONLY | StatVfsMountFlags::NODEV), "{has:?}");
+        assert!(!rustix::fs::statvfs(&from).unwrap().f_flag.contains(StatVfsMountFlags::RDONLY));
+    }
+
+    #[test]
+    fn what_happens_below_a_copy_does_not_reach_the_original() {
+        let Some(ground) = Ground::for_mounts() else { return };
+        let (disk, copy) = (ground.path().join("disk"), ground.path().join("pod/copy"));
+        std::fs::create_dir(&disk).unwrap();
+        std::fs::create_dir_all(&copy).unwrap();
+        memory(&disk, None).unwrap();
+        rustix::mount::mount_change(&disk, MountPropagationFlags::SHARED).unwrap();
+        std::fs::create_dir(disk.join("later")).unwrap();
+        bind(&disk, &copy, MountFlags::empty()).unwrap();
+        memory(&disk.join("later"), None).unwrap();
+        std::fs::write(disk.join("later/data"), "x").unwrap();
+        assert!(copy.join("later/data").exists(), "the node's mounts are seen");
+        super::super::teardown::remove(&ground.path().join("pod")).unwrap();
+        assert!(disk.join("later/data").exists(), "and stay when the pod goes");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::fmt::Display;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Problem {
-    /// The reason of the Event: `FailedMount` or `FailedMapVolume`; for a container `CreateContainerConfigError`.
+    /// The reason of the Event: `FailedMount`, `FailedMapVolume` or `UnsupportedMountOption`; for a container `CreateContainerConfigError`.
     pub reason: &'static str,
     /// Upstream's message.
     pub message: String,
@@ -27,6 +27,12 @@ impl Problem {
     /// A device could not be made ready.
     pub(super) fn map(volume: &str, why: impl Display) -> Problem {
         Problem::new("FailedMapVolume", format!("MapVolume.SetUpDevice failed for volume \"{volume}\" : {why}"))
+    }
+
+    /// A volume asks for mount options that it cannot have.
+    pub(super) fn options(volume: &str, why: impl Display) -> Problem {
+        let message = format!("MountVolume.MountOptionSupport check failed for volume \"{volume}\" : {why}");
+        Problem::new("UnsupportedMountOption", message)
     }
 
     /// It could not be found out what a volume is.

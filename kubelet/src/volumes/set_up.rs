@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use client::clock::Clock;
 use k8s_openapi::api::core::v1::{Pod, Volume};
+use rustix::mount::MountFlags;
 
 use super::claims::{Claimed, Place};
 use super::empty_dir::{self, Medium};
@@ -118,8 +119,14 @@ impl Site<'_> {
 
     fn claimed(&self, claimed: &Claimed, read_only: bool) -> Result<(PathBuf, Measure), Problem> {
         let failed = |error: String| Problem::set_up(&claimed.volume, error);
+        let unsupported = |why: String| Err(Problem::options(&claimed.volume, why));
         match &claimed.place {
             Place::HostPath { path, kind } => {
+                if !claimed.options.is_empty() {
+                    return unsupported(
+                        "Mount options are not supported for volume type kubernetes.io/host-path".into(),
+                    );
+                }
                 host_path::check(path, kind).map_err(|error| failed(error.to_string()))?;
                 Ok((PathBuf::from(path), Measure::Nothing))
             }
@@ -131,14 +138,19 @@ impl Site<'_> {
                 Ok((PathBuf::from(path), Measure::Nothing))
             }
             Place::Local { path } => {
-                let dir = self.local(&claimed.volume, path, read_only).map_err(failed)?;
+                let mut flags = match mounts::flags_of(&claimed.options) {
+                    Ok(flags) => flags,
+                    Err(option) => return unsupported(format!("{option:?} is no option of a directory that is bound")),
+                };
+                flags.set(MountFlags::RDONLY, read_only || flags.contains(MountFlags::RDONLY));
+                let dir = self.local(&claimed.volume, path, flags).map_err(failed)?;
                 Ok((dir, Measure::FileSystem))
             }
         }
     }
 
     /// Binds a directory of the node into the pod's own.
-    fn local(&self, volume: &str, path: &str, read_only: bool) -> Result<PathBuf, String> {
+    fn local(&self, volume: &str, path: &str, flags: MountFlags) -> Result<PathBuf, String> {
         if host_path::leads_upwards(path) {
             return Err(format!("invalid path: {path} must not contain '..'"));
         }
@@ -153,6 +165,7 @@ impl Site<'_> {
             return Ok(dir);
         }
         DirBuilder::new().recursive(true).mode(0o750).create(&dir).map_err(|error| error.to_string())?;
+        let read_only = flags.contains(MountFlags::RDONLY);
         if let Some(group) = group_of(self.pod).filter(|_| !read_only) {
             let context = self.pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
             let policy = context.and_then(|context| context.fs_group_change_policy.as_deref());
@@ -160,7 +173,7 @@ impl Site<'_> {
             let ownership = Ownership { group, read_only, only_if_root_differs };
             ownership.apply(Path::new(path)).map_err(|error| error.to_string())?;
         }
-        mounts::bind(Path::new(path), &dir, read_only).map_err(|error| error.to_string())?;
+        mounts::bind(Path::new(path), &dir, flags).map_err(|error| error.to_string())?;
         Ok(dir)
     }
 }

@@ -14,6 +14,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
+use rustix::mount::MountFlags;
 
 use super::mounts;
 
@@ -111,7 +112,7 @@ impl Part {
             mounts::unmount(target)?;
         }
         self.make_target(target)?;
-        mounts::bind(Path::new(&format!("/proc/self/fd/{}", self.open.as_raw_fd())), target, false)
+        mounts::bind(Path::new(&format!("/proc/self/fd/{}", self.open.as_raw_fd())), target, MountFlags::empty())
     }
 
     fn make_target(&self, target: &Path) -> io::Result<()> {

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use rustix::mount::MountFlags;
+
 use super::super::tests::ground::Ground;
 use super::*;
 
@@ -51,11 +53,11 @@ fn what_is_mounted_is_unmounted_and_its_data_stays() {
     for name in ["bound", "memory", "busy"] {
         fs::create_dir_all(pod.join("v").join(name)).unwrap();
     }
-    mounts::bind(&outside, &pod.join("v/bound"), false).unwrap();
-    mounts::bind(&outside, &pod.join("v/bound"), true).unwrap();
+    mounts::bind(&outside, &pod.join("v/bound"), MountFlags::empty()).unwrap();
+    mounts::bind(&outside, &pod.join("v/bound"), MountFlags::RDONLY).unwrap();
     mounts::memory(&pod.join("v/memory"), Some(1 << 20)).unwrap();
     fs::create_dir(pod.join("v/memory/in")).unwrap();
-    mounts::bind(&outside, &pod.join("v/memory/in"), false).unwrap();
+    mounts::bind(&outside, &pod.join("v/memory/in"), MountFlags::empty()).unwrap();
     mounts::memory(&pod.join("v/busy"), None).unwrap();
     let open = fs::File::create(pod.join("v/busy/open")).unwrap();
     remove(&pod).unwrap();
@@ -72,7 +74,7 @@ fn nothing_is_removed_through_a_mount() {
     fs::create_dir_all(pod.join("v")).unwrap();
     fs::create_dir_all(&outside).unwrap();
     fs::write(outside.join("data"), "x").unwrap();
-    mounts::bind(&outside, &pod.join("v"), false).unwrap();
+    mounts::bind(&outside, &pod.join("v"), MountFlags::empty()).unwrap();
     // As if it had been mounted after everything was unmounted.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let above = rustix::fs::openat(CWD, ground.path(), flags, Mode::empty()).unwrap();
