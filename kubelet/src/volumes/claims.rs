@@ -10,6 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, Client};
 use tokio::time::timeout;
 
+use super::problem::said;
+
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -56,7 +58,7 @@ pub(super) async fn resolve(client: &Client, pod: &Pod, claim: &str, is_owned: b
 
 async fn answer<T>(ask: impl Future<Output = Result<T, kube::Error>>) -> Result<T, String> {
     match timeout(ANSWER, ask).await {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Ok(answer) => answer.map_err(said),
         Err(_) => Err("it does not answer".to_owned()),
     }
 }

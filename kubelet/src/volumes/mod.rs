@@ -33,7 +33,6 @@ mod tokens;
 mod trust;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use api::pod_resources::List;
@@ -174,6 +173,18 @@ impl Volumes {
         let Some(known) = self.pods.lock().get(&uid).cloned() else { return Ok(()) };
         known.state.lock().pod = Arc::clone(pod);
         self.refresh_known(&uid, &known).await
+    }
+
+    /// Takes note of a pod as it is now: its files follow soon, if it says something else than before and they are kept
+    /// fresh ([`Volumes::keep_fresh`]). A pod that has no volumes here is none of ours.
+    pub fn see(&self, pod: &Arc<Pod>) {
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        let Some(known) = self.pods.lock().get(uid).cloned() else { return };
+        let before = std::mem::replace(&mut known.state.lock().pod, Arc::clone(pod));
+        let says = |pod: &Pod| (pod.metadata.labels.clone(), pod.metadata.annotations.clone());
+        if says(&before) != says(pod) || before.spec != pod.spec {
+            self.changes.add(uid);
+        }
     }
 
     /// Makes the files of a pod's volumes what they should be by the newest that was seen of the pod.
@@ -336,41 +347,17 @@ impl Volumes {
     pub async fn figures(&self, pod: &Pod) -> Vec<VolumeFigures> {
         let uid = pod.metadata.uid.as_deref().unwrap_or_default();
         let Some(known) = self.pods.lock().get(uid).cloned() else { return Vec::new() };
-        let mounted = known.state.lock().mounted.clone();
-        let mut all = Vec::new();
-        for (name, volume) in mounted.into_iter().filter(|(_, volume)| volume.measure != Measure::Nothing) {
-            let counted = known.state.lock().counted.get(&name).copied();
-            let found = match counted.filter(Counted::is_good) {
-                Some(counted) => counted.found,
-                None => {
-                    let Some(counted) = self.count(volume.path.clone(), volume.measure).await else { continue };
-                    known.state.lock().counted.insert(name.clone(), counted);
-                    counted.found
-                }
-            };
-            all.push(VolumeFigures { name, claim: volume.claim, filesystem: found, ephemeral: volume.is_ephemeral });
-        }
-        all
+        let clock = self.clock;
+        // Nobody asks for figures to be told of a panic.
+        spawn_blocking(move || known.figures(clock)).await.unwrap_or_default()
     }
 
-    async fn count(&self, path: PathBuf, measure: Measure) -> Option<Counted> {
-        let (at, now) = (Instant::now(), self.clock.now());
-        let of = path.clone();
-        let counted = spawn_blocking(move || {
-            let found = figures::file_system(&path, now)?;
-            if measure == Measure::FileSystem {
-                return Ok(found);
-            }
-            let used = figures::content(&path)?;
-            Ok(Filesystem { used: used.bytes, inodes_used: used.inodes, ..found })
-        });
-        match counted.await.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
-            Ok(found) => Some(Counted { at, took: at.elapsed(), found }),
-            Err(error) => {
-                tracing::debug!(%error, path = %of.display(), "what a volume uses cannot be found out");
-                None
-            }
-        }
+    /// The same for callers that may block, for as long as it takes to read all that is in the volumes.
+    #[must_use]
+    pub fn figures_blocking(&self, pod: &Pod) -> Vec<VolumeFigures> {
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        let known = self.pods.lock().get(uid).cloned();
+        known.map(|known| known.figures(self.clock)).unwrap_or_default()
     }
 }
 
@@ -385,9 +372,38 @@ impl PodVolumes {
         };
         PodVolumes { working: tokio::sync::Mutex::default(), state: Mutex::new(state) }
     }
+
+    /// What they use. Blocks.
+    fn figures(&self, clock: Clock) -> Vec<VolumeFigures> {
+        let mounted = self.state.lock().mounted.clone();
+        let mut all = Vec::new();
+        for (name, volume) in mounted.into_iter().filter(|(_, volume)| volume.measure != Measure::Nothing) {
+            let counted = self.state.lock().counted.get(&name).copied().filter(Counted::is_good);
+            let Some(counted) = counted.or_else(|| Counted::of(&volume, clock)) else { continue };
+            self.state.lock().counted.insert(name.clone(), counted);
+            let (claim, ephemeral) = (volume.claim, volume.is_ephemeral);
+            all.push(VolumeFigures { name, claim, filesystem: counted.found, ephemeral });
+        }
+        all
+    }
 }
 
 impl Counted {
+    fn of(volume: &Mounted, clock: Clock) -> Option<Counted> {
+        let (at, now) = (Instant::now(), clock.now());
+        let found = figures::file_system(&volume.path, now).and_then(|found| {
+            if volume.measure == Measure::FileSystem {
+                return Ok(found);
+            }
+            let figures::Used { bytes, inodes } = figures::content(&volume.path)?;
+            Ok(Filesystem { used: bytes, inodes_used: inodes, ..found })
+        });
+        let found = found.inspect_err(|error| {
+            tracing::debug!(%error, path = %volume.path.display(), "what a volume uses cannot be found out");
+        });
+        Some(Counted { at, took: at.elapsed(), found: found.ok()? })
+    }
+
     fn is_good(&self) -> bool {
         self.at.elapsed() < figures::SOONEST.max(self.took * figures::TIMES)
     }

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::problem::said;
 use super::references::{References, referenced, referenced_by};
 
 /// The most objects of a kind that are watched. Others are asked for each time that they are needed.
@@ -282,7 +283,7 @@ impl<K: Content> Kept<K> {
                 Ok(object)
             }
             Ok(Ok(None)) => Err(absent()),
-            Ok(Err(error)) => Err(unknown(error.to_string())),
+            Ok(Err(error)) => Err(unknown(said(error))),
             Err(_) => Err(unknown("timed out waiting for the condition".to_owned())),
         }
     }

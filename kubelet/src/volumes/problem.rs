@@ -2,6 +2,14 @@
 
 use std::fmt::Display;
 
+/// What an API server says of an error, without how it was said.
+pub(super) fn said(error: kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message,
+        error => error.to_string(),
+    }
+}
+
 /// Why a pod's volumes, or what a container gets of them, are not ready.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

@@ -1,7 +1,7 @@
 //! Makes a pod's volumes on the disk. All of this blocks, and may be done again.
 
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use client::clock::Clock;
@@ -104,7 +104,9 @@ impl Site<'_> {
     }
 
     fn make_pod_directory(&self) -> std::io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o750).create(self.paths.volumes(self.uid))
+        DirBuilder::new().recursive(true).mode(0o750).create(self.paths.volumes(self.uid))?;
+        // Whoever made it before: what is in volumes is not for every user of the node.
+        fs::set_permissions(self.paths.pod(self.uid), Permissions::from_mode(0o750))
     }
 
     /// Where it is noted that an empty directory was made, in the place where upstream notes it.

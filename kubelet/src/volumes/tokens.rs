@@ -16,6 +16,8 @@ use kube::{Api, Client};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
+use super::problem::said;
+
 /// How long any token is used.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 /// By how much a renewal may be early.
@@ -129,7 +131,7 @@ impl Tokens {
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
         let api = Api::<ServiceAccount>::namespaced(self.client.clone(), namespace);
         let answer = timeout(ANSWER, api.create_token_request(account, &PostParams::default(), &request)).await;
-        let answer = answer.map_err(|_| "the API server does not answer")?.map_err(|error| error.to_string())?;
+        let answer = answer.map_err(|_| "the API server does not answer")?.map_err(said)?;
         let status = answer.status.ok_or("the answer has no token")?;
         let (Some(text), Some(expires)) = (status.token, status.expiration_timestamp) else {
             return Err("the answer has no token, or no time at which it expires".to_owned());

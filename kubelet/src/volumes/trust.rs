@@ -14,6 +14,8 @@ use kube::{Api, Client};
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
+use super::problem::said;
+
 /// How long bundles are good for once they were read.
 const GOOD: Duration = Duration::from_secs(60);
 /// The most selections of bundles that are kept.
@@ -72,7 +74,7 @@ impl TrustBundles {
     async fn read(&self, projection: &ClusterTrustBundleProjection) -> Result<String, String> {
         let api = Api::<ClusterTrustBundle>::all(self.client.clone());
         if let Some(name) = &projection.name {
-            let bundle = api.get_opt(name).await.map_err(|error| error.to_string())?;
+            let bundle = api.get_opt(name).await.map_err(said)?;
             return Ok(bundle.map(|bundle| combined([&bundle])).unwrap_or_default());
         }
         let signer = projection.signer_name.as_deref().ok_or("neither name nor signerName is set")?;
@@ -80,7 +82,7 @@ impl TrustBundles {
         let Some(selector) = &projection.label_selector else { return Ok(String::new()) };
         let selector = from_api(Some(selector))?;
         let params = ListParams::default().fields(&format!("spec.signerName={signer}"));
-        let listed = api.list(&params).await.map_err(|error| error.to_string())?;
+        let listed = api.list(&params).await.map_err(said)?;
         let no_labels = BTreeMap::new();
         Ok(combined(listed.items.iter().filter(|bundle| {
             bundle.spec.signer_name.as_deref() == Some(signer)

@@ -5,14 +5,40 @@ pub(super) mod ground;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use api::quantity::Quantity;
+use bytes::Bytes;
 use client::testing::FakeServer;
 use ground::Ground;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use kube::client::Body;
 use serde_json::{Value, json};
+use tower::{Service, service_fn};
 
 use super::*;
+
+/// What an API server answers to whoever asks for a token; everything else is the fake server's.
+fn with_tokens(server: &FakeServer) -> Client {
+    let server = server.clone();
+    let service = service_fn(move |request: Request<Body>| {
+        let mut server = server.clone();
+        async move {
+            if !request.uri().path().ends_with("/serviceaccounts/robot/token") {
+                let (parts, body) = server.call(request).await?.into_parts();
+                let body = body.map_err(tower::BoxError::from).boxed();
+                return Ok::<_, tower::BoxError>(Response::from_parts(parts, body));
+            }
+            let mut asked: Value = serde_json::from_slice(&request.into_body().collect_bytes().await?)?;
+            let expires = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3607);
+            asked["status"] = json!({"token": "a.b.c", "expirationTimestamp": expires.to_string()});
+            let answer = Full::new(Bytes::from(asked.to_string())).map_err(tower::BoxError::from).boxed();
+            Ok(Response::builder().status(201).body(answer)?)
+        }
+    });
+    Client::new(service, "default")
+}
 
 struct Node {
     server: FakeServer,
@@ -23,7 +49,7 @@ struct Node {
 impl Node {
     fn new(ground: Ground) -> Node {
         let server = FakeServer::new();
-        let client = server.client();
+        let client = with_tokens(&server);
         let objects = Objects::new(client.clone());
         let allocatable = [("memory".to_owned(), Quantity::parse("64Mi").unwrap())].into();
         let facts = NodeFacts { allocatable, recursive_read_only: false };
@@ -77,7 +103,10 @@ async fn what_needs_no_mount_is_made_and_taken_away() {
     let outside = node.ground.path().join("host");
     fs::create_dir(&outside).unwrap();
     fs::write(outside.join("data"), "x").unwrap();
-    node.server.put("/api/v1/namespaces/a/configmaps/m", json!({"data": {"k": "1"}, "binaryData": {"b": "AAE="}}));
+    // As large as they may be.
+    let (large, small) = ("x".repeat((1 << 20) - 100), "AAE=");
+    let map = json!({"data": {"k": "1", "large": large}, "binaryData": {"b": small}});
+    node.server.put("/api/v1/namespaces/a/configmaps/m", map);
     let pod = pod(json!([
         {"name": "empty", "emptyDir": {}},
         {"name": "map", "configMap": {"name": "m", "defaultMode": 0o600}},
@@ -92,12 +121,15 @@ async fn what_needs_no_mount_is_made_and_taken_away() {
         ("1".into(), vec![0, 1])
     );
     assert_eq!((mode(&map.join("k")), mode(&empty)), (0o600, 0o777));
+    assert_eq!(fs::metadata(map.join("large")).unwrap().len(), large.len() as u64);
+    assert_eq!(mode(&node.volumes.paths.pod("u1")), 0o750);
     let container = &pod.spec.as_ref().unwrap().containers[0];
     let mounts = node.volumes.container_mounts(&pod, container, &nothing).await.unwrap();
     let hosts: Vec<&str> = mounts.iter().map(|mount| mount.host_path.as_str()).collect();
     assert_eq!(hosts, [empty.to_str().unwrap(), map.to_str().unwrap(), outside.to_str().unwrap()]);
     fs::write(empty.join("file"), vec![1; 50_000]).unwrap();
     let figures = node.volumes.figures(&pod).await;
+    assert_eq!(node.volumes.figures_blocking(&pod), figures, "counted once");
     let names: Vec<(&str, bool)> = figures.iter().map(|it| (it.name.as_str(), it.ephemeral)).collect();
     assert_eq!(names, [("empty", true), ("map", true)]);
     assert!(figures[0].filesystem.used >= 50_000 && figures[0].filesystem.inodes_used == 2, "{figures:?}");
@@ -188,6 +220,43 @@ async fn one_bad_volume_spoils_no_other() {
     assert!(!node.path("kubernetes.io/configmap", "unused").exists());
 }
 
+/// The volume that every pod has unless it says otherwise.
+fn access() -> Value {
+    let namespace = json!([{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]);
+    let authority = json!([{"key": "ca.crt", "path": "ca.crt"}]);
+    let sources = json!([
+        {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": authority}},
+        {"downwardAPI": {"items": namespace}},
+    ]);
+    json!({"name": "kube-api-access-abcde", "projected": {"defaultMode": 0o644, "sources": sources}})
+}
+
+#[tokio::test]
+async fn pods_have_access_to_the_api() {
+    let Some(ground) = Ground::for_mounts() else { return };
+    let node = Node::new(ground);
+    node.server.put("/api/v1/namespaces/a/configmaps/kube-root-ca.crt", json!({"data": {"ca.crt": "PEM"}}));
+    let mut pod = (*pod(json!([access()]))).clone();
+    let spec = pod.spec.as_mut().unwrap();
+    spec.service_account_name = Some("robot".to_owned());
+    spec.security_context = serde_json::from_value(json!({"runAsUser": 1234})).unwrap();
+    let pod = Arc::new(pod);
+    node.volumes.mount(&pod).await.unwrap();
+    let dir = node.path("kubernetes.io/projected", "kube-api-access-abcde");
+    let files = ["token", "ca.crt", "namespace"].map(|name| fs::read_to_string(dir.join(name)).unwrap());
+    assert_eq!(files, ["a.b.c", "PEM", "a"]);
+    assert_eq!((fs::metadata(dir.join("token")).unwrap().uid(), mode(&dir.join("token"))), (1234, 0o600));
+    assert_eq!((fs::metadata(dir.join("ca.crt")).unwrap().uid(), mode(&dir.join("ca.crt"))), (0, 0o644));
+    let before = fs::read_link(dir.join("..data")).unwrap();
+    node.volumes.refresh(&pod).await.unwrap();
+    assert_eq!(fs::read_link(dir.join("..data")).unwrap(), before);
+    let container = &pod.spec.as_ref().unwrap().containers[0];
+    let mounts = node.volumes.container_mounts(&pod, container, &nothing).await.unwrap();
+    assert!(mounts[0].readonly && mounts[0].host_path == dir.to_str().unwrap());
+    node.volumes.remove("u1").await.unwrap();
+}
+
 /// Objects for the volumes that are mounted for real.
 fn fill(server: &FakeServer, disk: &Path) {
     server.put("/api/v1/namespaces/a/secrets/s", json!({"data": {"key": "c2VjcmV0"}}));
@@ -241,8 +310,10 @@ async fn what_has_to_be_mounted_is_mounted() {
     assert_eq!(fs::read_to_string(all.join("app")).unwrap(), "one");
     let mut changed = (*pod).clone();
     changed.metadata.labels = Some([("app".to_owned(), "two".to_owned())].into());
-    node.volumes.refresh(&Arc::new(changed)).await.unwrap();
-    assert_eq!(fs::read_to_string(all.join("app")).unwrap(), "two");
+    node.volumes.see(&Arc::new(changed));
+    let keeping = tokio::spawn(Arc::clone(&node.volumes).keep_fresh(|_, problem| panic!("{problem}")));
+    node.says(&all.join("app"), "two").await;
+    keeping.abort();
     assert_eq!(fs::metadata(all.join("app")).unwrap().gid(), 4242);
     node.volumes.remove("u1").await.unwrap();
     assert!(disk.join("sub/data").exists());
