@@ -9,15 +9,18 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::{Container, VolumeMount};
 
 use super::problem::Problem;
-use super::set_up::Mounted;
-use super::{host_path, subpath};
+use super::set_up::{Measure, Mounted};
+use super::{host_path, mounts, subpath, teardown};
 use crate::cri::v1;
 
-/// A mount of a container, and the part of the volume that has to be bound first.
+/// A mount of a container, and what has to be done first.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Wanted {
     pub mount: v1::Mount,
+    /// The part of the volume that has to be bound.
     pub part: Option<Part>,
+    /// The volume, if it has to pass on mounts. What is the node's own is as the node has it.
+    pub sharing: Option<PathBuf>,
 }
 
 /// A part of a volume.
@@ -42,12 +45,18 @@ pub(super) fn wanted(
     recursive_read_only: bool,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Vec<Wanted>, Problem> {
-    let mounts = container.volume_mounts.iter().flatten().enumerate();
-    let each = mounts.map(|(index, mount)| {
+    let all = container.volume_mounts.iter().flatten().enumerate();
+    let each = all.map(|(index, mount)| {
         let volume = mounted.get(&mount.name).filter(|volume| !volume.is_block).ok_or_else(|| {
             let (volume, container) = (&mount.name, &container.name);
             Problem::container(format!("cannot find volume \"{volume}\" to mount into container \"{container}\""))
         })?;
+        if !teardown::is_name(&container.name) {
+            return Err(Problem::container(format!(
+                "the container's name {:?} is no name of a directory",
+                container.name
+            )));
+        }
         let part = part_of(mount, variable).map_err(Problem::container)?.map(|path| Part {
             volume: mount.name.clone(),
             within: volume.path.clone(),
@@ -55,15 +64,19 @@ pub(super) fn wanted(
             target: subpaths.join(&volume.inner).join(&container.name).join(index.to_string()),
         });
         let host_path = part.as_ref().map_or(&volume.path, |part| &part.target);
+        let propagation = propagation(mount).map_err(Problem::container)?;
+        let is_shared = propagation != v1::MountPropagation::PropagationPrivate;
+        let sharing = Some(&volume.path).filter(|_| is_shared && part.is_none() && volume.measure != Measure::Nothing);
+        let sharing = sharing.cloned();
         let mount = v1::Mount {
             container_path: absolute(&mount.mount_path),
             host_path: host_path.to_string_lossy().into_owned(),
             readonly: mount.read_only == Some(true) || volume.read_only,
-            propagation: propagation(mount).map_err(Problem::container)?.into(),
+            propagation: propagation.into(),
             recursive_read_only: is_recursive(mount, recursive_read_only).map_err(Problem::container)?,
             ..v1::Mount::default()
         };
-        Ok(Wanted { mount, part })
+        Ok(Wanted { mount, part, sharing })
     });
     each.collect()
 }
@@ -164,8 +177,20 @@ fn is_recursive(mount: &VolumeMount, is_supported: bool) -> Result<bool, String>
     }
 }
 
-/// Binds a part of a volume to where the container gets it from. Blocks.
-pub(super) fn bind(part: &Part, container: &str) -> Result<(), Problem> {
+impl Wanted {
+    /// Does what has to be done before the container is made. Blocks.
+    pub(super) fn make_ready(&self, container: &str) -> Result<(), Problem> {
+        if let Some(volume) = &self.sharing {
+            mounts::share(volume).map_err(|error| {
+                Problem::container(format!("cannot have {} pass on mounts: {error}", volume.display()))
+            })?;
+        }
+        self.part.as_ref().map_or(Ok(()), |part| bind(part, container))
+    }
+}
+
+/// Binds a part of a volume to where the container gets it from.
+fn bind(part: &Part, container: &str) -> Result<(), Problem> {
     let volume = &part.volume;
     // What exactly is wrong could tell of the node's file system.
     let found = subpath::find_or_make(&part.within, &part.path).map_err(|error| {

@@ -214,6 +214,9 @@ impl Volumes {
         if !has_files && known.state.lock().mounted.contains_key(&volume.name) {
             return Ok(());
         }
+        if !teardown::is_name(&volume.name) {
+            return Err(Problem::process(&volume.name, "the volume's name is no name of a directory"));
+        }
         let prepared = self.prepare(pod, volume).await?;
         let fingerprint = match &prepared {
             Prepared::Files { payload, .. } => Some(fingerprint(payload)),
@@ -245,26 +248,28 @@ impl Volumes {
         container: &Container,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> impl Future<Output = Result<Vec<v1::Mount>, Problem>> + Send + use<'a> {
-        let uid = pod.metadata.uid.clone().unwrap_or_default();
+        let uid = uid_of(pod);
         let supported = self.node.read().recursive_read_only;
-        let known = self.pods.lock().get(&uid).cloned();
+        let known = uid.as_ref().ok().and_then(|uid| self.pods.lock().get(uid).cloned());
         let mounted = known.as_ref().map(|known| known.state.lock().mounted.clone()).unwrap_or_default();
-        let wanted = container::wanted(container, &mounted, &self.paths.subpaths(&uid), supported, variable);
+        let wanted = uid.and_then(|uid| {
+            let subpaths = self.paths.subpaths(&uid);
+            Ok((container::wanted(container, &mounted, &subpaths, supported, variable)?, uid))
+        });
         let name = container.name.clone();
         async move {
-            let wanted = wanted?;
+            let (wanted, uid) = wanted?;
             // An update of the files may replace a part between finding and binding it.
             let _working = match &known {
                 Some(known) => Some(known.working.lock().await),
                 None => None,
             };
-            let (mounts, parts): (Vec<_>, Vec<_>) = wanted.into_iter().map(|it| (it.mount, it.part)).unzip();
-            let parts: Vec<container::Part> = parts.into_iter().flatten().collect();
-            if parts.is_empty() {
+            let mounts = wanted.iter().map(|wanted| wanted.mount.clone()).collect();
+            if wanted.iter().all(|wanted| wanted.part.is_none() && wanted.sharing.is_none()) {
                 return Ok(mounts);
             }
             let of = name.clone();
-            let bound = spawn_blocking(move || parts.iter().try_for_each(|part| container::bind(part, &of))).await;
+            let bound = spawn_blocking(move || wanted.iter().try_for_each(|wanted| wanted.make_ready(&of))).await;
             match bound.unwrap_or_else(|error| Err(Problem::container(error.to_string()))) {
                 Ok(()) => Ok(mounts),
                 Err(problem) => {

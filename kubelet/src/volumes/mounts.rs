@@ -103,6 +103,15 @@ pub(super) fn bind(from: &Path, to: &Path, flags: MountFlags) -> io::Result<()> 
     Ok(settled?)
 }
 
+/// Makes a directory one whose mounts are passed on to containers, and from them, if they ask for it. It is bound to itself
+/// if it is no mount: what it is on may not pass on anything, as where no service manager has seen to that.
+pub(super) fn share(dir: &Path) -> io::Result<()> {
+    if at(dir)?.is_none() {
+        rustix::mount::mount_bind(dir, dir)?;
+    }
+    Ok(rustix::mount::mount_change(dir, MountPropagationFlags::SHARED)?)
+}
+
 fn settle(to: &Path, flags: MountFlags) -> Result<(), Errno> {
     rustix::mount::mount_change(to, MountPropagationFlags::DOWNSTREAM)?;
     // A container that asks for it has to be able to pass on mounts of its own.
@@ -192,6 +201,23 @@ mod tests {
         let has = rustix::fs::statvfs(&to).unwrap().f_flag;
         assert!(has.contains(StatVfsMountFlags::RDONLY | StatVfsMountFlags::NODEV), "{has:?}");
         assert!(!rustix::fs::statvfs(&from).unwrap().f_flag.contains(StatVfsMountFlags::RDONLY));
+    }
+
+    #[test]
+    fn what_is_shared_passes_mounts_on() {
+        let Some(ground) = Ground::for_mounts() else { return };
+        let (dir, slave) = (ground.path().join("dir"), ground.path().join("slave"));
+        std::fs::create_dir_all(dir.join("later")).unwrap();
+        std::fs::create_dir(&slave).unwrap();
+        share(&dir).unwrap();
+        share(&dir).unwrap();
+        assert_eq!(below(&dir).unwrap().len(), 1, "once is enough");
+        // As a container's runtime does it.
+        rustix::mount::mount_bind(&dir, &slave).unwrap();
+        rustix::mount::mount_change(&slave, MountPropagationFlags::DOWNSTREAM).unwrap();
+        memory(&dir.join("later"), None).unwrap();
+        std::fs::write(dir.join("later/data"), "x").unwrap();
+        assert!(slave.join("later/data").exists());
     }
 
     #[test]

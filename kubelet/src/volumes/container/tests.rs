@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::super::set_up::Measure;
 use super::*;
 
 fn volume(path: &str, inner: &str) -> Mounted {
@@ -12,7 +11,7 @@ fn volume(path: &str, inner: &str) -> Mounted {
         read_only: false,
         is_block: false,
         claim: None,
-        measure: Measure::Nothing,
+        measure: Measure::Content,
         is_ephemeral: false,
     }
 }
@@ -26,7 +25,7 @@ fn volumes() -> BTreeMap<String, Mounted> {
         ("config", config),
         ("disk", disk),
         ("frozen", frozen),
-        ("host", volume("/etc", "host")),
+        ("host", Mounted { measure: Measure::Nothing, ..volume("/etc", "host") }),
     ];
     all.map(|(name, volume)| (name.to_owned(), volume)).into()
 }
@@ -52,6 +51,9 @@ fn shown(mount: Value, recursive: bool) -> String {
             ] {
                 shown.push_str(if says { word } else { "" });
             }
+            if let Some(sharing) = &wanted[1].sharing {
+                shown.push_str(&format!(" by sharing {}", sharing.display()));
+            }
             match &wanted[1].part {
                 Some(part) => format!("{shown} of {}/{}", part.within.display(), part.path.display()),
                 None => shown,
@@ -69,8 +71,12 @@ fn mounts_are_told_to_the_runtime() {
     check(json!({"name": "config", "mountPath": "/c"}), "/pods/u/config > /c ro");
     let propagating = |mode: &str| json!({"name": "data", "mountPath": "/d", "mountPropagation": mode});
     check(propagating("None"), "/pods/u/data > /d");
-    check(propagating("HostToContainer"), "/pods/u/data > /d from-host");
-    check(propagating("Bidirectional"), "/pods/u/data > /d both-ways");
+    check(propagating("HostToContainer"), "/pods/u/data > /d from-host by sharing /pods/u/data");
+    check(propagating("Bidirectional"), "/pods/u/data > /d both-ways by sharing /pods/u/data");
+    let of_node = json!({"name": "host", "mountPath": "/d", "mountPropagation": "HostToContainer"});
+    check(of_node, "/etc > /d from-host");
+    let part = json!({"name": "data", "mountPath": "/d", "mountPropagation": "HostToContainer", "subPath": "a"});
+    check(part, "/sub/pv-1/app/1 > /d from-host of /pods/u/data/a");
     check(propagating("Sideways"), "invalid MountPropagation mode: \"Sideways\"");
     check(json!({"name": "no", "mountPath": "/n"}), "cannot find volume \"no\" to mount into container \"app\"");
     check(json!({"name": "disk", "mountPath": "/n"}), "cannot find volume \"disk\" to mount into container \"app\"");
