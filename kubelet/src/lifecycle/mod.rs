@@ -11,7 +11,5 @@ mod expand;
 pub mod hooks;
 pub mod probe;
 mod probes;
-mod tally;
 
-pub use probes::{OnChange, Probes};
-pub use tally::{BUCKETS, Tally};
+pub use probes::{Look, OnChange, OnLook, Probes};

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use client::clock::Clock;
@@ -21,7 +21,6 @@ use tokio::time::{Instant, sleep_until};
 
 use super::check::{self, Target, Verdict};
 use super::probe::{Kind, Next, Prober, Schedule, Situation};
-use super::tally::{Counts, Tally};
 use crate::cri::Cri;
 use crate::observed::{ContainerState, Probed, RuntimeContainer, RuntimePod};
 
@@ -31,6 +30,24 @@ const FORMER_LIFE: SignedDuration = SignedDuration::from_secs(10);
 
 /// Is told of a pod, by its uid, of whose containers something else is to be said than before.
 pub type OnChange = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// A look at a container, for metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// Which probe (label `probe_type`, by [`Kind::as_str`]).
+    pub kind: Kind,
+    /// The container.
+    pub container: &'a str,
+    /// Its pod.
+    pub pod: &'a Pod,
+    /// Whether it was good (label `result`, `successful` or `failed`). A look that found nothing out is not told of.
+    pub good: bool,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Is told of each look. Must not wait.
+pub type OnLook = Box<dyn Fn(&Look<'_>) + Send + Sync>;
 
 /// The probes of a node's pods. Clones are the same; probing ends with the last one.
 #[derive(Clone)]
@@ -52,6 +69,7 @@ struct Shared {
     clock: Clock,
     on_change: OnChange,
     recorder: Recorder,
+    on_look: OnceLock<OnLook>,
     /// When the agent was started.
     began: Timestamp,
     state: Mutex<State>,
@@ -85,8 +103,7 @@ struct Worker {
     earliest: Instant,
     /// Its entry in the queue.
     due: Option<(Instant, u64)>,
-    looking: Option<Look>,
-    counts: Counts,
+    looking: Option<UnderWay>,
 }
 
 /// Where a container stands in its pod's spec.
@@ -104,9 +121,9 @@ struct Seen {
 }
 
 /// A look that is being taken. It ends when this is dropped.
-struct Look(AbortHandle);
+struct UnderWay(AbortHandle);
 
-impl Drop for Look {
+impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -140,8 +157,8 @@ impl Probes {
     /// Probes nothing yet. `on_change` is told by the task that probes, and must not wait. To be called on a tokio runtime.
     #[must_use]
     pub fn new(cri: Cri, clock: Clock, on_change: OnChange, recorder: Recorder) -> Probes {
-        let (state, sooner) = (Mutex::default(), Notify::new());
-        let shared = Arc::new(Shared { cri, clock, on_change, recorder, began: clock.now(), state, sooner });
+        let (state, sooner, on_look) = (Mutex::default(), Notify::new(), OnceLock::new());
+        let shared = Arc::new(Shared { cri, clock, on_change, recorder, on_look, began: clock.now(), state, sooner });
         let driver = tokio::spawn(drive(Arc::clone(&shared)));
         Probes { shared, _driver: Arc::new(Driver(driver)) }
     }
@@ -217,26 +234,9 @@ impl Probes {
         results
     }
 
-    /// How the probes of all pods went.
-    #[must_use]
-    pub fn tallies(&self) -> Vec<Tally> {
-        let state = self.shared.state.lock();
-        let mut tallies = Vec::new();
-        for (uid, attended) in &state.pods {
-            let metadata = &attended.pod.metadata;
-            for worker in &attended.workers {
-                let Some(container) = worker.place.container(&attended.pod) else { continue };
-                tallies.push(Tally {
-                    kind: worker.prober.kind(),
-                    container: container.name.clone(),
-                    pod: metadata.name.clone().unwrap_or_default(),
-                    namespace: metadata.namespace.clone().unwrap_or_default(),
-                    uid: uid.to_string(),
-                    counts: worker.counts,
-                });
-            }
-        }
-        tallies
+    /// Has `on_look` told of each look from now on. Only the first one that is given is.
+    pub fn tell_looks(&self, on_look: OnLook) {
+        let _ = self.shared.on_look.set(on_look);
     }
 }
 
@@ -259,7 +259,6 @@ fn workers_of(pod: &Pod) -> Vec<Worker> {
                 earliest: Instant::now(),
                 due: None,
                 looking: None,
-                counts: Counts::default(),
             });
         }
     }
@@ -424,7 +423,7 @@ impl Shared {
                 kind: worker.prober.kind(),
                 timeout: worker.prober.schedule().timeout,
             });
-            worker.looking = Some(Look(looks.spawn(look)));
+            worker.looking = Some(UnderWay(looks.spawn(look)));
         }
         None
     }
@@ -460,7 +459,6 @@ impl Shared {
         };
         let mut changed = false;
         if let Some(good) = good {
-            worker.counts.add(good, found.took);
             changed = worker.prober.found(good);
         }
         if changed && kind == Kind::Startup && worker.prober.says() == Some(true) {
@@ -472,6 +470,9 @@ impl Shared {
         changed |= attended.schedule(&found.uid, now, &mut Queue { entries: queue, count: queued });
         let pod = Arc::clone(&attended.pod);
         drop(state);
+        if let (Some(good), Some(on_look), Some(container)) = (good, self.on_look.get(), place.container(&pod)) {
+            on_look(&Look { kind, container: &container.name, pod: &pod, good, took: found.took });
+        }
         self.tell(&pod, place, kind, &found.verdict);
         if changed {
             (self.on_change)(&found.uid);
