@@ -369,3 +369,6 @@ fn sum_of_memory(containers: &[ContainerFigures]) -> Option<Memory> {
         swap: sum.swap.zip(memory.swap).map(|(sum, swap)| sum.saturating_add(swap)),
     })
 }
+
+#[cfg(test)]
+mod tests;
