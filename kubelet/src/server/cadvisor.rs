@@ -233,7 +233,9 @@ fn of_rest(text: &mut Text, cgroups: &[Cgroup<'_>]) {
     metric(text, cgroups, processes, &[], |cgroup| Some((cgroup.processes? as f64, cgroup.cpu.map(|cpu| cpu.at))));
     let start =
         ("container_start_time_seconds", Kind::Gauge, "Start time of the container since unix epoch in seconds.");
-    metric(text, cgroups, start, &[], |cgroup| Some((cgroup.started.as_second() as f64, cgroup.cpu.map(|cpu| cpu.at))));
+    metric(text, cgroups, start, &[], |cgroup| {
+        (cgroup.started.as_second() > 0).then(|| (cgroup.started.as_second() as f64, cgroup.cpu.map(|cpu| cpu.at)))
+    });
 }
 
 fn of_limits(text: &mut Text, cgroups: &[Cgroup<'_>]) {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use http::StatusCode;
@@ -89,7 +90,10 @@ pub(super) async fn serve(service: &Service, asked: routes::Container<'_>, query
         Err(why) => Err(why),
     };
     match bytes {
-        Ok(bytes) => answer::stream(answer::PLAIN, bytes),
+        // Who follows a log would otherwise keep the server from stopping.
+        Ok(bytes) => {
+            answer::stream(answer::PLAIN, bytes.take_until(service.streams_end.clone().cancelled_owned()).boxed())
+        }
         Err(why) => answer::refusal(StatusCode::BAD_REQUEST, why),
     }
 }

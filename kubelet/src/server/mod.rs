@@ -28,6 +28,9 @@ mod summary;
 mod tls;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
