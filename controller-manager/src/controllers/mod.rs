@@ -24,6 +24,7 @@ mod pod_conditions;
 use std::time::Duration;
 
 use certificates::approve::Approval;
+use certificates::approve_serving::ServingApproval;
 use certificates::clean::Cleaning;
 use certificates::clean_pod_requests::PodRequestCleaning;
 use certificates::sign::{ONE_YEAR, Signing};
@@ -69,6 +70,7 @@ pub const NAMES: &[&str] = &[
     ResourceQuotas::NAME,
     RootCa::NAME,
     ServiceAccounts::NAME,
+    ServingApproval::NAME,
     Signing::NAME,
     TaintEviction::NAME,
     // tidy: end
@@ -122,6 +124,7 @@ pub fn add_all(manager: &mut Manager, config: &Config) {
     manager.add(ReplicationControllers::new());
     manager.add(ResourceQuotas);
     manager.add(ServiceAccounts);
+    manager.add(ServingApproval);
     manager.add(TaintEviction);
     // tidy: end
     if let Some(certificate) = &config.root_ca {

@@ -5,6 +5,7 @@
 //! others sign them.
 
 pub mod approve;
+pub mod approve_serving;
 pub mod clean;
 pub mod clean_pod_requests;
 pub(crate) mod request;
