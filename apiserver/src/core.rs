@@ -22,6 +22,7 @@ use crate::resources::{self, Config};
 use crate::router::Router;
 use crate::serve::{Clock, Limits, Local, Pipeline, Random};
 use crate::server::RunError;
+use crate::usage::Collector;
 
 /// How long after the start claims of Services that nobody had then may be given back, on a store that several servers
 /// share: longer than a request of another server may take to write the Service that it claimed for.
@@ -84,7 +85,9 @@ impl Core {
         }
         let access =
             Access { authenticators: authenticators.clone(), authorizer: authorizer.clone(), service_accounts };
-        let engine = Arc::new(engine.with_access(access));
+        let engine = engine.with_access(access);
+        let usage = Collector::new(Arc::new(engine.clone()), parts.proxy.clone());
+        let engine = Arc::new(engine.with_usage(Arc::new(usage)));
         let (health, metrics) = (Health::new(), Metrics::new());
         let observed = engine.store().clone();
         metrics.observe_store(move || observed.stats());
@@ -132,6 +135,7 @@ async fn open_engine(
 ) -> Result<Engine, RunError> {
     let registry = Arc::new(Registry::new());
     resources::register_all(&registry, config.clone());
+    resources::register_usage(&registry);
     let options = StoreOptions { read_timeout: READ_TIMEOUT, ..StoreOptions::default() };
     let store = Store::open(backend, Objects::new(Arc::clone(&registry)), options).await?;
     let engine = Engine::new(store, registry, surroundings);

@@ -20,6 +20,7 @@ pub mod router;
 pub mod serve;
 pub mod server;
 pub mod strategy;
+pub mod usage;
 pub mod version;
 
 pub use server::{Etcd, Kubelets, Options, Ready, RunError, Server, StoreChoice, run};

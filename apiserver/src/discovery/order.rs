@@ -6,7 +6,7 @@ use std::cmp::{Ordering, Reverse};
 use crate::registry::{Resource, Resources};
 
 /// Upstream's priorities of built-in groups (`GroupPriorityMinimum` of their APIServices).
-const PRIORITIES: [(&str, u32); 24] = [
+const PRIORITIES: [(&str, u32); 25] = [
     ("", 18000),
     ("admissionregistration.k8s.io", 16700),
     ("apiextensions.k8s.io", 16700),
@@ -23,6 +23,8 @@ const PRIORITIES: [(&str, u32); 24] = [
     ("flowcontrol.apiserver.k8s.io", 16100),
     ("internal.apiserver.k8s.io", 16000),
     ("lifecycle.k8s.io", 15700),
+    // What its add-on asks for.
+    ("metrics.k8s.io", 100),
     ("networking.k8s.io", 17200),
     ("node.k8s.io", 16300),
     ("policy", 17100),

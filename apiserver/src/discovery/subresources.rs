@@ -62,7 +62,7 @@ const WITHOUT_DELETE_COLLECTION: &[Verb] =
     &[Verb::Create, Verb::Delete, Verb::Get, Verb::List, Verb::Patch, Verb::Update, Verb::Watch];
 
 /// Group, plural and verbs of the resources that lack some.
-const VERBS: [(&str, &str, &[Verb]); 10] = [
+const VERBS: [(&str, &str, &[Verb]); 12] = [
     ("", "bindings", CREATE),
     ("", "componentstatuses", READ),
     ("", "namespaces", WITHOUT_DELETE_COLLECTION),
@@ -73,6 +73,8 @@ const VERBS: [(&str, &str, &[Verb]); 10] = [
     ("authorization.k8s.io", "selfsubjectrulesreviews", CREATE),
     ("authorization.k8s.io", "subjectaccessreviews", CREATE),
     ("lifecycle.k8s.io", "evictions", CREATE),
+    ("metrics.k8s.io", "nodes", READ),
+    ("metrics.k8s.io", "pods", READ),
 ];
 
 /// Group, plural and a subresource that no strategy declares, or whose verbs are not those of `status`.

@@ -36,6 +36,7 @@ use crate::authz::{Authorizer, Masters};
 use crate::entry::Objects;
 use crate::registry::Registry;
 use crate::reservation::Ledger;
+use crate::usage::Collector;
 
 pub use answer::{Answer, Payload};
 pub use body::Body;
@@ -62,6 +63,7 @@ pub struct Engine {
     pub(crate) ledger: Ledger,
     surroundings: Arc<dyn Surroundings>,
     access: Access,
+    usage: Option<Arc<Collector>>,
 }
 
 /// By what the server itself answers who somebody is and what they may do: the same that its requests pass.
@@ -88,7 +90,7 @@ impl Engine {
     pub fn new(store: Store<Objects>, registry: Arc<Registry>, surroundings: Arc<dyn Surroundings>) -> Self {
         let clock = Arc::clone(&surroundings);
         let ledger = Ledger::new(store.clone(), Arc::new(move || to_the_second(clock.now())));
-        Engine { store, registry, ledger, surroundings, access: Access::default() }
+        Engine { store, registry, ledger, surroundings, access: Access::default(), usage: None }
     }
 
     /// The same engine, which answers by `access` who somebody is and what they may do.
@@ -101,6 +103,17 @@ impl Engine {
     #[must_use]
     pub fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// The same engine, which asks `usage` what nodes and pods use.
+    #[must_use]
+    pub fn with_usage(self, usage: Arc<Collector>) -> Self {
+        Engine { usage: Some(usage), ..self }
+    }
+
+    /// What says what nodes and pods use, if anything does.
+    pub(crate) fn usage(&self) -> Option<&Collector> {
+        self.usage.as_deref()
     }
 
     /// What it keeps objects in.

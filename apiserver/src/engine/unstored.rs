@@ -25,7 +25,8 @@ pub(crate) async fn dispatch(call: &Call<'_>, body: &Body) -> Result<Answer, Sta
     let served = verbs(&names.group, &names.plural);
     let named = !call.target.name.is_empty();
     // What has no collections in it has no paths behind them, and only stands in its namespace.
-    let has_path = if named { served.contains(&Verb::Get) } else { !names.namespaced || !call.namespace().is_empty() };
+    let across = !names.namespaced || !call.namespace().is_empty() || served.contains(&Verb::List);
+    let has_path = if named { served.contains(&Verb::Get) } else { across };
     if !call.target.subresource.is_empty() || !has_path {
         return Err(not_served());
     }

@@ -11,12 +11,13 @@
 mod backend;
 mod container;
 mod exchange;
+mod fetch;
 mod headers;
 mod kubelet;
 mod location;
 mod options;
 mod rewrite;
-mod stored;
+pub(crate) mod stored;
 mod transport;
 mod way;
 

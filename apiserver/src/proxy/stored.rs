@@ -1,4 +1,4 @@
-//! What is read from the store to find out who is asked.
+//! What is read from the store to find out who is asked, and about what.
 
 use api::status::{GroupResource, Status};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -12,7 +12,7 @@ use crate::entry::ROOT;
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// An object of the core group; without a namespace if its resource has none.
-pub(super) async fn get<T: DeserializeOwned>(
+pub(crate) async fn get<T: DeserializeOwned>(
     engine: &Engine,
     resource: &'static str,
     namespace: &str,
@@ -30,7 +30,7 @@ pub(super) async fn get<T: DeserializeOwned>(
 }
 
 /// The EndpointSlices of a Service.
-pub(super) async fn slices(engine: &Engine, namespace: &str, service: &str) -> Result<Vec<EndpointSlice>, Status> {
+pub(crate) async fn slices(engine: &Engine, namespace: &str, service: &str) -> Result<Vec<EndpointSlice>, Status> {
     let prefix = Prefix::new(&format!("{ROOT}discovery.k8s.io/endpointslices/{namespace}/"));
     let prefix = prefix.map_err(Status::internal_error)?;
     let snapshot = engine.store().snapshot(&prefix, At::Latest).await.map_err(read_failed)?;
@@ -41,4 +41,13 @@ pub(super) async fn slices(engine: &Engine, namespace: &str, service: &str) -> R
         }
     }
     Ok(slices)
+}
+
+/// Every object of a resource, which is stored under `path` (`<group>/<resource>`), in a namespace or in all.
+pub(crate) async fn list<T: DeserializeOwned>(engine: &Engine, path: &str, namespace: &str) -> Result<Vec<T>, Status> {
+    let within = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
+    let prefix = Prefix::new(&format!("{ROOT}{path}/{within}")).map_err(Status::internal_error)?;
+    let snapshot = engine.store().snapshot(&prefix, At::Latest).await.map_err(read_failed)?;
+    let stored = snapshot.range(&prefix, None);
+    stored.map(|(_, stored)| serde_json::from_slice(stored.entry.bytes()).map_err(Status::internal_error)).collect()
 }

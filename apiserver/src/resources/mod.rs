@@ -49,12 +49,14 @@ mod local_subject_access_review;
 mod namespace;
 mod network_policy;
 mod node;
+mod node_metrics;
 mod pem;
 mod persistent_volume;
 mod persistent_volume_claim;
 mod pkcs10;
 mod pod_certificate_request;
 mod pod_disruption_budget;
+mod pod_metrics;
 mod pod_spec;
 mod pod_template;
 mod priority_class;
@@ -123,6 +125,12 @@ pub fn register_all(registry: &Registry, config: Config) {
     registry.register_version(builtin(autoscalers::AutoscalersV1), autoscalers::STORED, autoscalers::CONVERSION);
     registry.register_version(builtin(event::EventsV1), event::STORED, event::CONVERSION);
     // tidy: end
+}
+
+/// Registers what nodes and pods use, for servers that can ask kubelets.
+pub fn register_usage(registry: &Registry) {
+    registry.register(builtin(node_metrics::NodesMetrics));
+    registry.register(builtin(pod_metrics::PodsMetrics));
 }
 
 /// What runs in a namespace, and within which bounds.

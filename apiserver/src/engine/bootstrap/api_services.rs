@@ -1,6 +1,7 @@
 //! APIServices of what this server serves itself: one for each version of a built-in group, made at start.
 //!
-//! Those that somebody else made, or took the label from, stay as they are. Those that a server made of a version which is
+//! Those that somebody else made, or took the label from, stay as they are, and so does one of metrics.k8s.io that leads to a
+//! service. Those that a server made of a version which is
 //! no longer served are removed.
 
 use std::collections::BTreeSet;
@@ -20,10 +21,16 @@ const GROUP: &str = "apiregistration.k8s.io";
 const SERVICES: Place = Place::of(GROUP, "v1", "apiservices");
 const MANAGED: &str = "kube-aggregator.kubernetes.io/automanaged";
 const ON_START: &str = "onstart";
+/// The group that upstream has an add-on for.
+const YIELDING: &str = crate::usage::types::GROUP;
 
 /// Priorities of versions within their group (`VersionPriority`), where they differ from [`VERSION_PRIORITY`].
-const VERSION_PRIORITIES: [(&str, &str, i32); 3] =
-    [("", "v1", 1), ("autoscaling", "v2", 30), ("flowcontrol.apiserver.k8s.io", "v1", 21)];
+const VERSION_PRIORITIES: [(&str, &str, i32); 4] = [
+    ("", "v1", 1),
+    ("autoscaling", "v2", 30),
+    ("flowcontrol.apiserver.k8s.io", "v1", 21),
+    ("metrics.k8s.io", "v1beta1", 100),
+];
 const VERSION_PRIORITY: i32 = 15;
 
 impl Engine {
@@ -66,6 +73,10 @@ impl Engine {
             return unless_conflict(self.ask(SERVICES, Verb::Create, "", Some(&wanted)).await);
         };
         let mut changed = serde_json::to_value(found).map_err(Status::internal_error)?;
+        // What is built in here, and an add-on elsewhere, yields to the add-on, whose manifest keeps the label.
+        if wanted["spec"]["group"] == YIELDING && !changed["spec"]["service"].is_null() {
+            return Ok(());
+        }
         if changed["spec"] == wanted["spec"] {
             return Ok(());
         }
