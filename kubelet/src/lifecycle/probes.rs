@@ -153,6 +153,14 @@ fn probe_of(container: &Container, kind: Kind) -> Option<&Probe> {
     }
 }
 
+/// Whether a probe goes to its pod's address.
+fn needs_address(probe: &Probe) -> bool {
+    let names = |host: &Option<String>| host.as_ref().is_some_and(|host| !host.is_empty());
+    let elsewhere = probe.http_get.as_ref().is_some_and(|get| names(&get.host))
+        || probe.tcp_socket.as_ref().is_some_and(|socket| names(&socket.host));
+    probe.exec.is_none() && !elsewhere
+}
+
 impl Probes {
     /// Probes nothing yet. `on_change` is told by the task that probes, and must not wait. To be called on a tokio runtime.
     #[must_use]
@@ -351,6 +359,10 @@ impl Attended {
             };
             let (next, changed) = worker.prober.next(&situation);
             has_changed |= changed;
+            let probe = worker.place.container(&self.pod).and_then(|found| probe_of(found, worker.prober.kind()));
+            // Its address comes with what is observed next.
+            let waits = self.address.is_none() && probe.is_some_and(needs_address);
+            let next = if waits { Next::Nothing } else { next };
             if let Some(due) = worker.due.take() {
                 queue.entries.remove(&due);
             }

@@ -12,6 +12,8 @@ mod entry;
 mod files;
 pub mod links;
 mod reader;
+#[cfg(test)]
+mod real;
 mod rotated;
 mod rotation;
 mod tail;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use client::events::{EventApi, WriteError};
-use k8s_openapi::api::core::v1::{Event, ExecAction, PodSpec, PodStatus};
+use k8s_openapi::api::core::v1::{Event, ExecAction, PodSpec, PodStatus, TCPSocketAction};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde_json::Value;
 use tonic::codegen::{BoxFuture, StdError};
@@ -265,6 +265,22 @@ async fn an_agent_that_starts_again_goes_on_with_what_it_said() {
     assert_eq!(rig.asked(), 1, "at some time within the period");
     rig.probes.attend(&known, &running("b", rig.clock.now()));
     assert_eq!(rig.said("b"), Probed { startup: None, liveness: None, readiness: Some(false) });
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_asked_of_a_pod_before_it_has_an_address() {
+    let rig = rig();
+    let probe = Probe { tcp_socket: Some(TCPSocketAction::default()), ..Probe::default() };
+    let pod = pod(Container { readiness_probe: Some(probe), ..Container::default() });
+    let mut found = running("a", rig.clock.now());
+    found.sandboxes[0].addresses.clear();
+    rig.probes.attend(&pod, &found);
+    rig.pass(30_000).await;
+    assert!(rig.written.0.lock().is_empty());
+    rig.probes.attend(&pod, &running("a", rig.clock.now()));
+    rig.pass(1).await;
+    let message = "Readiness probe errored and resulted in unknown state: invalid port number: 0".to_owned();
+    assert_eq!(*rig.written.0.lock(), [("Unhealthy".to_owned(), message, 1)]);
 }
 
 #[tokio::test(start_paused = true)]
