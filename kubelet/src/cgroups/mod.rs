@@ -254,14 +254,35 @@ impl Cgroups {
         checked(uid)?;
         let of_class = |class| self.hierarchies.all(&self.options.layout.pod(class, uid));
         let directories: Vec<PathBuf> = Class::ALL.into_iter().flat_map(of_class).collect();
+        self.remove_directories(&directories).await
+    }
+
+    async fn remove_directories(&self, directories: &[PathBuf]) -> Result<(), CgroupError> {
         let mut wait = FIRST_WAIT;
         for attempt in 1.. {
-            match tree::remove(&directories) {
+            match tree::remove(directories) {
                 Err(error) if attempt == REMOVALS => return Err(error),
                 Err(_) => tokio::time::sleep(wait).await,
                 Ok(()) => break,
             }
             wait = (wait * 2).min(LONGEST_WAIT);
+        }
+        Ok(())
+    }
+
+    /// Removes the cgroups of all pods and of their classes, and what they are in if nothing else is there: what is left of a
+    /// node that is none any more. Processes that are still in pods' cgroups are killed.
+    ///
+    /// # Errors
+    /// If something stays although it was tried several times.
+    pub async fn remove_all(&self) -> Result<(), CgroupError> {
+        let layout = &self.options.layout;
+        self.remove_directories(&self.hierarchies.all(&layout.pods())).await?;
+        if layout.root() != "/" {
+            for directory in self.hierarchies.all(&layout.root()) {
+                // Who else has something there keeps it.
+                let _ = std::fs::remove_dir(directory);
+            }
         }
         Ok(())
     }

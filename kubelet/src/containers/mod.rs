@@ -147,4 +147,6 @@ pub(crate) fn on_host_network(pod: &Pod) -> bool {
 }
 
 #[cfg(test)]
+mod real;
+#[cfg(test)]
 mod tests;
