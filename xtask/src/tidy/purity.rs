@@ -17,6 +17,11 @@ use super::syntax::{self, Aliases, Import, Seen, Source, imports, is_for_tests, 
 const PURE: &[&str] = &[
     // tidy: sorted
     "api/src/",
+    "kubelet/src/admission/",
+    "kubelet/src/cgroups/cpu.rs",
+    "kubelet/src/cgroups/layout.rs",
+    "kubelet/src/cgroups/limits.rs",
+    "kubelet/src/containers/",
     "kubelet/src/hollow/plan",
     "kubelet/src/pod_plan",
     "proxy/src/rules",
