@@ -47,9 +47,11 @@ pub enum CgroupError {
     /// A pod has no uid that could be part of a path.
     #[error("{0:?} is no pod's uid")]
     Uid(String),
-    /// A pod uses more memory than it is to have.
-    #[error("attempting to set pod memory limit ({limit}) below current usage ({usage})")]
+    /// A pod or container uses more memory than it is to have.
+    #[error("attempting to set {whose} memory limit ({limit}) below current usage ({usage})")]
     InUse {
+        /// `pod`, or which container.
+        whose: String,
         /// Bytes that it is to have.
         limit: u64,
         /// Bytes that it has.
@@ -95,6 +97,8 @@ impl Default for Options {
 pub struct Cgroups {
     hierarchies: Hierarchies,
     options: Options,
+    /// The sizes of huge pages, as cgroups' files name them.
+    hugepages: Vec<String>,
 }
 
 impl Cgroups {
@@ -115,7 +119,8 @@ impl Cgroups {
         if !missing.is_empty() {
             return Err(CgroupError::Missing(missing.join(", ")));
         }
-        Ok(Cgroups { hierarchies, options })
+        let hugepages = if hierarchies.has("hugetlb") { hugepage_sizes() } else { Vec::new() };
+        Ok(Cgroups { hierarchies, options, hugepages })
     }
 
     /// Which version the machine has.
@@ -141,19 +146,6 @@ impl Cgroups {
         self.hierarchies.directory("memory", &cgroup).is_some_and(|directory| directory.join(file).exists())
     }
 
-    /// The sizes of huge pages that cgroups can be limited to, as their files name them: `2MB`.
-    #[must_use]
-    pub fn hugepage_sizes(&self) -> Vec<String> {
-        if !self.hierarchies.has("hugetlb") {
-            return Vec::new();
-        }
-        let sizes = tree::children(Path::new("/sys/kernel/mm/hugepages"));
-        let sizes = sizes.iter().filter_map(|name| name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok());
-        let mut sizes: Vec<i64> = sizes.collect();
-        sizes.sort_unstable();
-        sizes.into_iter().map(|kilobytes| size_name(kilobytes << 10)).collect()
-    }
-
     /// What containers are asked for with, as far as cgroups decide: to be asked after [`Cgroups::prepare_node`].
     #[must_use]
     pub fn describe(&self, node: Node) -> Node {
@@ -161,7 +153,7 @@ impl Cgroups {
             cgroups: self.options.layout.clone(),
             unified: self.version() == Version::V2,
             quota_period: self.options.quota_period,
-            hugepage_sizes: self.hugepage_sizes(),
+            hugepage_sizes: self.hugepages.clone(),
             swap: if self.accounts_for_swap() { Swap::None } else { Swap::Unaccounted },
             ..node
         }
@@ -194,13 +186,17 @@ impl Cgroups {
         self.options.layout.pod_parent(pod)
     }
 
-    /// Makes a pod's cgroup, unless it is there, and limits it. Settings that are there already are written again.
+    /// Makes a pod's cgroup and limits it. One that containers are in already is left as it is: what they have changes by
+    /// resizes alone.
     ///
     /// # Errors
     /// If the pod has no uid, or the kernel refuses.
     pub fn make(&self, pod: &Pod) -> Result<(), CgroupError> {
         checked(pod.metadata.uid.as_deref().unwrap_or_default())?;
-        self.apply(&self.pod_parent(pod), &self.limits_of(pod))
+        if self.containers(pod).is_empty() {
+            return self.apply(&self.pod_parent(pod), &self.limits_of(pod));
+        }
+        tree::make(&self.hierarchies, &self.pod_parent(pod))
     }
 
     /// Gives a pod's cgroup what its resources are to be where that is more than it has, and takes nothing away: what comes
@@ -223,21 +219,42 @@ impl Cgroups {
     /// # Errors
     /// If the pod has no uid, it uses more memory than it is to have, or the kernel refuses.
     pub fn resize(&self, pod: &Pod) -> Result<(), CgroupError> {
-        let limit = self.limits_of(pod).memory.and_then(|limit| u64::try_from(limit).ok());
-        let usage = self.usage(&self.pod_parent(pod), Timestamp::UNIX_EPOCH).and_then(|usage| usage.memory);
-        // The kernel would kill processes until the rest fits.
-        if let (Some(limit), Some(usage)) = (limit, usage.map(|memory| memory.usage))
-            && usage > limit
-        {
-            return Err(CgroupError::InUse { limit, usage });
+        checked(pod.metadata.uid.as_deref().unwrap_or_default())?;
+        let (cgroup, limits) = (self.pod_parent(pod), self.limits_of(pod));
+        self.check_memory(&cgroup, limits.memory, || "pod".to_owned())?;
+        self.apply(&cgroup, &limits)
+    }
+
+    /// Whether a container, by the runtime's ID, can be limited to so many bytes of memory (0 for no limit).
+    ///
+    /// # Errors
+    /// If it uses more: the kernel would kill processes until the rest fits.
+    pub fn check_container(&self, pod: &Pod, name: &str, id: &str, bytes: i64) -> Result<(), CgroupError> {
+        match self.containers(pod).get(id) {
+            Some(cgroup) => self.check_memory(cgroup, Some(bytes), || format!("container {name:?}")),
+            None => Ok(()),
         }
-        self.make(pod)
+    }
+
+    fn check_memory(&self, cgroup: &str, limit: Option<i64>, whose: impl Fn() -> String) -> Result<(), CgroupError> {
+        let limit = limit.and_then(|limit| u64::try_from(limit).ok()).filter(|limit| *limit > 0);
+        let usage = self.usage(cgroup, Timestamp::UNIX_EPOCH).and_then(|usage| usage.memory);
+        match (limit, usage.map(|memory| memory.usage)) {
+            (Some(limit), Some(usage)) if usage > limit => Err(CgroupError::InUse { whose: whose(), limit, usage }),
+            _ => Ok(()),
+        }
     }
 
     /// What a pod is limited to.
     #[must_use]
     pub fn limits_of(&self, pod: &Pod) -> Limits {
-        Limits::of_pod(pod, self.options.quota_period, self.options.pids)
+        let mut limits = Limits::of_pod(pod, self.options.quota_period, self.options.pids);
+        // Who is not promised huge pages gets none.
+        for size in &self.hugepages {
+            limits.hugepages.entry(size.clone()).or_insert(0);
+        }
+        limits.hugepages.retain(|size, _| self.hugepages.contains(size));
+        limits
     }
 
     /// What a cgroup is limited to, as the kernel has it; `None` if there is no such cgroup.
@@ -319,6 +336,15 @@ impl Cgroups {
         tree::make(&self.hierarchies, cgroup)?;
         tree::write(&self.hierarchies, cgroup, limits)
     }
+}
+
+/// The sizes of huge pages that the machine has, as cgroups' files name them: `2MB`.
+fn hugepage_sizes() -> Vec<String> {
+    let sizes = tree::children(Path::new("/sys/kernel/mm/hugepages"));
+    let sizes = sizes.iter().filter_map(|name| name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok());
+    let mut sizes: Vec<i64> = sizes.collect();
+    sizes.sort_unstable();
+    sizes.into_iter().map(|kilobytes| size_name(kilobytes << 10)).collect()
 }
 
 /// Refuses what must not become part of a path.

@@ -194,14 +194,26 @@ fn memory_in_use_is_not_taken_away() {
     let directory = tempfile::tempdir().unwrap();
     let cgroups = unified(directory.path());
     let of_pod = directory.path().join("r/kubepods/burstable/podu");
+    let container = of_pod.join("c1");
+    fs::create_dir(&container).unwrap();
+    for own in [&of_pod, &container] {
+        fs::write(own.join("memory.stat"), "").unwrap();
+        fs::write(own.join("memory.current"), "1025").unwrap();
+    }
     let pod = pod("u", json!({"requests": {"cpu": "1"}, "limits": {"cpu": "1", "memory": "1Ki"}}));
-    fs::write(of_pod.join("memory.stat"), "").unwrap();
-    fs::write(of_pod.join("memory.current"), "1025").unwrap();
     let error = cgroups.resize(&pod).unwrap_err();
     assert_eq!(error.to_string(), "attempting to set pod memory limit (1024) below current usage (1025)");
+    let error = cgroups.check_container(&pod, "c", "c1", 1024).unwrap_err();
+    assert_eq!(error.to_string(), "attempting to set container \"c\" memory limit (1024) below current usage (1025)");
+    cgroups.check_container(&pod, "c", "c1", 0).unwrap();
+    cgroups.check_container(&pod, "c", "gone", 1024).unwrap();
     fs::write(of_pod.join("memory.current"), "1024").unwrap();
     cgroups.resize(&pod).unwrap();
     assert_eq!(fs::read_to_string(of_pod.join("memory.max")).unwrap(), "1024");
+    // What containers are in is not limited anew by an agent that starts again.
+    fs::write(of_pod.join("memory.max"), "77").unwrap();
+    cgroups.make(&pod).unwrap();
+    assert_eq!(fs::read_to_string(of_pod.join("memory.max")).unwrap(), "77");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! As whom containers run, and what they may do: what the pod says, unless the container says otherwise.
 
+use std::path::{Component, Path};
+
 use k8s_openapi::api::core::v1::{
     AppArmorProfile, Capabilities, Container, Pod, PodSecurityContext, SELinuxOptions, SeccompProfile, SecurityContext,
 };
@@ -203,11 +205,20 @@ fn seccomp(
         Some(("Localhost", "")) => {
             Err(Invalid::container("localhostProfile must be set if seccompProfile type is Localhost."))
         }
-        // The API lets no path out of the directory (`..` and absolute ones are refused).
+        // Not all pods come by way of the API, which would refuse this.
+        Some(("Localhost", file)) if !is_below(file) => {
+            let problem = "must be a relative path without `..` below the node's directory of seccomp profiles";
+            Err(Invalid::container(format!("seccompProfile.localhostProfile {file:?} {problem}")))
+        }
         Some(("Localhost", file)) => Ok(profile(ProfileType::Localhost, &paths.seccomp().join(file).to_string_lossy())),
         None if node.seccomp_default => Ok(profile(ProfileType::RuntimeDefault, "")),
         _ => Ok(profile(ProfileType::Unconfined, "")),
     }
+}
+
+/// Whether a path cannot lead out of the directory that it is put to.
+fn is_below(path: &str) -> bool {
+    Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
 /// Whether the pod wants AppArmor to confine one of its containers, which a node without it cannot do.

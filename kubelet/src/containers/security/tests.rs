@@ -122,6 +122,10 @@ fn seccomp_profiles() {
     check(default.clone(), json!({"type": "Unconfined"}), Ok((ProfileType::Unconfined, "")));
     let file = json!({"type": "Localhost", "localhostProfile": "a/b.json"});
     check(default, file, Ok((ProfileType::Localhost, "/root/seccomp/a/b.json")));
+    let out = json!({"type": "Localhost", "localhostProfile": "../a.json"});
+    let message = "seccompProfile.localhostProfile \"../a.json\" must be a relative path without `..` below the node's \
+        directory of seccomp profiles";
+    check(none.clone(), out, Err(message));
     let message = "localhostProfile must be set if seccompProfile type is Localhost.";
     check(none, json!({"type": "Localhost"}), Err(message));
 }
