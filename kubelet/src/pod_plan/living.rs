@@ -147,7 +147,10 @@ fn advance_init(scene: &Scene<'_>, draft: &mut Draft, slot: &Slot<'_>, sandbox: 
         return scene.has_started(slot, container);
     }
     match container.state {
-        ContainerState::Running => false,
+        ContainerState::Running => {
+            settle(draft, slot.name());
+            false
+        }
         ContainerState::Exited if container.exit_code == 0 => true,
         ContainerState::Exited | ContainerState::Created => {
             if container.state == ContainerState::Created || slot.restarts(scene.pod(), container.exit_code) {

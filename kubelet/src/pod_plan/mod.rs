@@ -9,7 +9,8 @@
 //!
 //! It keeps [`Plan::memory`], and marks in it what it has done: `prepared`, `volumes`, `torn_down` and `deleted` when the
 //! action of that kind has succeeded. When a sandbox, a mount or a start has failed it leaves a [`Setback`] there, and
-//! takes the one of a container away when it was started. Actions that have no setback (stopping, removing, tearing down,
+//! takes the one of a container away when it was started. Of a change of resources it leaves in [`Memory::resize`] whether it
+//! failed. Actions that have no setback (stopping, removing, tearing down,
 //! resizing, deleting) are planned again at once: it is the worker that waits a while before it tries them again.
 
 mod backoff;

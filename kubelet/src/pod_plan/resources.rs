@@ -38,8 +38,7 @@ fn get(list: Option<&List>, name: &str) -> Option<Quantity> {
 }
 
 impl Wanted {
-    pub(super) fn of(container: &Container) -> Wanted {
-        let requirements = container.resources.as_ref();
+    pub(super) fn of(requirements: Option<&ResourceRequirements>) -> Wanted {
         let requests = requirements.and_then(|it| it.requests.as_ref());
         let limits = requirements.and_then(|it| it.limits.as_ref());
         let limit = get(limits, "cpu").map(|quantity| quantity.milli_value()).filter(|limit| *limit > 0);
@@ -75,6 +74,13 @@ impl Wanted {
         let all = [("cpu", cpu), ("memory", self.has_memory(applied))];
         all.into_iter().filter_map(|(name, same)| (!same).then_some(name)).collect()
     }
+
+    /// Which resources are others than those of an earlier time.
+    pub(super) fn differing_from(&self, earlier: &Wanted) -> Vec<&'static str> {
+        let cpu = (self.request, self.limit) == (earlier.request, earlier.limit);
+        let all = [("cpu", cpu), ("memory", self.memory == earlier.memory)];
+        all.into_iter().filter_map(|(name, same)| (!same).then_some(name)).collect()
+    }
 }
 
 fn period(applied: &AppliedResources) -> i64 {
@@ -89,7 +95,7 @@ fn limited(bytes: i64) -> Option<i64> {
 pub(super) fn actual(container: &Container, applied: Option<&AppliedResources>) -> ResourceRequirements {
     let mut has = container.resources.clone().unwrap_or_default();
     let Some(applied) = applied else { return has };
-    let wanted = Wanted::of(container);
+    let wanted = Wanted::of(container.resources.as_ref());
     if let Some(shares) = applied.cpu_shares.filter(|_| !wanted.has_request(applied)) {
         let milli = if shares > FEWEST_SHARES { (shares * 1000 + SHARES - 1) / SHARES } else { 0 };
         set(&mut has.requests, "cpu", Some(milli).filter(|milli| *milli > 0).map(processors));

@@ -162,7 +162,7 @@ impl<'a> Scene<'a> {
 
     /// What was last said of this very container: an agent that starts again knows no probe's result, and goes by this
     /// until it does.
-    fn said_of(&self, container: &RuntimeContainer) -> Option<&ContainerStatus> {
+    pub(super) fn said_of(&self, container: &RuntimeContainer) -> Option<&ContainerStatus> {
         let said = self.said(&container.name)?;
         let running = said.state.as_ref().is_some_and(|state| state.running.is_some());
         (running && said.container_id.as_deref() == Some(&self.id(&container.id))).then_some(said)

@@ -138,7 +138,7 @@ fn observe(
             }
         }
     }
-    allocate(slot, record, said, status, resize);
+    allocate(scene, slot, record, status, resize);
     judge(scene, slot, record, status);
 }
 
@@ -228,12 +228,13 @@ fn judge(scene: &Scene<'_>, slot: &Slot<'_>, record: &RuntimeContainer, status: 
 
 /// What it was given, and what it has of it.
 fn allocate(
+    scene: &Scene<'_>,
     slot: &Slot<'_>,
     record: &RuntimeContainer,
-    said: Option<&ContainerStatus>,
     status: &mut ContainerStatus,
     resize: Option<&Resize>,
 ) {
+    let said = scene.said_of(record);
     if slot.role == Role::Ephemeral {
         return;
     }
@@ -246,7 +247,12 @@ fn allocate(
         _ => allocated,
     };
     let applied = record.resources.as_ref().filter(|_| record.state == ContainerState::Running);
-    status.resources = Some(actual(&slot.container, applied));
+    let pending = said.filter(|_| resize.is_some() && applied.is_none());
+    status.resources = match pending.and_then(|said| said.resources.clone()) {
+        // The runtime does not tell, and the change has not been made.
+        Some(resources) => Some(resources),
+        None => Some(actual(&slot.container, applied)),
+    };
 }
 
 fn user(record: &RuntimeContainer) -> Option<ContainerUser> {

@@ -4,10 +4,11 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::world::{Fault, World, container, statuses};
+use super::world::{Fault, World, container, resources_of, statuses};
 use crate::observed::ContainerState;
 use crate::pod_plan::spec::{is_sidecar, is_terminal, slots};
 use crate::pod_plan::time::after;
@@ -29,6 +30,8 @@ enum Event {
     Forgets(usize),
     /// The image of a container is changed.
     Changes(usize),
+    /// It is to have other resources.
+    Resizes(usize, u32),
     /// Somebody wants to look.
     Debug,
     AgentRestarts,
@@ -47,7 +50,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::SandboxTwins),
         3 => which.clone().prop_map(Event::Unsure),
         3 => which.clone().prop_map(Event::Forgets),
-        3 => which.prop_map(Event::Changes),
+        3 => which.clone().prop_map(Event::Changes),
+        3 => (which, 1..4u32).prop_map(|(which, cpu)| Event::Resizes(which, cpu * 100)),
         1 => Just(Event::Debug),
         3 => Just(Event::AgentRestarts),
         1 => (0..40i64).prop_map(Event::Delete),
@@ -83,8 +87,12 @@ fn init_container(index: usize) -> impl Strategy<Value = Value> {
 
 fn regular_container(index: usize) -> impl Strategy<Value = Value> {
     let action = proptest::option::of(prop_oneof![Just("Restart"), Just("RestartAllContainers")]);
-    (proptest::option::of((policy(), action)), probes()).prop_map(move |(own, probes)| {
+    let own = proptest::option::of((policy(), action));
+    (own, probes(), any::<bool>()).prop_map(move |(own, probes, restarts)| {
         let mut container = container(&format!("r{index}"), probes);
+        if restarts {
+            container["resizePolicy"] = json!([{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]);
+        }
         if let Some((policy, action)) = own {
             container["restartPolicy"] = json!(policy);
             if let Some(action) = action {
@@ -168,6 +176,14 @@ fn happen(world: &mut World, event: &Event) {
             let all = spec.init_containers.iter_mut().flatten().chain(&mut spec.containers);
             all.filter(|it| it.name == name).for_each(|it| it.image = Some("i:2".to_owned()));
         }
+        Event::Resizes(which, milli) => {
+            let name = name(world, *which);
+            let resources = json!({"requests": {"cpu": format!("{milli}m")}});
+            let spec = world.pod.spec.as_mut().unwrap();
+            let all = spec.init_containers.iter_mut().flatten().chain(&mut spec.containers);
+            let resources: ResourceRequirements = serde_json::from_value(resources).unwrap();
+            all.filter(|it| it.name == name).for_each(|it| it.resources = Some(resources.clone()));
+        }
         Event::Debug => {
             let debugger = json!([{"name": "d", "image": "i:1"}]);
             world.pod.spec.as_mut().unwrap().ephemeral_containers = serde_json::from_value(debugger).unwrap();
@@ -223,6 +239,13 @@ fn check(world: &mut World) {
     assert_eq!(phase, "Running", "{:#?} {:#?}", world.log, world.status());
     for slot in slots(&world.pod).iter().filter(|slot| slot.is_sidecar()) {
         assert!(world.is_running(slot.name()), "the sidecar {} does not run: {:#?}", slot.name(), world.log);
+    }
+    assert_eq!(world.memory.resize, None, "{:#?}", world.log);
+    for record in world.runtime.containers.iter().filter(|it| it.state == ContainerState::Running) {
+        let wanted = resources_of(&world.pod, &record.name);
+        // Where the runtime does not tell, what changes before anything was said of the container is not noticed.
+        let told = record.resources.is_some();
+        assert!(!told || record.resources == wanted, "{}: {:#?}", record.name, world.log);
     }
     let names: Vec<String> = statuses(&world.status()).map(|status| status.name.clone()).collect();
     assert_eq!(names.len(), slots(&world.pod).len());

@@ -1,6 +1,6 @@
 //! What is said of pods that run, and what stays said.
 
-use k8s_openapi::api::core::v1::ResourceRequirements;
+use k8s_openapi::api::core::v1::{Container, ResourceRequirements};
 use serde_json::{Value, json};
 
 use super::world::{World, container, moment, one};
@@ -171,6 +171,44 @@ fn a_resize_that_does_not_come_about_is_not_made_without_end() {
 }
 
 #[test]
+fn a_resize_that_the_runtime_does_not_tell_of_is_taken_to_be_made() {
+    let mut spec = one("Always");
+    spec["containers"][0]["resources"] = json!({"requests": {"cpu": "100m"}});
+    let mut world = World::new(spec);
+    world.until(1).log.clear();
+    world.runtime.containers[0].resources = None;
+    let requests = json!({"requests": {"cpu": "200m"}});
+    world.pod.spec.as_mut().unwrap().containers[0].resources = serde_json::from_value(requests).unwrap();
+    let says = |world: &World| {
+        let status = serde_json::to_value(&world.status().container_statuses.unwrap()[0]).unwrap();
+        (world.condition("PodResizeInProgress"), status["resources"]["requests"]["cpu"].clone())
+    };
+    let step = |world: &mut World| {
+        world.step();
+        world.runtime.containers[0].resources = None;
+    };
+    step(&mut world);
+    assert_eq!(says(&world), ("True since 1".to_owned(), json!("100m")));
+    // It failed: it is tried again later.
+    world.memory.resize = Some(Resize::InProgress(Some("it failed".to_owned())));
+    step(&mut world);
+    assert_eq!(says(&world), ("True Error it failed since 1".to_owned(), json!("100m")));
+    world.now = moment(11);
+    step(&mut world);
+    world.memory.resize = Some(Resize::InProgress(None));
+    step(&mut world);
+    assert_eq!(says(&world), ("none".to_owned(), json!("200m")));
+    world.until(60).did(&["1: Resize", "11: Resize"]);
+    let containers = r#"{"containers":[{"name":"a","resources":{"requests":{"cpu":"200m"}}}],"generation":1"#;
+    let said = [
+        format!("ResizeStarted Pod resize started: {containers}}}"),
+        format!("ResizeError Pod resize error: {containers},\"error\":\"it failed\"}}"),
+        format!("ResizeCompleted Pod resize completed: {containers}}}"),
+    ];
+    assert_eq!(world.says, said);
+}
+
+#[test]
 fn resources_are_compared_as_the_kernel_counts_them() {
     let container = |requests: Value, limits: Value| {
         let resources = json!({"requests": requests, "limits": limits});
@@ -179,8 +217,8 @@ fn resources_are_compared_as_the_kernel_counts_them() {
     let check = |requests: Value, limits: Value, applied: [Option<i64>; 3], differing: &[&str], said: Value| {
         let [cpu_shares, cpu_quota, memory_limit] = applied;
         let applied = AppliedResources { cpu_shares, cpu_quota, cpu_period: Some(100_000), memory_limit };
-        let container = container(requests, limits);
-        assert_eq!(Wanted::of(&container).differing(&applied), differing);
+        let container: Container = container(requests, limits);
+        assert_eq!(Wanted::of(container.resources.as_ref()).differing(&applied), differing);
         let said: ResourceRequirements = serde_json::from_value(said).unwrap();
         let none = |list: &Option<_>| list.as_ref().is_none_or(std::collections::BTreeMap::is_empty);
         let found = actual(&container, Some(&applied));

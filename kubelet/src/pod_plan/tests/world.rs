@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use crate::observed::{AppliedResources, ContainerState, Probed, RuntimeContainer, RuntimePod, Sandbox};
 use crate::pod_plan::spec::{is_sidecar, is_terminal, slots};
 use crate::pod_plan::time::{after, second};
-use crate::pod_plan::{Action, Host, Inputs, Memory, Mounts, Plan, Role, Setback, Stop, Verdict, hash_of, plan};
+use crate::pod_plan::{
+    Action, Host, Inputs, Memory, Mounts, Plan, Resize, Role, Setback, Stop, Verdict, hash_of, plan,
+};
 
 /// When everything begins, in seconds.
 pub(super) const BEGIN: i64 = 1_700_000_000;
@@ -206,6 +208,7 @@ impl World {
                     let resources = resources_of(&self.pod, &container.name);
                     container.resources = resources.or(container.resources);
                 }
+                self.memory.resize = Some(Resize::InProgress(None));
             }
             Action::TearDown => {
                 assert!(!self.runtime.is_running(), "it is torn down while it runs");
@@ -242,6 +245,7 @@ impl World {
                 }
                 self.memory.containers.insert(container.clone(), setback);
             }
+            Action::Resize => self.memory.resize = Some(Resize::InProgress(Some("it failed".to_owned()))),
             // The worker waits before it tries again what has no setback.
             _ => self.now = after(self.now, Duration::from_secs(1)),
         }
@@ -424,7 +428,7 @@ fn end(record: &mut RuntimeContainer, code: i32, now: Timestamp) {
 }
 
 /// What a container of the spec is given, as a kernel has it: only what tests ask for.
-fn resources_of(pod: &Pod, name: &str) -> Option<AppliedResources> {
+pub(super) fn resources_of(pod: &Pod, name: &str) -> Option<AppliedResources> {
     let slots = slots(pod);
     let resources = slots.iter().find(|slot| slot.name() == name)?.container.resources.clone()?;
     let milli: i64 = resources.requests?.get("cpu")?.0.strip_suffix('m')?.parse().ok()?;
