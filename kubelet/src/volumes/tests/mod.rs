@@ -2,6 +2,7 @@
 //! anybody; the others say that they were skipped.
 
 pub(super) mod ground;
+mod real;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
