@@ -151,6 +151,7 @@ pub(super) fn make(
 mod tests {
     use serde_json::{Value, json};
 
+    use super::super::tests::ground::Ground;
     use super::*;
 
     fn pod(spec: Value) -> Pod {
@@ -207,6 +208,38 @@ mod tests {
         check("HugePages-1Gi", &huge, Err(Refused::NotRequested("HugePages-1Gi".to_owned())));
         check("HugePages-x", &huge, Err(Refused::Unknown("HugePages-x".to_owned())));
         check("Tape", &huge, Err(Refused::Unknown("Tape".to_owned())));
+    }
+
+    #[test]
+    #[allow(clippy::print_stdout, reason = "whoever runs the tests should know what they did not do")]
+    fn huge_pages_are_mounted_once() {
+        let Some(ground) = Ground::for_mounts() else { return };
+        if !Path::new("/sys/kernel/mm/hugepages/hugepages-2048kB").exists() {
+            println!("skipped: this kernel has no huge pages of 2 MiB");
+            return;
+        }
+        let (dir, marker) = (ground.path().join("v/x"), ground.path().join("m/x/ready"));
+        for _ in 0..2 {
+            make(&dir, &marker, Medium::HugePages(2 << 20), None, None).unwrap();
+        }
+        let mounted: Vec<String> = mounts::below(&dir).unwrap().into_iter().map(|it| it.file_system).collect();
+        assert_eq!(mounted, ["hugetlbfs"]);
+        assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o7777, 0o777);
+        assert_eq!(rustix::fs::statfs(&dir).unwrap().f_bsize, 2 << 20, "pages are as large as was asked");
+    }
+
+    #[test]
+    fn a_machine_that_starts_again_gets_its_memory_again() {
+        let Some(ground) = Ground::for_mounts() else { return };
+        let (dir, marker) = (ground.path().join("v/x"), ground.path().join("m/x/ready"));
+        let make = || make(&dir, &marker, Medium::Memory(Some(1 << 20)), None, None).unwrap();
+        make();
+        fs::write(dir.join("file"), "x").unwrap();
+        make();
+        assert!(dir.join("file").exists());
+        mounts::unmount(&dir).unwrap();
+        make();
+        assert!(!dir.join("file").exists() && mounts::at(&dir).unwrap().is_some());
     }
 
     #[test]

@@ -43,6 +43,7 @@ impl Volumes {
         let mut all_at = Instant::now() + PERIOD;
         loop {
             let is_time = tokio::select! {
+                biased;
                 () = self.changes.added.notified() => false,
                 () = sleep_until(all_at) => true,
             };

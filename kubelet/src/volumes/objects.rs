@@ -102,6 +102,7 @@ impl Objects {
     }
 
     /// Begins to watch what a pod refers to, and ends what it no longer refers to. Cheap if nothing has changed.
+    /// To be called within a runtime.
     pub fn register(&self, pod: &Pod) {
         let Some(uid) = pod.metadata.uid.clone() else { return };
         let registered =
@@ -252,7 +253,10 @@ impl<K: Content> Kept<K> {
         let sink = Watching(Arc::downgrade(&entry));
         let list_watch = ListWatch::telling(self.client.clone(), sink, Resource::of::<K>());
         let list_watch = list_watch.within(namespace).selecting(format!("metadata.name={name}"));
-        *entry.watch.lock() = Some(AbortOnDropHandle::new(tokio::spawn(list_watch.tell::<K>())));
+        // Locked first: a watch that ends at once, since its object cannot change, waits until it can be ended.
+        let mut watch = entry.watch.lock();
+        *watch = Some(AbortOnDropHandle::new(tokio::spawn(list_watch.tell::<K>())));
+        drop(watch);
         entry
     }
 

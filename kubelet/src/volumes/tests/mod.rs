@@ -5,7 +5,7 @@ pub(super) mod ground;
 mod real;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use api::quantity::Quantity;
@@ -267,6 +267,47 @@ fn fill(server: &FakeServer, disk: &Path) {
     server.put("/api/v1/namespaces/a/persistentvolumeclaims/c", claim);
     let spec = json!({"claimRef": {"uid": "c1"}, "local": {"path": disk}});
     server.put("/api/v1/persistentvolumes/pv1", json!({"spec": spec}));
+}
+
+/// A block device of this machine, whatever it is: nobody opens it.
+fn block_device() -> Option<PathBuf> {
+    let mut all = fs::read_dir("/dev").ok()?.flatten();
+    let is_block = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_block_device());
+    all.find(is_block).map(|entry| entry.path())
+}
+
+#[tokio::test]
+#[allow(clippy::print_stdout, reason = "whoever runs the tests should know what they did not do")]
+async fn devices_are_passed_on() {
+    let Some(device) = block_device() else {
+        println!("skipped: this machine has no block device");
+        return;
+    };
+    let node = Node::new(Ground::new());
+    fill(&node.server, &device);
+    let is_block = |path: &Path| json!({"claimRef": {"uid": "c1"}, "local": {"path": path}, "volumeMode": "Block"});
+    node.server.put("/api/v1/persistentvolumes/pv1", json!({"spec": is_block(&device)}));
+    let volumes = json!([{"name": "d", "persistentVolumeClaim": {"claimName": "c"}}]);
+    let mut pod = (*with_mounts(volumes.clone(), Vec::new())).clone();
+    let devices = json!([{"name": "d", "devicePath": "/dev/x"}]);
+    pod.spec.as_mut().unwrap().containers[0].volume_devices = serde_json::from_value(devices).unwrap();
+    let pod = Arc::new(pod);
+    node.volumes.mount(&pod).await.unwrap();
+    let container = &pod.spec.as_ref().unwrap().containers[0];
+    let passed = node.volumes.container_devices(&pod, container).unwrap();
+    assert_eq!((passed[0].host_path.as_str(), passed[0].permissions.as_str()), (device.to_str().unwrap(), "mrw"));
+    node.volumes.remove("u1").await.unwrap();
+    assert!(device.exists());
+    // The same where containers want a file system, and where there is no device.
+    let mounts = vec![json!({"name": "d", "mountPath": "/d"})];
+    let problem = node.volumes.mount(&with_mounts(volumes, mounts)).await.unwrap_err();
+    let wrong = "volume d has volumeMode Block, but is specified in volumeMounts";
+    assert!(problem.message.ends_with(wrong), "{problem}");
+    node.volumes.remove("u1").await.unwrap();
+    node.server.put("/api/v1/persistentvolumes/pv1", json!({"spec": is_block(Path::new("/dev/null"))}));
+    let problem = node.volumes.mount(&pod).await.unwrap_err();
+    let expected = "MapVolume.SetUpDevice failed for volume \"pv1\" : /dev/null is not a block device";
+    assert_eq!((problem.reason, problem.message.as_str()), ("FailedMapVolume", expected));
 }
 
 #[tokio::test]
