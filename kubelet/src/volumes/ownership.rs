@@ -66,19 +66,23 @@ impl Ownership {
                 continue;
             }
             let within = directory.fd()?;
-            let kind = FileType::from_raw_mode(rustix::fs::statat(within, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode);
-            if kind != FileType::Directory {
-                self.give(within, name, false)?;
+            let stat = match rustix::fs::statat(within, name, AtFlags::SYMLINK_NOFOLLOW) {
+                // Another pod may use the volume, and remove and replace what it likes.
+                Err(Errno::NOENT) => continue,
+                stat => stat?,
+            };
+            if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+                self.give_if_possible(within, name, false);
                 continue;
             }
             let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
             match rustix::fs::openat2(within, name, flags, Mode::empty(), resolve) {
-                // Something else is mounted there.
-                Err(Errno::XDEV) => {}
+                // Something else is mounted there, or is there by now.
+                Err(Errno::XDEV | Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::AGAIN) => {}
                 below => {
                     let below = below?;
-                    self.give(&below, c".", true)?;
+                    self.give_if_possible(&below, c".", true);
                     open.push(Dir::new(below)?);
                 }
             }
@@ -86,10 +90,18 @@ impl Ownership {
         Ok(())
     }
 
+    /// Gives away one entry. As upstream has it, one that cannot be given away (an immutable file, say) keeps no pod from
+    /// starting.
+    fn give_if_possible(self, within: impl std::os::fd::AsFd, name: &std::ffi::CStr, is_directory: bool) {
+        if let Err(error) = self.give(within, name, is_directory) {
+            tracing::warn!(%error, ?name, group = self.group, "a file of a volume cannot be given to the pod's group");
+        }
+    }
+
     fn give(self, within: impl std::os::fd::AsFd, name: &std::ffi::CStr, is_directory: bool) -> io::Result<()> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let entry = match rustix::fs::openat(within.as_fd(), name, flags, Mode::empty()) {
-            // Another pod may use the volume, and remove what it likes.
+            // It is gone by now.
             Err(Errno::NOENT) => return Ok(()),
             entry => entry?,
         };
@@ -143,6 +155,35 @@ mod tests {
         };
         check(false, 0o660, 0o2770);
         check(true, 0o640, 0o2750);
+    }
+
+    /// Makes and removes directories, files and links in their places until it is told that it is enough.
+    fn churn(volume: &Path, outside: &Path, enough: &std::sync::atomic::AtomicBool) {
+        let place = volume.join("a/place");
+        while !enough.load(std::sync::atomic::Ordering::Relaxed) {
+            fs::create_dir(&place).unwrap();
+            fs::remove_dir(&place).unwrap();
+            symlink(outside, &place).unwrap();
+            fs::remove_file(&place).unwrap();
+            fs::write(&place, "x").unwrap();
+            fs::remove_file(&place).unwrap();
+        }
+    }
+
+    #[test]
+    fn whoever_works_on_in_a_volume_gets_nothing_else_given_away() {
+        let group = rustix::process::getgid().as_raw();
+        let (volume, outside) = tree();
+        let before = mode(outside.path());
+        let enough = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| churn(volume.path(), outside.path(), &enough));
+            let ownership = Ownership { group, read_only: false, only_if_root_differs: false };
+            let given: io::Result<()> = (0..500).try_for_each(|_| ownership.apply(volume.path()));
+            enough.store(true, std::sync::atomic::Ordering::Relaxed);
+            given.unwrap();
+        });
+        assert_eq!((mode(outside.path()), mode(&outside.path().join("secret"))), (before, 0o600));
     }
 
     #[test]
