@@ -1,6 +1,7 @@
 //! A server on a port of this machine, with TLS and a runtime in memory: who is let in, what they are told, and what becomes
 //! of streams.
 
+mod real;
 mod stage;
 mod streaming;
 mod texts;

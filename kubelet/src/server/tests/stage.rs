@@ -46,8 +46,8 @@ pub(super) const UID: &str = "0b5f1a4e";
 /// The agent's part: one pod.
 #[derive(Default)]
 pub(super) struct OnePod {
-    pod: Arc<Pod>,
-    runtime: Arc<RuntimePod>,
+    pub(super) pod: Arc<Pod>,
+    pub(super) runtime: Arc<RuntimePod>,
     pub(super) unhealthy: Mutex<Option<String>>,
 }
 
@@ -146,6 +146,19 @@ impl Stage {
         };
         fake.script(fake::Which::Every, fake::Script::default().with_exec(exec));
         let view = Arc::new(one_pod(&fake, &log).await);
+        Stage::over(directory, paths, fake.cri(), view, Arc::new(NoFigures), limits).await
+    }
+
+    /// With a runtime and what the agent knows of it.
+    pub(super) async fn over(
+        directory: tempfile::TempDir,
+        paths: Paths,
+        cri: crate::cri::Cri,
+        view: Arc<OnePod>,
+        figures: Arc<dyn stats::Source>,
+        limits: Limits,
+    ) -> Stage {
+        let log = paths.logs_of("default", "web", UID).join("app/0.log");
         let (authority, client) = identities();
         let serving = ServingCertificate::self_signed("one", &[[127, 0, 0, 1].into()]).unwrap();
         let options = Options {
@@ -154,11 +167,11 @@ impl Stage {
             serving: Arc::clone(&serving),
             clients: Some(ClientAuthority::new(&authority).unwrap()),
             reviews: Arc::new(Rules),
-            cri: fake.cri(),
+            cri: cri.clone(),
             view: Arc::<OnePod>::clone(&view),
-            figures: Arc::new(NoFigures),
+            figures,
             machine: stats::Machine::default(),
-            read_log: read_log(fake.cri(), paths),
+            read_log: read_log(cri, paths),
             metrics: Arc::new(Metrics::new("one")),
             node_logs: directory.path().join("log"),
             clock: Clock::Machine,
