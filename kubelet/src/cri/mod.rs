@@ -43,6 +43,8 @@ pub struct TransportError(BoxError);
 pub struct Cri {
     runtime: RuntimeServiceClient<Transport>,
     images: ImageServiceClient<Transport>,
+    /// What both are made over.
+    transports: (Transport, Transport),
 }
 
 /// Why a runtime's socket is of no use.
@@ -74,9 +76,17 @@ impl Cri {
     #[must_use]
     pub fn over(runtime: Transport, images: Transport) -> Cri {
         Cri {
-            runtime: RuntimeServiceClient::new(runtime).max_decoding_message_size(ANSWER_BYTES),
-            images: ImageServiceClient::new(images).max_decoding_message_size(ANSWER_BYTES),
+            runtime: RuntimeServiceClient::new(runtime.clone()).max_decoding_message_size(ANSWER_BYTES),
+            images: ImageServiceClient::new(images.clone()).max_decoding_message_size(ANSWER_BYTES),
+            transports: (runtime, images),
         }
+    }
+
+    /// The same runtime, whose calls pass what `wrap` makes of a transport.
+    #[must_use]
+    pub fn through(&self, wrap: impl Fn(Transport) -> Transport) -> Cri {
+        let (runtime, images) = self.transports.clone();
+        Cri::over(wrap(runtime), wrap(images))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Whoever does something says so here; [`Metrics`] is shared by all of them. What a label's value may be comes from the
 //! agent and never from a client, and a bound on the number of series holds even if there are very many of those.
 
+mod feeds;
 mod series;
 
 use std::fmt::Write as _;
