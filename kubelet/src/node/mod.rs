@@ -6,3 +6,4 @@ pub(crate) mod lease;
 pub mod machine;
 pub mod object;
 pub(crate) mod report;
+pub mod shutdown;

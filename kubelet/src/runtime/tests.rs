@@ -19,6 +19,7 @@ const IMAGE: &str = "gantry.local/busybox:suite";
 /// A node's directories, cgroup and bridge, of one test alone.
 struct Machine {
     directory: tempfile::TempDir,
+    data: PathBuf,
     found: Found,
     number: u32,
 }
@@ -37,7 +38,14 @@ impl Machine {
         }
         let found = Requirements::find().inspect_err(|missing| println!("skipped: {missing}")).ok()?;
         let number = MACHINES.fetch_add(1, Ordering::Relaxed);
-        Some(Machine { directory: tempfile::tempdir().unwrap(), found, number })
+        let directory = tempfile::tempdir().unwrap();
+        Some(Machine { data: directory.path().to_owned(), directory, found, number })
+    }
+
+    /// With a data directory whose path is too long for sockets.
+    fn with_long_path(mut self) -> Machine {
+        self.data.push("long".repeat(25));
+        self
     }
 
     /// What is this test's alone on the whole machine.
@@ -46,11 +54,11 @@ impl Machine {
     }
 
     fn layout(&self) -> Layout {
-        Layout::of(self.directory.path())
+        Layout::of(&self.data)
     }
 
     fn options(&self) -> PrivateOptions {
-        PrivateOptions::new(self.directory.path(), self.found.clone(), pause::NAME)
+        PrivateOptions::new(&self.data, self.found.clone(), pause::NAME)
     }
 
     fn cgroup_root(&self) -> String {
@@ -61,7 +69,7 @@ impl Machine {
         let at = |name: &str| self.directory.path().join(name);
         let paths = Paths { root: at("kubelet"), pod_logs: at("logs/pods"), container_logs: at("logs/containers") };
         ResetOptions {
-            data_dir: self.directory.path().to_owned(),
+            data_dir: self.data.clone(),
             paths,
             cgroup_root: self.cgroup_root(),
             found: Some(self.found.clone()),
@@ -72,8 +80,11 @@ impl Machine {
     async fn furnish(&self, private: &Private) -> Stage {
         let network = cni::Network { bridge: self.name(), ..cni::Network::of(private.layout()) };
         let process = std::process::id();
-        let range = format!("10.{}.{}.0/24", 200 + process % 50, (process / 50 + self.number) % 256);
-        assert!(cni::write(&private.layout().networks(), &network, &[range]).unwrap());
+        let mut ranges = vec![format!("10.{}.{}.0/24", 200 + process % 50, (process / 50 + self.number) % 256)];
+        if has_ipv6() {
+            ranges.push(format!("fd00:{:x}:{:x}::/64", process & 0xffff, self.number));
+        }
+        assert!(cni::write(&private.layout().networks(), &network, &ranges).unwrap());
         let endpoint = private.endpoint();
         archive::load_bytes(&endpoint, pause::archive(pause::NAME)).await.unwrap();
         let mut layer = Layer::default();
@@ -142,6 +153,16 @@ impl Drop for Machine {
     }
 }
 
+fn has_ipv6() -> bool {
+    std::fs::read_to_string("/proc/sys/net/ipv6/conf/all/disable_ipv6").is_ok_and(|disabled| disabled.trim() == "0")
+}
+
+/// The rules of the kernel's firewall, by which pods reach others and are reached.
+fn rules() -> String {
+    let output = std::process::Command::new("iptables-save").output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 /// Waits until the runtime answers.
 async fn answers(cri: &Cri) {
     let mut look = tokio::time::interval(Duration::from_millis(20));
@@ -194,7 +215,7 @@ async fn containers_survive_the_runtime_and_its_agent_and_no_reset() {
 
 #[tokio::test]
 async fn the_real_runtime_is_as_the_one_in_memory_is() {
-    let Some(machine) = Machine::new() else { return };
+    let Some(machine) = Machine::new().map(Machine::with_long_path) else { return };
     let private = Private::start(machine.options()).await.unwrap();
     let stage = machine.furnish(&private).await;
     suite::all(&stage).await;
@@ -216,8 +237,13 @@ async fn what_the_runtime_cannot_end_is_ended_by_force() {
     let Some(machine) = Machine::new() else { return };
     let private = Private::start(machine.options()).await.unwrap();
     let stage = machine.furnish(&private).await;
-    let pod = stage.pod(0);
+    let mut pod = stage.pod(0);
+    let host_port = 20_000 + i32::try_from(std::process::id() % 10_000).unwrap();
+    pod.port_mappings = vec![v1::PortMapping { container_port: 80, host_port, ..v1::PortMapping::default() }];
     let sandbox = stage.run(&pod).await.unwrap();
+    assert!(rules().contains(&format!("--dport {host_port} ")), "the host's port leads to the pod");
+    let network = stage.sandbox(&sandbox).await.unwrap().network.unwrap();
+    assert_eq!(network.additional_ips.len(), usize::from(has_ipv6()));
     stage.started(&sandbox, &pod, RUNS, 0).await;
     std::fs::create_dir_all(machine.directory.path().join("kubelet/pods/uid-0")).unwrap();
     private.abandon();
@@ -225,8 +251,7 @@ async fn what_the_runtime_cannot_end_is_ended_by_force() {
     let options = ResetOptions { found: Some(broken), ..machine.reset_options() };
     let done = reset(options).await.unwrap();
     assert_eq!(done.failed.len(), 1, "{done:?}");
-    let rules = std::process::Command::new("iptables-save").output().unwrap();
-    assert!(!String::from_utf8_lossy(&rules.stdout).contains(&sandbox), "rules of the sandbox are left");
+    assert!(!rules().contains(&sandbox), "rules of the sandbox are left");
     assert!(done.did.contains(&"containers ended by force: 2".to_owned()), "{done:?}");
     assert!(machine.is_clean(), "{done:?}");
 }

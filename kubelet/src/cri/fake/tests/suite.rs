@@ -33,10 +33,14 @@ pub(crate) struct Program {
     command: &'static [&'static str],
 }
 
-pub(crate) const RUNS: Program =
-    Program { name: "runs", command: &["/bin/busybox", "sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"] };
-const STUBBORN: Program =
-    Program { name: "stubborn", command: &["/bin/busybox", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"] };
+pub(crate) const RUNS: Program = Program {
+    name: "runs",
+    command: &["/bin/busybox", "sh", "-c", "trap 'exit 0' TERM; : >/ready; while :; do sleep 0.1; done"],
+};
+const STUBBORN: Program = Program {
+    name: "stubborn",
+    command: &["/bin/busybox", "sh", "-c", "trap '' TERM; : >/ready; while :; do sleep 0.1; done"],
+};
 const COMPLETES: Program = Program { name: "completes", command: &["/bin/busybox", "true"] };
 const FAILS: Program = Program { name: "fails", command: &["/bin/busybox", "sh", "-c", "exit 3"] };
 const MISSING: Program = Program { name: "missing", command: &["/no/such/program"] };
@@ -124,7 +128,7 @@ impl Stage {
         self.cri.remove_pod_sandbox(request).await.map(|_| ())
     }
 
-    async fn sandbox(&self, id: &str) -> Result<v1::PodSandboxStatus, Status> {
+    pub(crate) async fn sandbox(&self, id: &str) -> Result<v1::PodSandboxStatus, Status> {
         let request = v1::PodSandboxStatusRequest { pod_sandbox_id: id.into(), verbose: false };
         self.cri.pod_sandbox_status(request).await.map(|answer| answer.status.unwrap())
     }
@@ -189,6 +193,15 @@ impl Stage {
 
     async fn remove_container(&self, id: &str) -> Result<(), Status> {
         self.cri.remove_container(v1::RemoveContainerRequest { container_id: id.into() }).await.map(|_| ())
+    }
+
+    /// Waits until a container's program says that signals may come: until then the runtime's own program gets them.
+    async fn ready(&self, id: &str) {
+        let command = ["/bin/busybox", "test", "-e", "/ready"].map(str::to_owned).to_vec();
+        let mut look = tokio::time::interval(Duration::from_millis(20));
+        while self.cri.exec_sync(id, command.clone(), None).await.unwrap().exit_code != 0 {
+            look.tick().await;
+        }
     }
 
     /// How a container is as soon as it has ended, which it does by itself.
@@ -294,6 +307,7 @@ async fn containers_come_and_go(stage: &Stage) {
     assert_eq!((&listed.id, &listed.pod_sandbox_id), (&id, &sandbox));
     assert_eq!((listed.state(), listed.created_at), (v1::ContainerState::ContainerRunning, running.created_at));
     assert_eq!(listed.image.as_ref().unwrap().image, stage.image);
+    stage.ready(&id).await;
     for _ in 0..2 {
         stage.cri.stop_container(&id, Duration::from_secs(30)).await.unwrap();
         let stopped = stage.status(&id).await.unwrap();
@@ -336,6 +350,7 @@ async fn stopping_is_patient(stage: &Stage) {
     let sandbox = stage.run(&pod).await.unwrap();
     for (attempt, grace) in [(0, 1), (1, 0)] {
         let id = stage.started(&sandbox, &pod, STUBBORN, attempt).await;
+        stage.ready(&id).await;
         stage.cri.stop_container(&id, Duration::from_secs(grace)).await.unwrap();
         let status = stage.status(&id).await.unwrap();
         assert_eq!((status.state(), status.exit_code), (v1::ContainerState::ContainerExited, 137));
