@@ -75,12 +75,15 @@ pub fn rename(archive: &mut Archive, name: Reference) -> Result<(), LoadError> {
     Ok(())
 }
 
+/// Checks that every image of an archive has a name.
+pub fn check_names(archive: &Archive) -> Result<(), LoadError> {
+    if archive.images.iter().any(|image| image.names.is_empty()) { Err(LoadError::Unnamed) } else { Ok(()) }
+}
+
 /// Loads the images of an archive into the containerd behind `endpoint`, all or none, replacing others of their names.
 /// Returns their names, once the runtime shows them.
 pub async fn load(endpoint: &str, archive: &Archive) -> Result<Vec<String>, LoadError> {
-    if archive.images.iter().any(|image| image.names.is_empty()) {
-        return Err(LoadError::Unnamed);
-    }
+    check_names(archive)?;
     Containerd::at(endpoint)?.import(&archive.images).await
 }
 

@@ -36,6 +36,9 @@ impl Images {
     pub async fn notice(&self, in_use: &BTreeSet<String>) -> cri::Answer<()> {
         let images = self.list().await?;
         self.records.lock().see(&images, in_use, &self.pinned.lock(), Instant::now());
+        if let Err(error) = self.access.lock().retain(|id| images.iter().any(|image| image.id == id)) {
+            tracing::warn!(%error, "it cannot be written down which pulled images are gone");
+        }
         Ok(())
     }
 

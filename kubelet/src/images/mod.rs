@@ -6,9 +6,9 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use client::clock::Clock;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 use oci::Reference;
@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::cri::{Cri, v1};
 use crate::pod_plan::Says;
 
+mod access;
 pub mod archive;
 mod back_off;
 mod collect;
@@ -29,7 +30,9 @@ mod records;
 mod refusal;
 mod secrets;
 
+use access::Access;
 use back_off::BackOff;
+use credentials::Credential;
 use pull::{Pulled, Pulls};
 use records::Records;
 
@@ -92,12 +95,24 @@ enum Policy {
     Never,
 }
 
+/// An image that a container of a pod is to be made of.
+struct Wanted<'a> {
+    pod: &'a Pod,
+    /// As the pod says it.
+    image: &'a str,
+    reference: Reference,
+    /// As the runtime is asked for it.
+    spec: v1::ImageSpec,
+    sandbox: &'a v1::PodSandboxConfig,
+}
+
 /// The images of a node.
 pub struct Images {
     cri: Cri,
     client: Client,
     pulls: Pulls,
     back_off: Mutex<BackOff>,
+    access: Mutex<Access>,
     records: Mutex<Records>,
     /// As many as were pinned: the image of sandboxes.
     pinned: Mutex<BTreeSet<String>>,
@@ -106,15 +121,26 @@ pub struct Images {
 impl Images {
     /// The images of the runtime behind `cri`. Secrets are read by `client`.
     #[must_use]
-    pub fn new(cri: Cri, client: Client, _clock: Clock, options: Options) -> Images {
+    pub fn new(cri: Cri, client: Client, options: Options) -> Images {
         Images {
             pulls: Pulls::new(cri.clone(), options.parallel_pulls),
             cri,
             client,
             back_off: Mutex::new(BackOff::new(options.first_back_off, options.longest_back_off)),
+            access: Mutex::default(),
             records: Mutex::new(Records::new(Instant::now())),
             pinned: Mutex::default(),
         }
+    }
+
+    /// Keeps in `directory` who may use the images that were pulled, and goes on with what is there. Without, it is known
+    /// only as long as this lives.
+    ///
+    /// # Errors
+    ///
+    /// The directory has something that cannot be read. Whoever goes on without it lets every pod use every image.
+    pub fn keep_in(&self, directory: impl Into<PathBuf>) -> std::io::Result<()> {
+        self.access.lock().keep_in(directory.into())
     }
 
     /// Sees to it that a container's image is there, by its policy (`imagePullPolicy`): what is not said is what upstream
@@ -152,77 +178,72 @@ impl Images {
         sandbox: &v1::PodSandboxConfig,
         says: &mut impl FnMut(bool, &'static str, String),
     ) -> Result<Present, Refused> {
-        let (reference, name) = named(image).inspect_err(|refused| {
+        let wanted = Wanted::of(pod, image, sandbox).inspect_err(|refused| {
             says(true, "InspectFailed", refused.message.clone());
         })?;
-        let spec = v1::ImageSpec {
-            image: name,
-            user_specified_image: image.to_owned(),
-            annotations: pod.metadata.annotations.clone().unwrap_or_default().into_iter().collect(),
-            ..v1::ImageSpec::default()
-        };
-        let found = self.look(&spec).await.map_err(|status| refusal::not_inspected(image, &status));
+        let found = self.look(&wanted.spec).await.map_err(|status| refusal::not_inspected(image, &status));
         let found = found.inspect_err(|refused| says(true, "InspectFailed", refused.message.clone()))?;
-        let policy = Policy::of(policy, &reference);
-        match found {
-            Some(present) if policy != Policy::Always => {
+        let policy = Policy::of(policy, &wanted.reference);
+        let refused = match found {
+            Some(_) if policy == Policy::Always => return self.pull(&wanted, says).await,
+            Some(present) if self.may_use(&wanted, &present).await => {
                 let message =
                     format!("Container image {image:?} already present on machine and can be accessed by the pod");
                 says(false, "Pulled", message);
-                Ok(present)
+                return Ok(present);
             }
-            None if policy == Policy::Never => {
-                let refused = refusal::never_pulled(image);
-                says(true, "ErrImageNeverPull", refused.message.clone());
-                Err(refused)
-            }
-            _ => self.pull(pod, image, &reference, spec, sandbox, says).await,
+            Some(_) if policy == Policy::Never => refusal::not_accessible(image),
+            None if policy == Policy::Never => refusal::never_pulled(image),
+            _ => return self.pull(&wanted, says).await,
+        };
+        says(true, "ErrImageNeverPull", refused.message.clone());
+        Err(refused)
+    }
+
+    /// Whether a pod may use an image that is there, because everybody may or because it has the credentials.
+    async fn may_use(&self, wanted: &Wanted<'_>, present: &Present) -> bool {
+        let repository = wanted.reference.repository();
+        if self.access.lock().is_free(&wanted.reference.to_string(), &present.image_ref, &repository) {
+            return true;
         }
+        let secrets = secrets::of(&self.client, wanted.pod).await;
+        let credentials = secrets.keyring().map(|keyring| keyring.find(&repository)).unwrap_or_default();
+        self.access.lock().is_granted(&present.image_ref, &repository, &credentials)
     }
 
     /// Pulls an image, unless it is not yet time to try again.
     async fn pull(
         &self,
-        pod: &Pod,
-        image: &str,
-        reference: &Reference,
-        spec: v1::ImageSpec,
-        sandbox: &v1::PodSandboxConfig,
+        wanted: &Wanted<'_>,
         says: &mut impl FnMut(bool, &'static str, String),
     ) -> Result<Present, Refused> {
-        let key = format!("{}_{image}", pod.metadata.uid.as_deref().unwrap_or_default());
+        let image = wanted.image;
+        let key = format!("{}_{image}", wanted.pod.metadata.uid.as_deref().unwrap_or_default());
         let waiting = self.back_off.lock().waiting(&key, Instant::now());
         if let Some((left, why)) = waiting {
             let message = format!("Back-off pulling image {image:?}");
             says(false, "BackOff", message.clone());
             return Err(Refused { reason: "ImagePullBackOff", message: format!("{message}: {why}"), again: left });
         }
-        let secrets = secrets::of(&self.client, pod).await;
+        let secrets = secrets::of(&self.client, wanted.pod).await;
         if let Some(message) = secrets.unreadable() {
             says(true, "FailedToRetrieveImagePullSecret", message);
         }
         says(false, "Pulling", format!("Pulling image {image:?}"));
         let began = Instant::now();
         let pulled = match secrets.keyring() {
-            Ok(keyring) => {
-                let credentials = keyring.find(&reference.repository());
-                self.pulls.pull(spec.clone(), sandbox, credentials).await
-            }
+            Ok(keyring) => self.pull_with(wanted, keyring.find(&wanted.reference.repository())).await,
             Err(error) => Err(error.to_string()),
         };
         match pulled {
-            Ok(Pulled { image_ref, took }) => {
-                let present = self.pulled(&spec, image_ref).await;
-                says(
-                    false,
-                    "Pulled",
-                    format!(
-                        "Successfully pulled image {image:?} in {} ({} including waiting). Image size: {} bytes.",
-                        refusal::duration(took),
-                        refusal::duration(began.elapsed()),
-                        present.size
-                    ),
+            Ok(Pulled { image_ref, took, .. }) => {
+                let present = self.pulled(&wanted.spec, image_ref).await;
+                let (took, waited) = (refusal::duration(took), refusal::duration(began.elapsed()));
+                let message = format!(
+                    "Successfully pulled image {image:?} in {took} ({waited} including waiting). Image size: {} bytes.",
+                    present.size
                 );
+                says(false, "Pulled", message);
                 self.back_off.lock().succeeded(&key);
                 Ok(present)
             }
@@ -236,6 +257,19 @@ impl Images {
                 Err(refused)
             }
         }
+    }
+
+    /// Pulls an image and writes down for whom.
+    async fn pull_with(&self, wanted: &Wanted<'_>, credentials: Vec<Credential>) -> Result<Pulled, String> {
+        let name = wanted.reference.to_string();
+        let unwritten = |error: std::io::Error| format!("it cannot be written down who may use the image: {error}");
+        self.access.lock().begin(&name).map_err(unwritten)?;
+        // If this is given up the image stays under suspicion until it is pulled: the runtime may go on all the same.
+        let outcome = self.pulls.pull(wanted.spec.clone(), wanted.sandbox, credentials).await;
+        let repository = wanted.reference.repository();
+        let came = outcome.as_ref().ok().map(|it| (it.image_ref.as_str(), repository.as_str(), it.credential.as_ref()));
+        self.access.lock().end(&name, came).map_err(unwritten)?;
+        outcome
     }
 
     /// What is known of an image that was just pulled.
@@ -273,6 +307,19 @@ impl Policy {
             _ if reference.tag() == Some(oci::reference::DEFAULT_TAG) && reference.digest().is_none() => Policy::Always,
             _ => Policy::IfNotPresent,
         }
+    }
+}
+
+impl<'a> Wanted<'a> {
+    fn of(pod: &'a Pod, image: &'a str, sandbox: &'a v1::PodSandboxConfig) -> Result<Wanted<'a>, Refused> {
+        let (reference, name) = named(image)?;
+        let spec = v1::ImageSpec {
+            image: name,
+            user_specified_image: image.to_owned(),
+            annotations: pod.metadata.annotations.clone().unwrap_or_default().into_iter().collect(),
+            ..v1::ImageSpec::default()
+        };
+        Ok(Wanted { pod, image, reference, spec, sandbox })
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Pulled {
     pub(super) image_ref: String,
     /// How long it took, without waiting for others.
     pub(super) took: Duration,
+    /// Who the registry gave it to, if not to anybody.
+    pub(super) credential: Option<Credential>,
 }
 
 /// The error is what the runtime said.
@@ -75,12 +77,13 @@ impl Pulls {
 async fn pull(cri: Cri, room: Arc<Semaphore>, request: v1::PullImageRequest, credentials: Vec<Credential>) -> Outcome {
     let _place = room.acquire().await.map_err(|error| error.to_string())?;
     let began = Instant::now();
-    let attempts: Vec<Option<v1::AuthConfig>> =
-        if credentials.is_empty() { vec![None] } else { credentials.into_iter().map(|it| Some(it.into())).collect() };
+    let attempts =
+        if credentials.is_empty() { vec![None] } else { credentials.into_iter().map(Some).collect::<Vec<_>>() };
     let mut errors = Vec::new();
-    for auth in attempts {
+    for credential in attempts {
+        let auth = credential.clone().map(Into::into);
         match cri.pull_image(v1::PullImageRequest { auth, ..request.clone() }).await {
-            Ok(pulled) => return Ok(Pulled { image_ref: pulled.image_ref, took: began.elapsed() }),
+            Ok(pulled) => return Ok(Pulled { image_ref: pulled.image_ref, took: began.elapsed(), credential }),
             Err(status) => errors.push(told(&status)),
         }
     }

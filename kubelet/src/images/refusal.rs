@@ -39,6 +39,13 @@ pub(super) fn never_pulled(image: &str) -> Refused {
     refused("ErrImageNeverPull", format!("Container image {image:?} is not present with pull policy of Never"))
 }
 
+pub(super) fn not_accessible(image: &str) -> Refused {
+    let message = format!(
+        "Container image {image:?} is present with pull policy of Never but does not have the proper credentials to access the image"
+    );
+    refused("ErrImageNeverPull", message)
+}
+
 /// What a runtime's error means. Some begin with a word that the interface defines for them.
 pub(super) fn not_pulled(image: &str, error: &str) -> Refused {
     let known = [

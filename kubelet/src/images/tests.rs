@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use serde_json::json;
 use tonic::Status;
 
+use client::clock::Clock;
+
 use super::*;
 use crate::cri::fake::{Call, Fake, Fault, Offer, Takes};
 
@@ -24,7 +26,7 @@ fn world_with(parallel: usize, takes: Takes) -> World {
     let fake = Fake::new(options);
     let server = FakeServer::new();
     let options = Options { parallel_pulls: NonZeroUsize::new(parallel).unwrap(), ..Options::default() };
-    let images = Images::new(fake.cri(), server.client(), clock, options);
+    let images = Images::new(fake.cri(), server.client(), options);
     World { fake, server, images, said: Mutex::default() }
 }
 
@@ -235,4 +237,32 @@ async fn secrets_that_are_missing_are_told_and_those_that_are_there_are_used() {
          may not succeed."
     );
     assert_eq!(said.len(), 3, "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_was_pulled_with_credentials_is_not_for_pods_without_them() {
+    let world = world();
+    world.fake.offer(Offer::named("a.b/c:1"));
+    let auths = json!({"auths": {"a.b": {"username": "me", "password": "secret"}}}).to_string();
+    let data = json!({".dockerconfigjson": k8s_openapi::ByteString(auths.into_bytes())});
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "team", "name": "two"},
+        "type": "kubernetes.io/dockerconfigjson", "data": data,
+    });
+    world.server.put("/api/v1/namespaces/team/secrets/two", secret);
+    world.ensure_for(&pod("uid"), "a.b/c:1", None).await.unwrap();
+    world.ensure_for(&pod("other"), "a.b/c:1", None).await.unwrap();
+    assert_eq!(world.pulls(), 1, "the second pod has the same credentials");
+    // A pod without any is asked to show that it may have the image.
+    let refused = world.ensure("a.b/c:1", Some("Never")).await.unwrap_err();
+    assert_eq!(refused.reason, "ErrImageNeverPull");
+    world.fake.refuse_image("a.b/c:1", Status::permission_denied("who are you"));
+    let refused = world.ensure("a.b/c:1", Some("IfNotPresent")).await.unwrap_err();
+    assert_eq!(refused.reason, "ErrImagePull");
+    // Once the registry gives it to anybody, so does the node.
+    world.fake.offer(Offer::named("a.b/c:1"));
+    tokio::time::advance(Duration::from_secs(10)).await;
+    world.ensure("a.b/c:1", None).await.unwrap();
+    world.ensure("a.b/c:1", Some("Never")).await.unwrap();
+    assert_eq!(world.pulls(), 3);
 }

@@ -16,7 +16,7 @@ fn world(images: &[(&str, u64)]) -> (Arc<Fake>, Images) {
     let clock = Clock::simulated(Timestamp::UNIX_EPOCH);
     let offers = images.iter().map(|(name, size)| Offer { size: *size, ..Offer::named(*name) }).collect();
     let fake = Fake::new(crate::cri::fake::Options { clock, images: offers, ..Default::default() });
-    let images = Images::new(fake.cri(), FakeServer::new().client(), clock, Options::default());
+    let images = Images::new(fake.cri(), FakeServer::new().client(), Options::default());
     (fake, images)
 }
 
