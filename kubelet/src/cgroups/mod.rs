@@ -5,6 +5,7 @@
 //! systemd leaves slices alone that it did not make.
 
 pub mod cpu;
+mod driver;
 mod figures;
 mod hierarchies;
 mod layout;

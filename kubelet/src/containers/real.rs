@@ -253,6 +253,7 @@ async fn resources_are_the_kernels_and_follow() {
         let resources = json!({"requests": {"cpu": cpu, "memory": memory}, "limits": {"cpu": cpu, "memory": memory}});
         pod("sized", json!({"resources": resources}), json!({}))
     };
+    assert_eq!(Driver::of_runtime(&machine.cri).await.unwrap(), Driver::Cgroupfs);
     let pod = of("250m", "64Mi");
     let sandbox = machine.sandbox(&pod).await;
     let id = machine.container(&pod, &sandbox, "c", None).await;

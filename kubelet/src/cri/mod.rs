@@ -139,6 +139,8 @@ macro_rules! calls {
 calls! {
     /// Which runtime it is.
     runtime.version(VersionRequest) -> VersionResponse within CALL;
+    /// How it is configured, as far as who uses it has to know. Older runtimes say `Unimplemented`.
+    runtime.runtime_config(RuntimeConfigRequest) -> RuntimeConfigResponse within CALL;
     /// Whether it is ready, and its network.
     runtime.status(StatusRequest) -> StatusResponse within CALL;
     /// Makes and starts a sandbox.
