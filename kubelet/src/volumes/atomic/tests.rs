@@ -129,7 +129,7 @@ fn any_payload() -> impl Strategy<Value = Payload> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn a_volume_shows_what_was_written_last(payloads in proptest::collection::vec(any_payload(), 1..8)) {
@@ -183,9 +183,9 @@ fn readers_see_one_version() {
                 }
             });
         }
-        let written = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (1..200).for_each(write_version)));
+        let written = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (1..100).for_each(write_version)));
         done.store(true, Ordering::Relaxed);
         written.unwrap();
     });
-    assert_eq!(version(dir.path()), Some("199".repeat(50)));
+    assert_eq!(version(dir.path()), Some("99".repeat(50)));
 }
