@@ -1,1 +1,294 @@
 //! Puts the parts of a node together: where pods come from, a worker for each, and what becomes of them.
+//!
+//! A node's agent is started once its runtime can be asked. It ends when it is told to, and leaves everything that runs as
+//! it is: the next one goes on with it.
+
+mod admit;
+mod applied;
+mod carry;
+mod evict;
+mod files;
+mod house;
+mod known;
+mod last_words;
+mod observe;
+mod pods;
+mod relist;
+mod resize;
+mod says;
+mod serve;
+mod start;
+mod static_pods;
+mod status;
+mod stop;
+mod view;
+mod worker;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use client::cache::ListWatch;
+use client::clock::Clock;
+use client::events::Recorder;
+use client::resource::Resource;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::Client;
+use parking_lot::Mutex;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cgroups::Cgroups;
+use crate::cri::Cri;
+use crate::eviction::Settings;
+use crate::images::Images;
+use crate::lifecycle::Probes;
+use crate::node::keep::{Describes, Intervals, Keeper};
+use crate::node::object::{self, About, Facts, Health};
+use crate::paths::Paths;
+use crate::pod_plan::Host;
+use crate::stats::Collector;
+use crate::volumes::Volumes;
+use crate::volumes::objects::Objects;
+use carry::Hands;
+use known::Known;
+use observe::Observer;
+use pods::Pods;
+use relist::Pulse;
+use says::Voice;
+pub use serve::Door;
+use status::Writer;
+use worker::Worker;
+
+/// Upstream's intervals.
+const INTERVALS: Intervals = Intervals {
+    lease: Duration::from_secs(40),
+    renew: Duration::from_secs(10),
+    report: Duration::from_secs(300),
+    check: Some(Duration::from_secs(10)),
+};
+
+/// Is told of ranges of addresses.
+pub type Ranges = Box<dyn Fn(&[&str]) + Send + Sync>;
+
+/// What an agent is told.
+pub struct Options {
+    /// What is decided about the node.
+    pub about: About,
+    /// What the machine is.
+    pub facts: Facts,
+    /// What pods need to know of the machine.
+    pub node: crate::containers::Node,
+    /// Where things are.
+    pub paths: Paths,
+    /// The directory of static pods.
+    pub static_pods: Option<PathBuf>,
+    /// When pods have to go.
+    pub eviction: Settings,
+    /// Is told of the ranges of addresses that the node's pods get, whenever they change.
+    pub ranges: Ranges,
+}
+
+/// What an agent works with.
+pub struct Means {
+    /// The API, as the node.
+    pub client: Client,
+    /// The runtime.
+    pub cri: Cri,
+    /// The runtime's name.
+    pub runtime: String,
+    /// The time.
+    pub clock: Clock,
+    /// Images.
+    pub images: Arc<Images>,
+    /// Volumes.
+    pub volumes: Arc<Volumes>,
+    /// The objects that pods refer to.
+    pub objects: Arc<Objects>,
+    /// Cgroups.
+    pub cgroups: Arc<Cgroups>,
+    /// What records Events.
+    pub recorder: Recorder,
+}
+
+/// A node's agent.
+pub struct Agent {
+    node_name: String,
+    client: Client,
+    clock: Clock,
+    runtime: String,
+    static_pods: Option<PathBuf>,
+    eviction: Settings,
+    figures: OnceLock<Arc<Collector>>,
+    pods: Arc<Pods>,
+    writer: Writer,
+    observer: Observer,
+    probes: Probes,
+    hands: Hands,
+    recorder: Voice,
+    known: Arc<Known>,
+    keeper: Keeper<Described>,
+    state: Arc<State>,
+    pulse: Pulse,
+    workers: TaskTracker,
+    stopping: CancellationToken,
+    /// Whether the files of static pods have been read.
+    files_known: AtomicBool,
+}
+
+/// What there is to be said of the node.
+struct Described {
+    about: About,
+    facts: Facts,
+    state: Arc<State>,
+    ranges: Ranges,
+}
+
+/// How the agent is.
+#[derive(Default)]
+struct State {
+    health: Mutex<Health>,
+}
+
+impl Describes for Described {
+    fn node(&self, now: Timestamp) -> Node {
+        object::node(&self.about, &self.facts, &self.state.health.lock(), now)
+    }
+
+    fn learn(&self, node: &Node) {
+        let ranges = crate::node::report::pod_ranges(node);
+        if !ranges.is_empty() {
+            (self.ranges)(&ranges);
+        }
+    }
+}
+
+impl Agent {
+    /// An agent that has not begun.
+    #[must_use]
+    pub fn new(options: Options, means: Means) -> Arc<Agent> {
+        let Options { about, facts, node, paths, static_pods, eviction, ranges } = options;
+        let Means { client, cri, runtime, clock, images, volumes, objects, cgroups, recorder } = means;
+        let node_name = about.name.clone();
+        let known = Arc::new(Known::new(client.clone(), &node_name));
+        known.set_machine(node, object::first_addresses(&facts.addresses));
+        let voice = Voice::new(recorder, &node_name);
+        let hands = Hands {
+            cri: cri.clone(),
+            client: client.clone(),
+            clock,
+            paths,
+            voice: voice.clone(),
+            images,
+            volumes,
+            objects,
+            cgroups,
+            known: Arc::clone(&known),
+        };
+        let state = Arc::new(State::default());
+        let described = Described { about, facts, state: Arc::clone(&state), ranges };
+        let random = StdRng::from_rng(&mut rand::rng());
+        let keeper = Keeper::new(client.clone(), clock, &node_name, INTERVALS, described, random);
+        Arc::new_cyclic(|agent: &Weak<Agent>| {
+            let (begin, changed) = (agent.clone(), agent.clone());
+            let pods = Arc::new(Pods::new(move |entry| {
+                if let Some(agent) = begin.upgrade() {
+                    agent.begin(entry);
+                }
+            }));
+            let on_change = Arc::new(move |uid: &str| {
+                let entry = changed.upgrade().and_then(|agent| agent.pods.get(uid));
+                if let Some(entry) = entry {
+                    entry.poke();
+                }
+            });
+            Agent {
+                node_name,
+                client: client.clone(),
+                clock,
+                runtime,
+                static_pods,
+                eviction,
+                figures: OnceLock::new(),
+                writer: Writer::new(client, Arc::clone(&pods)),
+                pods,
+                observer: Observer::new(cri.clone()),
+                probes: Probes::new(cri, clock, on_change, voice.recorder().clone()),
+                hands,
+                recorder: voice,
+                known,
+                keeper,
+                state,
+                pulse: Pulse::new(),
+                workers: TaskTracker::new(),
+                stopping: CancellationToken::new(),
+                files_known: AtomicBool::new(false),
+            }
+        })
+    }
+
+    /// Works until `stop` is cancelled. `ready` is told when the node is registered and knows its pods.
+    pub async fn run(self: &Arc<Self>, stop: CancellationToken, ready: impl FnOnce()) {
+        let watch = ListWatch::telling(self.client.clone(), Arc::clone(&self.pods), Resource::of::<Pod>())
+            .selecting(format!("spec.nodeName={}", self.node_name));
+        let api = async {
+            self.keeper.register().await;
+            // Whether it takes a pod depends on its labels.
+            self.known.node_known().await;
+            tokio::join!(watch.tell::<Pod>(), self.keeper.keep_lease(), self.keeper.keep_reporting());
+        };
+        let come_up = async {
+            self.pods.listed().await;
+            ready();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = api => {}
+            () = come_up => {}
+            () = self.known.keep() => {}
+            () = self.writer.run() => {}
+            () = self.keep_relisting() => {}
+            () = self.keep_static_pods(self.static_pods.as_deref()) => {}
+            () = self.keep_house() => {}
+            () = self.keep_volumes_fresh() => {}
+            () = self.keep_logs_small() => {}
+            () = self.keep_room() => {}
+        }
+        self.stopping.cancel();
+        self.workers.close();
+        self.workers.wait().await;
+    }
+
+    /// Gives a pod a worker.
+    fn begin(self: Arc<Self>, entry: Arc<pods::Entry>) {
+        self.admit(&entry);
+        let stopping = self.stopping.clone();
+        let tasks = self.workers.clone();
+        let worker = Worker::new(self, entry);
+        tasks.spawn(async move {
+            // What it was about to do is done by the next agent.
+            stopping.run_until_cancelled(worker.live()).await;
+        });
+    }
+
+    /// What decisions about pods need to know of the node.
+    fn host(&self) -> Host {
+        Host { runtime: self.runtime.clone(), addresses: self.known.addresses(), longest_back_off: None }
+    }
+
+    /// That the files of static pods have been read.
+    fn know_files(&self) {
+        self.files_known.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is known which pods are wanted, so that others can be ended.
+    fn knows_what_is_wanted(&self) -> bool {
+        self.files_known.load(Ordering::Relaxed) && self.pods.is_listed()
+    }
+}

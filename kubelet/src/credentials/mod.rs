@@ -10,5 +10,5 @@ mod swap;
 
 pub use files::{Pair, PairError};
 pub use request::{Purpose, RequestError, Wish, obtain};
-pub use rotation::{Bootstrap, BootstrapError, Serving, connect};
+pub use rotation::{Bootstrap, BootstrapError, Names, Serving, connect};
 pub use swap::Swap;

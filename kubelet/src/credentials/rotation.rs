@@ -152,6 +152,9 @@ fn write_kubeconfig(bootstrap: &Bootstrap, first: &Path, certificate: &Path) -> 
     written.map_err(|error| failed(path, error.to_string()))
 }
 
+/// What a node is called: DNS names and addresses.
+pub type Names = (Vec<String>, Vec<IpAddr>);
+
 /// The certificate that a node shows to those who call it.
 pub struct Serving {
     /// The node's name.
@@ -159,7 +162,7 @@ pub struct Serving {
     /// Where certificates are kept.
     pub directory: PathBuf,
     /// What the node is called by now: DNS names and addresses.
-    pub names: Arc<dyn Fn() -> (Vec<String>, Vec<IpAddr>) + Send + Sync>,
+    pub names: Arc<dyn Fn() -> Names + Send + Sync>,
     /// Is told of each new certificate.
     pub show: Arc<dyn Fn(Pair) + Send + Sync>,
 }
@@ -170,7 +173,7 @@ impl Serving {
     pub async fn keep(self, client: Client, clock: Clock) {
         let path = self.directory.join(SERVING_FILE);
         let mut failures = 0;
-        let mut shown: Option<(Pair, (Vec<String>, Vec<IpAddr>))> = None;
+        let mut shown: Option<(Pair, Names)> = None;
         if let Ok(Some(pair)) = Pair::read(&path)
             && pair.is_valid(clock.now())
         {

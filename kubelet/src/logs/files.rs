@@ -92,11 +92,6 @@ impl LogFile {
         Directory::beneath(&self.root, parent).map_err(|error| self.failed(error))
     }
 
-    /// Opens it.
-    pub(super) fn open(&self) -> Result<File, LogError> {
-        self.directory()?.open(self.name()).map_err(|error| self.failed(error))
-    }
-
     /// Removes it, and what was rotated of it. That it is gone already is fine.
     pub fn remove(&self) -> Result<(), LogError> {
         let directory = match self.directory() {
@@ -263,7 +258,10 @@ mod tests {
         symlink("c", paths.pod_logs.join("p/d")).unwrap();
         symlink("p", paths.pod_logs.join("q")).unwrap();
         rustix::fs::mknodat(rustix::fs::CWD, logs.join("4.log"), FileType::Fifo, Mode::RUSR, 0).unwrap();
-        let open = |path: &str| LogFile::at(&paths, &paths.pod_logs.join(path)).unwrap().open();
+        let open = |path: &str| {
+            let log = LogFile::at(&paths, &paths.pod_logs.join(path)).unwrap();
+            log.directory()?.open(log.name()).map_err(|error| log.failed(error))
+        };
         assert!(open("p/c/0.log").is_ok());
         for path in ["p/c/1.log", "p/c/2.log", "p/c/3.log", "p/d/0.log", "q/c/0.log", "p/c/4.log"] {
             assert!(matches!(open(path), Err(LogError::Refused { .. })), "{path}: {:?}", open(path));

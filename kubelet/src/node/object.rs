@@ -1,6 +1,7 @@
 //! The Node object, as it follows from the machine and from how the agent is. Pure.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
@@ -94,6 +95,19 @@ pub fn node(about: &About, facts: &Facts, health: &Health, now: Timestamp) -> No
         ..NodeStatus::default()
     };
     Node { metadata, spec: Some(spec), status: Some(status) }
+}
+
+/// The addresses by which pods know the node: the first of each family, in the order in which the Node has them.
+#[must_use]
+pub fn first_addresses(addresses: &[NodeAddress]) -> Vec<IpAddr> {
+    let mut first: Vec<IpAddr> = Vec::new();
+    let internal = addresses.iter().filter(|address| address.type_ == "InternalIP");
+    for address in internal.filter_map(|address| address.address.parse::<IpAddr>().ok()) {
+        if first.iter().all(|known| known.is_ipv4() != address.is_ipv4()) {
+            first.push(address);
+        }
+    }
+    first
 }
 
 fn conditions(health: &Health, now: Timestamp) -> Vec<NodeCondition> {

@@ -1,0 +1,129 @@
+//! Writes what becomes of pods to the API: the newest status of each, as soon as the API takes it.
+//!
+//! A status that is overtaken by a newer one before it could be written is never written. While the API is away, the
+//! newest one waits. How many can wait is bounded by how many pods there are.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::queue::{Backoff, WorkQueue};
+use client::told::Told;
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+
+use super::pods::{Entry, Origin, Pods, Uid};
+use crate::request::ask;
+use crate::status_patch::difference;
+
+/// How many statuses are written at a time.
+const AT_ONCE: usize = 8;
+/// The waits after failures.
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5) };
+
+/// Writes statuses.
+pub(super) struct Writer {
+    client: Client,
+    pods: Arc<Pods>,
+    queue: WorkQueue<Uid>,
+    /// What is not written yet.
+    pending: Told<HashMap<Uid, Arc<PodStatus>>>,
+}
+
+impl Writer {
+    pub(super) fn new(client: Client, pods: Arc<Pods>) -> Writer {
+        Writer { client, pods, queue: WorkQueue::new(BACKOFF), pending: Told::new(HashMap::new()) }
+    }
+
+    /// Has a status written, unless the API has it.
+    pub(super) fn set(&self, entry: &Entry, status: &Arc<PodStatus>) {
+        let written = self.counterpart(entry).is_some_and(|pod| patch(&pod, status).is_none());
+        let waits = self.pending.look(|pending| pending.contains_key(&entry.uid));
+        if written && !waits {
+            return;
+        }
+        self.pending.change(|pending| {
+            pending.insert(Arc::clone(&entry.uid), Arc::clone(status));
+        });
+        self.queue.add(Arc::clone(&entry.uid));
+    }
+
+    /// Waits until the API has the newest status of a pod, or the pod no longer.
+    pub(super) async fn flushed(&self, uid: &str) {
+        self.pending.wait(|pending| (!pending.contains_key(uid)).then_some(())).await;
+    }
+
+    /// Writes, until it is dropped.
+    pub(super) async fn run(&self) {
+        join_all((0..AT_ONCE).map(|_| self.write_all())).await;
+    }
+
+    async fn write_all(&self) {
+        while let Some(work) = self.queue.next().await {
+            let uid = work.key();
+            let Some(status) = self.pending.look(|pending| pending.get(uid).cloned()) else { continue };
+            if self.write(uid, &status).await {
+                self.queue.succeeded(uid);
+                self.pending.change(|pending| {
+                    if pending.get(uid).is_some_and(|newest| Arc::ptr_eq(newest, &status)) {
+                        pending.remove(uid);
+                    }
+                });
+            } else {
+                self.queue.add_failed(Arc::clone(uid));
+            }
+        }
+    }
+
+    /// Writes a status. `false` if it has to be tried again.
+    async fn write(&self, uid: &Uid, status: &Arc<PodStatus>) -> bool {
+        let Some(entry) = self.pods.get(uid) else { return true };
+        let Some(pod) = self.counterpart(&entry) else { return entry.origin != Origin::File };
+        let Some(patch) = patch(&pod, status) else { return true };
+        let (namespace, name) = (pod.metadata.namespace.as_deref(), pod.metadata.name.as_deref().unwrap_or_default());
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace.unwrap_or_default());
+        let (params, patch) = (PatchParams::default(), Patch::Strategic(patch));
+        match ask(pods.patch_status(name, &params, &patch)).await {
+            Ok(pod) => {
+                if entry.origin == Origin::Api {
+                    self.pods.take(pod, Origin::Api);
+                }
+                true
+            }
+            // It is gone, or another one has its name. The watch tells.
+            Err(failure) if failure.is(404) || failure.is(409) => true,
+            Err(error) => {
+                if error.is_for_good() {
+                    tracing::warn!(pod = name, %error, "the status of a pod was refused");
+                } else {
+                    tracing::debug!(pod = name, %error, "the status of a pod is not written yet");
+                }
+                false
+            }
+        }
+    }
+
+    /// The pod of the API whose status it is.
+    fn counterpart(&self, entry: &Entry) -> Option<Arc<Pod>> {
+        let pod = entry.pod();
+        match entry.origin {
+            Origin::Api => Some(pod),
+            Origin::File => {
+                let key = (pod.metadata.namespace.clone()?, pod.metadata.name.clone()?);
+                self.pods.mirrors().look(|mirrors| mirrors.get(&key).cloned())
+            }
+            Origin::Runtime => None,
+        }
+    }
+}
+
+/// What has to be written.
+fn patch(pod: &Pod, status: &PodStatus) -> Option<serde_json::Value> {
+    let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+    match &pod.status {
+        Some(known) => difference(uid, known, status),
+        None => difference(uid, &PodStatus::default(), status),
+    }
+}

@@ -1,0 +1,254 @@
+//! One pod's worker: it looks, decides, acts, and looks again.
+//!
+//! It ends when nobody wants the pod any more and nothing of it is left. An action that takes long (an image to be pulled, a
+//! container that has time to end) does not keep the pod's status from being said, and is given up when the pod is to end,
+//! or to end sooner.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::queue::Backoff;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use tokio::time::{Instant, sleep_until};
+
+use super::Agent;
+use super::admit::{is_granted, resources_of};
+use super::carry::{Carried, Job};
+use super::pods::{Entry, Seen, Want};
+use crate::observed::RuntimePod;
+use crate::pod_plan::{self, Action, Inputs, Memory, Plan, Resize};
+
+/// The waits after an action failed that says nothing of when to try again, or the runtime was not to be asked.
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(10) };
+/// How often a pod is looked at if nothing happens, so that nothing that was missed stays unseen for long.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// A pod's worker.
+pub(super) struct Worker {
+    agent: Arc<Agent>,
+    entry: Arc<Entry>,
+    memory: Memory,
+    /// The status that was decided last.
+    status: Option<Arc<PodStatus>>,
+    /// How often in a row something failed.
+    failures: u32,
+    /// The resources that the pod was granted, as its spec said it.
+    granted: String,
+}
+
+/// What a look has found, and what follows.
+struct Look {
+    want: Want,
+    pod: Arc<Pod>,
+    runtime: Arc<RuntimePod>,
+    plan: Plan,
+}
+
+impl Worker {
+    pub(super) fn new(agent: Arc<Agent>, entry: Arc<Entry>) -> Worker {
+        let pod = entry.pod();
+        let granted = if is_granted(&pod) { resources_of(&pod) } else { String::new() };
+        Worker { agent, entry, memory: Memory::default(), status: None, failures: 0, granted }
+    }
+
+    /// Attends to the pod until nothing is left of it.
+    pub(super) async fn live(mut self) {
+        loop {
+            let news = self.entry.want.look(|want| want.news);
+            let Some(look) = self.look().await else {
+                self.failures = self.failures.saturating_add(1);
+                self.rest(news, Some(BACKOFF.after(self.failures))).await;
+                continue;
+            };
+            self.memory = look.plan.memory.clone();
+            self.tell(&look);
+            if look.want.forgotten && look.plan.actions.is_empty() && self.memory.torn_down {
+                break;
+            }
+            if look.plan.actions.is_empty() {
+                self.failures = 0;
+                self.rest(news, look.plan.again).await;
+                continue;
+            }
+            if !self.act(&look, news).await {
+                self.failures = self.failures.saturating_add(1);
+                let news = self.entry.want.look(|want| want.news);
+                self.rest(news, Some(BACKOFF.after(self.failures))).await;
+            }
+        }
+        self.agent.hands.bury(&self.entry.pod()).await;
+        self.agent.probes.forget(&self.entry.uid);
+        self.agent.pods.remove(&self.entry.uid);
+    }
+
+    /// Looks at the pod, and decides.
+    async fn look(&mut self) -> Option<Look> {
+        let runtime = match self.agent.observer.pod(&self.entry.uid).await {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::warn!(pod = %self.entry.uid, %error, "the runtime does not say what it has of a pod");
+                return None;
+            }
+        };
+        let want = self.entry.want.look(Clone::clone);
+        let pod = Arc::new(with_status(&want.pod, self.status.as_deref()));
+        let mut runtime = runtime;
+        self.agent.hands.complete(&pod, &mut runtime);
+        let runtime = Arc::new(runtime);
+        self.agent.probes.attend(&pod, &runtime);
+        let mut memory = self.memory.clone();
+        memory.forgotten = want.forgotten;
+        memory.rejected = want.rejected.clone();
+        if memory.condemned.is_none() {
+            memory.condemned = want.condemned.clone();
+        }
+        self.grant(&pod, &mut memory);
+        let plan = self.decide(&pod, &runtime, &memory);
+        Some(Look { want, pod, runtime, plan })
+    }
+
+    /// Takes a change of the pod's resources into account, as far as the node has room for it.
+    fn grant(&mut self, pod: &Pod, memory: &mut Memory) {
+        let wanted = resources_of(pod);
+        if wanted == self.granted {
+            return;
+        }
+        let refused = self.agent.refuse_resize(&self.entry, pod);
+        if refused.is_none() {
+            self.granted = wanted;
+        }
+        let has_waited = matches!(memory.resize, Some(Resize::Deferred(_) | Resize::Infeasible(_)));
+        if refused.is_some() || has_waited {
+            memory.resize = refused;
+        }
+    }
+
+    fn decide(&self, pod: &Pod, runtime: &RuntimePod, memory: &Memory) -> Plan {
+        let probed: BTreeMap<_, _> = self.agent.probes.results(&self.entry.uid);
+        let host = self.agent.host();
+        let inputs = Inputs { pod, runtime, probed: &probed, memory, host: &host, now: self.agent.clock.now() };
+        pod_plan::plan(&inputs)
+    }
+
+    /// Says what has become of the pod.
+    fn tell(&mut self, look: &Look) {
+        let status = match &self.status {
+            Some(known) if **known == look.plan.status => Arc::clone(known),
+            _ => Arc::new(look.plan.status.clone()),
+        };
+        self.status = Some(Arc::clone(&status));
+        let runtime = Arc::clone(&look.runtime);
+        *self.entry.seen.lock() = Seen { runtime, status: Some(Arc::clone(&status)) };
+        if !look.want.forgotten {
+            self.agent.writer.set(&self.entry, &status);
+        }
+        if look.plan.memory.stopping.is_some() {
+            self.agent.probes.stop_liveness(&self.entry.uid);
+        }
+        self.agent.recorder.say_all(&look.pod, &look.plan.says);
+    }
+
+    /// Waits until there is news or time has passed.
+    async fn rest(&self, news: u64, again: Option<Duration>) {
+        let until = Instant::now() + again.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN);
+        tokio::select! {
+            biased;
+            () = self.has_news(news) => {}
+            () = sleep_until(until) => {}
+        }
+    }
+
+    async fn has_news(&self, news: u64) {
+        self.entry.want.wait(|want| (want.news != news).then_some(())).await;
+    }
+
+    /// Carries out what was decided, up to the first action that fails or after which there is news. `false` if one
+    /// failed without saying when to try again.
+    async fn act(&mut self, look: &Look, news: u64) -> bool {
+        for action in &look.plan.actions {
+            let Some(carried) = self.carry_out(look, action, news).await else { return true };
+            let succeeded = carried.is_ok();
+            match carried {
+                Ok(carried) => carried.remember(&mut self.memory),
+                Err(failed) => {
+                    tracing::debug!(pod = %self.entry.uid, ?action, error = %failed, "an action failed");
+                    return failed.remember(&mut self.memory);
+                }
+            }
+            if succeeded && self.entry.want.look(|want| want.news) != news {
+                return true;
+            }
+        }
+        self.failures = 0;
+        true
+    }
+
+    /// Carries out one action. Meanwhile, the pod's status goes on to be said. `None` if it was given up because the pod is
+    /// to end, or to end sooner.
+    async fn carry_out(&mut self, look: &Look, action: &Action, mut news: u64) -> Option<Carried> {
+        let agent = Arc::clone(&self.agent);
+        let job = Job { entry: &self.entry, pod: &look.pod, runtime: &look.runtime, attempts: self.failures };
+        let entry = Arc::clone(&self.entry);
+        let carrying = async {
+            if *action == Action::Delete {
+                // Whoever watches is to see how it ended.
+                agent.writer.flushed(&job.entry.uid).await;
+            }
+            agent.hands.carry_out(job, action).await
+        };
+        let mut carrying = std::pin::pin!(carrying);
+        let status = self.status.clone();
+        let stopping = self.memory.stopping;
+        loop {
+            tokio::select! {
+                biased;
+                carried = &mut carrying => return Some(carried),
+                () = entry.want.wait(|want| (want.news != news).then_some(())) => {}
+            }
+            news = entry.want.look(|want| want.news);
+            let mut meanwhile = Worker {
+                agent: Arc::clone(&agent),
+                entry: Arc::clone(&entry),
+                memory: self.memory.clone(),
+                status: status.clone(),
+                failures: 0,
+                granted: self.granted.clone(),
+            };
+            let looked = tokio::select! {
+                biased;
+                carried = &mut carrying => return Some(carried),
+                looked = meanwhile.look() => looked,
+            };
+            let Some(now) = looked else { continue };
+            let sooner = now.plan.memory.stopping != stopping;
+            // What is said and remembered is so only when it is decided for good; the status is true at once.
+            if !now.want.forgotten {
+                agent.writer.set(&entry, &Arc::new(now.plan.status.clone()));
+            }
+            if sooner {
+                return None;
+            }
+        }
+    }
+}
+
+/// The pod of the API with the status that was decided last: what others have to say in it is as the API has it.
+fn with_status(pod: &Pod, decided: Option<&PodStatus>) -> Pod {
+    let Some(decided) = decided else { return pod.clone() };
+    let api = pod.status.clone().unwrap_or_default();
+    let mut status = decided.clone();
+    let own = |kind: &str| OWN.contains(&kind);
+    let mut conditions: Vec<_> = decided.conditions.iter().flatten().filter(|it| own(&it.type_)).cloned().collect();
+    conditions.extend(api.conditions.into_iter().flatten().filter(|it| !own(&it.type_)));
+    status.conditions = Some(conditions).filter(|conditions| !conditions.is_empty());
+    status.nominated_node_name = api.nominated_node_name;
+    status.qos_class = api.qos_class.or(status.qos_class);
+    status.resource_claim_statuses = api.resource_claim_statuses;
+    status.extended_resource_claim_status = api.extended_resource_claim_status;
+    Pod { metadata: pod.metadata.clone(), spec: pod.spec.clone(), status: Some(status) }
+}
+
+/// The conditions that the agent alone sets.
+const OWN: [&str; 6] =
+    ["ContainersReady", "Initialized", "PodReadyToStartContainers", "PodResizeInProgress", "PodResizePending", "Ready"];
