@@ -5,8 +5,10 @@
 mod apiserver;
 mod controller_manager;
 mod hollow;
+mod kubelet;
 mod leading;
 mod log;
+mod node;
 mod process;
 mod reset;
 mod scheduler;
@@ -36,13 +38,15 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start a whole cluster in this process.
-    Up(up::Arguments),
+    Up(Box<up::Arguments>),
     /// Serve the Kubernetes API.
     Apiserver(apiserver::Arguments),
     /// Run the controllers, against the API server that a kubeconfig names.
     ControllerManager(controller_manager::Arguments),
     /// Choose nodes for pods, at the API server that a kubeconfig names.
     Scheduler(scheduler::Arguments),
+    /// Make this machine a node of the cluster that a kubeconfig names.
+    Kubelet(Box<kubelet::Arguments>),
     /// Add nodes that are there for the API only, and run nothing.
     Hollow(hollow::Arguments),
     /// End the pods that this machine ran as a node with a containerd of its own, and remove what they left on it: mounts,
@@ -57,10 +61,11 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log::start(&arguments.log_level);
     let result = match arguments.command {
-        Command::Up(arguments) => up::run(arguments),
+        Command::Up(arguments) => up::run(*arguments),
         Command::Apiserver(arguments) => apiserver::run(arguments),
         Command::ControllerManager(arguments) => controller_manager::run(arguments),
         Command::Scheduler(arguments) => scheduler::run(arguments),
+        Command::Kubelet(arguments) => kubelet::run(*arguments),
         Command::Hollow(arguments) => hollow::run(arguments),
         Command::Reset(arguments) => reset::run(arguments),
         Command::Store(command) => store::run(command),

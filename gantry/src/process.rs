@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use kube::Client;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
@@ -69,4 +70,20 @@ pub(crate) async fn connect(kubeconfig: &Path) -> Result<Client, Box<dyn Error>>
     let options = kube::config::KubeConfigOptions::default();
     let config = kube::Config::from_custom_kubeconfig(config, &options).await.map_err(|error| problem(&error))?;
     Ok(Client::try_from(config).map_err(|error| problem(&error))?)
+}
+
+/// The authority by which a kubeconfig trusts its API server, in PEM, if it names one.
+pub(crate) fn authority_of(kubeconfig: &Path) -> Result<Option<String>, Box<dyn Error>> {
+    let problem = |error: &dyn Error| format!("--kubeconfig {}: {error}", kubeconfig.display());
+    let config = kube::config::Kubeconfig::read_from(kubeconfig).map_err(|error| problem(&error))?;
+    let context = config.contexts.iter().find(|context| Some(&context.name) == config.current_context.as_ref());
+    let name = context.and_then(|context| context.context.as_ref()).map(|context| &context.cluster);
+    let cluster = config.clusters.iter().find(|cluster| Some(&cluster.name) == name);
+    let Some(cluster) = cluster.and_then(|cluster| cluster.cluster.as_ref()) else { return Ok(None) };
+    if let Some(data) = &cluster.certificate_authority_data {
+        let bytes = BASE64_STANDARD.decode(data).map_err(|error| problem(&error))?;
+        return Ok(Some(String::from_utf8(bytes).map_err(|error| problem(&error))?));
+    }
+    let Some(path) = &cluster.certificate_authority else { return Ok(None) };
+    Ok(Some(std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?))
 }

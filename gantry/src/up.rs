@@ -15,12 +15,14 @@ use apiserver::core::Core;
 use clap::Args;
 use client::election::Timing;
 use kube::Client;
+use kubelet::server::{ClientAuthority, ServingCertificate};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::controller_manager::{self, Controllers, Files, Options};
 use crate::leading::{Seat, lead};
+use crate::node::{self, Node, Runtime, Setting};
 use crate::{apiserver as serving, hollow, process, scheduler};
 
 /// The options of `gantry up`.
@@ -34,7 +36,8 @@ pub(crate) struct Arguments {
     /// How many nodes the cluster has that are there for the API only, and run nothing.
     #[arg(long, value_name = "N", default_value_t = 0)]
     hollow_nodes: u32,
-    /// Make this machine no node of the cluster. There is no agent yet that would make it one.
+    /// Make this machine no node of the cluster. Without this, only root can run it, and containerd, runc and the CNI plugins
+    /// have to be installed.
     #[arg(long)]
     no_node: bool,
     /// Run no scheduler, so that another one can choose nodes for pods.
@@ -45,6 +48,8 @@ pub(crate) struct Arguments {
     scheduler_config: Option<PathBuf>,
     #[command(flatten)]
     controllers: Options,
+    #[command(flatten)]
+    node: node::Options,
 }
 
 /// Runs until the process is asked to end.
@@ -56,18 +61,27 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
 }
 
 async fn run_all(arguments: Arguments, started: Instant) -> Result<(), Box<dyn Error>> {
-    let Arguments { data_dir, serving, controllers, hollow_nodes, no_node, no_scheduler, scheduler_config } = arguments;
+    let Arguments { data_dir, serving, controllers, hollow_nodes, no_node, no_scheduler, scheduler_config, node } =
+        arguments;
     controllers.check()?;
     let configuration = scheduler::configuration("--scheduler-config", scheduler_config.as_deref())?;
     let configuration = (!no_scheduler).then_some(configuration);
     let hollow = hollow::plain(hollow_nodes)?;
-    if !no_node && hollow.is_none() {
-        tracing::info!("the cluster has no nodes: --hollow-nodes gives it some");
+    let node = (!no_node).then_some(node);
+    if node.is_some() {
+        node::is_possible()?;
     }
     let data_dir = data_dir.map_or_else(process::data_directory, Ok)?;
     let is_shared = serving.is_shared();
     let pki = data_dir.join("pki");
-    let server = Server::start(serving.options(data_dir, None)).await?;
+    let runtime = async {
+        match &node {
+            Some(options) => Runtime::ready(options, &data_dir).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    let server = async { Ok(Server::start(serving.options(data_dir.clone(), None)).await?) };
+    let (runtime, server) = tokio::try_join!(runtime, server)?;
     let (certificate, key) = (pki.join("ca.crt"), pki.join("ca.key"));
     let files = Files {
         root_ca_file: Some(certificate.clone()),
@@ -92,6 +106,10 @@ async fn run_all(arguments: Arguments, started: Instant) -> Result<(), Box<dyn E
         // Fails only if the nodes have ended, of which more is said elsewhere.
         let _ = is_up.await;
     }
+    let node = match (&node, runtime) {
+        (Some(options), Some(runtime)) => Some(start_node(options, runtime, &server, data_dir).await?),
+        _ => None,
+    };
     let ready = server.ready();
     process::announce(&format!(
         "gantry is ready after {} ms at {}; KUBECONFIG={}",
@@ -101,9 +119,38 @@ async fn run_all(arguments: Arguments, started: Instant) -> Result<(), Box<dyn E
     ));
     process::asked_to_end().await?;
     stop.cancel();
+    if let Some(node) = node {
+        node.stop().await;
+    }
     roles.shutdown().await;
     server.stop().await;
     Ok(())
+}
+
+/// Makes this machine a node. What it needs of the cluster's authority is at hand.
+async fn start_node(
+    options: &node::Options,
+    runtime: Runtime,
+    server: &Server,
+    data_dir: PathBuf,
+) -> Result<Node, Box<dyn Error>> {
+    let name = options.name()?;
+    let names = [name.clone(), "localhost".to_owned(), "127.0.0.1".to_owned()];
+    let addresses = options.addresses(&data_dir)?.into_iter().map(|address| address.to_string());
+    let names: Vec<String> = names.into_iter().chain(addresses).collect();
+    let pair = server.authority().kubelet_serving(&name, &names)?;
+    let authority = data_dir.join("pki/ca.crt");
+    let authority = std::fs::read_to_string(&authority).map_err(|error| format!("{}: {error}", authority.display()))?;
+    let client = as_user(server.core(), &format!("system:node:{name}"), &[NODES]);
+    let setting = Setting {
+        name,
+        data_dir,
+        reviews: Arc::new(client.clone()),
+        client,
+        serving: ServingCertificate::new(&pair.certificate, &pair.key)?,
+        clients: Some(ClientAuthority::new(&authority)?),
+    };
+    Node::start(options, runtime, setting).await
 }
 
 /// Runs the controllers and the scheduler, which share what they know, and waits until they know it.

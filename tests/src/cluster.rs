@@ -99,7 +99,7 @@ impl Setup {
     pub fn up_in(&self, directory: TempDir) -> Cluster {
         let etcd = start_etcd(self.backing, directory.path());
         let mut command = self.command("up");
-        command.args(["--hollow-nodes", &self.nodes.to_string()]).args(&self.arguments);
+        command.args(["--no-node", "--hollow-nodes", &self.nodes.to_string()]).args(&self.arguments);
         serve(&mut command, directory.path(), etcd.as_ref());
         let (process, line, started_in) = start(command);
         let (url, kubeconfig) = ready(&line);
@@ -241,7 +241,7 @@ fn start_etcd(backing: Backing, directory: &Path) -> Option<Etcd> {
 }
 
 /// The binary that was built with this program: it is two directories above.
-fn beside() -> PathBuf {
+pub(crate) fn beside() -> PathBuf {
     let here = std::env::current_exe().expect("a program knows where it is");
     let binary = here.ancestors().nth(2).expect("it is in a target directory").join("gantry");
     assert!(binary.exists(), "{} is not there: run `cargo build -p gantry`", binary.display());
@@ -256,7 +256,7 @@ fn serve(command: &mut Command, directory: &Path, etcd: Option<&Etcd>) {
 }
 
 /// Starts a process and waits for the line in which it says that it is ready, and takes the time until then.
-fn start(mut command: Command) -> (Process, String, Duration) {
+pub(crate) fn start(mut command: Command) -> (Process, String, Duration) {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     let begin = Instant::now();
     let mut child = command.spawn().expect("gantry runs");
@@ -276,7 +276,7 @@ fn start(mut command: Command) -> (Process, String, Duration) {
 }
 
 /// The address and the kubeconfig in the line that a server writes when it is ready.
-fn ready(line: &str) -> (String, PathBuf) {
+pub(crate) fn ready(line: &str) -> (String, PathBuf) {
     let (before, kubeconfig) = line.trim().split_once("; KUBECONFIG=").expect("it names its kubeconfig");
     let (_, url) = before.split_once(" at ").expect("it names its address");
     (url.to_owned(), kubeconfig.into())

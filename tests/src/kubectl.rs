@@ -15,6 +15,10 @@ pub trait Reachable {
     fn url(&self) -> &str;
     /// The administrator's kubeconfig.
     fn kubeconfig(&self) -> &Path;
+    /// A program that can reach it.
+    fn command(&self, program: &str) -> Command {
+        Command::new(program)
+    }
 }
 
 /// A user with a kubectl, a home directory and a directory of files, all private.
@@ -82,7 +86,7 @@ impl<S: Reachable> Kubectl<S> {
     /// A kubectl that has not been started, with arguments as one would type them: words, with quotes of both kinds.
     #[must_use]
     pub fn command(&self, line: &str) -> Command {
-        let mut command = Command::new(self.program);
+        let mut command = self.server.command(self.program);
         command
             .args(words(line))
             .current_dir(self.home.path())

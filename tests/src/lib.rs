@@ -3,6 +3,8 @@
 pub mod cluster;
 pub mod etcd;
 pub mod kubectl;
+pub mod machine;
+pub mod node;
 pub mod objects;
 pub mod scheduling;
 pub mod server;

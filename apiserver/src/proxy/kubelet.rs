@@ -24,13 +24,14 @@ pub enum AddressType {
 }
 
 impl AddressType {
-    /// The order of preference, unless another is wanted; upstream's.
+    /// The order of preference, unless another is wanted. Addresses come before names, as kubeadm has it and not upstream's
+    /// API server by itself: a node's name is often one that nobody resolves, which is found out only after seconds.
     pub const DEFAULT: [AddressType; 5] = [
+        AddressType::InternalIp,
+        AddressType::ExternalIp,
         AddressType::Hostname,
         AddressType::InternalDns,
-        AddressType::InternalIp,
         AddressType::ExternalDns,
-        AddressType::ExternalIp,
     ];
 
     fn as_str(self) -> &'static str {

@@ -1,0 +1,365 @@
+//! Makes this machine a node: what `gantry kubelet` and `gantry up` have in common.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use client::clock::Clock;
+use client::events::Recorder;
+use k8s_openapi::api::core::v1::Taint;
+use kube::Client;
+use kubelet::agent::{Agent, Door, Means, Ranges};
+use kubelet::cgroups::{self, Cgroups};
+use kubelet::containers::dns::Resolver;
+use kubelet::cri::{Cri, v1};
+use kubelet::eviction::{self, ThresholdError, Written};
+use kubelet::images::{self, Images, pause};
+use kubelet::node::addresses;
+use kubelet::node::machine::{EVICTION_HARD, Machine, MachineError, Reserved, Roots, allocatable, amounts, thresholds};
+use kubelet::node::object::About;
+use kubelet::paths::Paths;
+use kubelet::runtime::{Private, PrivateOptions, Requirements, cni};
+use kubelet::server::{ClientAuthority, Reviews, Running, Server, ServingCertificate};
+use kubelet::stats;
+use kubelet::volumes::objects::Objects;
+use kubelet::volumes::{NodeFacts, Volumes};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::process;
+
+/// What is said of the node, wherever it runs.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "The node")]
+#[group(id = "Node")]
+pub(crate) struct Options {
+    /// Where the container runtime listens, such as unix:///run/containerd/containerd.sock. Without it, a containerd is
+    /// started that is this node's alone.
+    #[arg(long, value_name = "URL")]
+    pub(crate) container_runtime_endpoint: Option<String>,
+    /// Where the node keeps pods' volumes [default: kubelet, below the data directory].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root_dir: Option<PathBuf>,
+    /// What the node is called [default: the machine's host name].
+    #[arg(long, alias = "hostname-override", value_name = "NAME")]
+    pub(crate) node_name: Option<String>,
+    /// The node's addresses: one, or an IPv4 and an IPv6 one [default: that of the interface by which the machine reaches
+    /// others].
+    #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
+    pub(crate) node_ip: Vec<IpAddr>,
+    /// Labels that the node registers with: key=value, with commas in between.
+    #[arg(long, value_name = "LABELS", value_delimiter = ',', value_parser = label)]
+    pub(crate) node_labels: Vec<(String, String)>,
+    /// Taints that the node registers with: key=value:effect, with commas in between.
+    #[arg(long, value_name = "TAINTS", value_delimiter = ',', value_parser = taint)]
+    pub(crate) register_with_taints: Vec<Taint>,
+    /// What the cloud knows the node by.
+    #[arg(long, value_name = "ID")]
+    pub(crate) provider_id: Option<String>,
+    /// Where the node listens for those who want logs, exec and figures.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:10250")]
+    pub(crate) kubelet_listen: SocketAddr,
+    /// A directory of pods that this node runs, whatever the API says: a Pod a file, in YAML or JSON.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) pod_manifest_path: Option<PathBuf>,
+    /// The addresses of the cluster's DNS servers.
+    #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
+    pub(crate) cluster_dns: Vec<IpAddr>,
+    /// The domain of the cluster's names.
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
+    pub(crate) cluster_domain: String,
+    /// How many pods the node takes.
+    #[arg(long, value_name = "NUMBER", default_value_t = 110, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_pods: u32,
+    /// What the agent and the runtime need of the machine: resource=amount, with commas in between.
+    #[arg(long, value_name = "AMOUNTS", default_value = "")]
+    pub(crate) kube_reserved: String,
+    /// What everything else needs of it that is no pod.
+    #[arg(long, value_name = "AMOUNTS", default_value = "")]
+    pub(crate) system_reserved: String,
+    /// What is kept free by ending pods: signal<amount, with commas in between.
+    #[arg(long, value_name = "THRESHOLDS", default_value = EVICTION_HARD)]
+    pub(crate) eviction_hard: String,
+    /// The same, but only after a while.
+    #[arg(long, value_name = "THRESHOLDS", default_value = "")]
+    pub(crate) eviction_soft: String,
+    /// For how long each soft threshold has to be crossed: signal=duration, with commas in between.
+    #[arg(long, value_name = "DURATIONS", default_value = "")]
+    pub(crate) eviction_soft_grace_period: String,
+    /// How much more than a threshold is freed: signal=amount, with commas in between.
+    #[arg(long, value_name = "AMOUNTS", default_value = "")]
+    pub(crate) eviction_minimum_reclaim: String,
+    /// The cgroup below which the cgroups of pods are.
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    pub(crate) cgroup_root: String,
+    /// Who makes pods' networks: `bridge` is Gantry's own, by the standard CNI plugins; `none` leaves them to whoever
+    /// configures the runtime.
+    #[arg(long, value_name = "KIND", default_value = "bridge")]
+    pub(crate) cni: Cni,
+}
+
+/// Who makes pods' networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Cni {
+    /// This node, by the standard plugins.
+    Bridge,
+    /// Somebody else.
+    None,
+}
+
+impl Options {
+    /// The node's name.
+    pub(crate) fn name(&self) -> Result<String, String> {
+        let name = self.node_name.clone().unwrap_or_else(|| process::host_name().to_lowercase());
+        let wrong = api::names::dns1123_subdomain(&name);
+        if wrong.is_empty() { Ok(name) } else { Err(format!("--node-name {name}: {}", wrong.join("; "))) }
+    }
+
+    /// Where pods' volumes are.
+    pub(crate) fn root(&self, data_dir: &Path) -> PathBuf {
+        self.root_dir.clone().unwrap_or_else(|| data_dir.join("kubelet"))
+    }
+
+    /// The node's addresses, the first of each family.
+    pub(crate) fn addresses(&self, data_dir: &Path) -> Result<Vec<IpAddr>, MachineError> {
+        addresses::find(&Roots::of_machine(data_dir), &self.node_ip)
+    }
+
+    /// What pods do not get of the machine.
+    fn reserved(&self) -> Result<Reserved, String> {
+        let wrong = |option: &str, error: MachineError| format!("--{option}: {error}");
+        Ok(Reserved {
+            kube: amounts(&self.kube_reserved).map_err(|error| wrong("kube-reserved", error))?,
+            system: amounts(&self.system_reserved).map_err(|error| wrong("system-reserved", error))?,
+            eviction: thresholds(&self.eviction_hard).map_err(|error| wrong("eviction-hard", error))?,
+        })
+    }
+
+    /// When pods have to go.
+    fn eviction(&self) -> Result<eviction::Settings, ThresholdError> {
+        let written = Written {
+            hard: Some(&self.eviction_hard),
+            soft: &self.eviction_soft,
+            grace_periods: &self.eviction_soft_grace_period,
+            minimum_reclaim: &self.eviction_minimum_reclaim,
+        };
+        Ok(eviction::Settings { thresholds: eviction::parse(&written)?, ..eviction::Settings::default() })
+    }
+
+    /// What gives pods their networks, once the ranges of their addresses are known.
+    fn network(&self, runtime: &Runtime) -> Ranges {
+        let layout = runtime.private.as_ref().map(|private| private.layout().clone());
+        let Some(layout) = layout.filter(|_| self.cni == Cni::Bridge) else { return Box::new(|_| {}) };
+        let network = cni::Network::of(&layout);
+        Box::new(move |ranges| {
+            if let Err(error) = cni::write(&layout.networks(), &network, ranges) {
+                tracing::error!(%error, "pods get no network");
+            }
+        })
+    }
+
+    /// What is decided about the node.
+    pub(crate) fn about(&self, name: &str, port: u16) -> About {
+        About {
+            name: name.to_owned(),
+            labels: self.node_labels.iter().cloned().collect::<BTreeMap<_, _>>(),
+            taints: self.register_with_taints.clone(),
+            port,
+            provider_id: self.provider_id.clone(),
+        }
+    }
+}
+
+/// A label, as `key=value`.
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("a label is key=value")?;
+    let wrong = [api::names::label_key(key), api::names::label_value(value)].concat();
+    if wrong.is_empty() { Ok((key.to_owned(), value.to_owned())) } else { Err(wrong.join("; ")) }
+}
+
+/// A taint, as `key=value:effect` or `key:effect`.
+fn taint(text: &str) -> Result<Taint, String> {
+    const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+    let (what, effect) = text.rsplit_once(':').ok_or("a taint is key=value:effect")?;
+    if !EFFECTS.contains(&effect) {
+        return Err(format!("the effect {effect:?} is none of {}", EFFECTS.join(", ")));
+    }
+    let (key, value) = what.split_once('=').map_or((what, None), |(key, value)| (key, Some(value)));
+    let wrong = [api::names::label_key(key), value.map(api::names::label_value).unwrap_or_default()].concat();
+    if !wrong.is_empty() {
+        return Err(wrong.join("; "));
+    }
+    let value = value.filter(|value| !value.is_empty()).map(str::to_owned);
+    Ok(Taint { key: key.to_owned(), value, effect: effect.to_owned(), time_added: None })
+}
+
+/// What is needed to make this machine a node, besides what its options say.
+pub(crate) struct Setting {
+    /// The node's name.
+    pub(crate) name: String,
+    /// Where Gantry has its files.
+    pub(crate) data_dir: PathBuf,
+    /// The API, as the node.
+    pub(crate) client: Client,
+    /// Who answers what the node's server must know about its clients.
+    pub(crate) reviews: Arc<dyn Reviews>,
+    /// What the node's server shows to its clients.
+    pub(crate) serving: Arc<ServingCertificate>,
+    /// By whom its clients' certificates may be issued.
+    pub(crate) clients: Option<ClientAuthority>,
+}
+
+/// A container runtime that can be asked.
+pub(crate) struct Runtime {
+    cri: Cri,
+    endpoint: String,
+    /// The one that is this node's alone, if it is.
+    private: Option<Private>,
+}
+
+impl Runtime {
+    /// The runtime that the options name, or one of this node's own.
+    pub(crate) async fn ready(options: &Options, data_dir: &Path) -> Result<Runtime, Box<dyn Error>> {
+        if let Some(endpoint) = &options.container_runtime_endpoint {
+            let cri = Cri::at(endpoint).map_err(|error| format!("--container-runtime-endpoint: {error}"))?;
+            let endpoint = endpoint.clone();
+            return Ok(Runtime { cri, endpoint, private: None });
+        }
+        let found = Requirements::find()?;
+        let private = Private::start(PrivateOptions::new(data_dir, found, pause::NAME)).await?;
+        let endpoint = private.endpoint();
+        Ok(Runtime { cri: Cri::at(&endpoint)?, endpoint, private: Some(private) })
+    }
+
+    /// Ends what is this node's own. Containers go on.
+    async fn stop(self) {
+        if let Some(private) = self.private {
+            private.stop().await;
+        }
+    }
+}
+
+/// A node that runs.
+pub(crate) struct Node {
+    runtime: Runtime,
+    server: Running,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Node {
+    /// Makes this machine a node. Resolves when it is registered and knows its pods.
+    pub(crate) async fn start(options: &Options, runtime: Runtime, setting: Setting) -> Result<Node, Box<dyn Error>> {
+        let Setting { name, data_dir, client, reviews, serving, clients } = setting;
+        let pinned = pause::ensure(&runtime.cri, &runtime.endpoint).await?;
+        let version = runtime.cri.version(v1::VersionRequest::default()).await?;
+        let paths = Paths::new(options.root(&data_dir));
+        std::fs::create_dir_all(&paths.root).map_err(|error| format!("{}: {error}", paths.root.display()))?;
+        let machine = Machine::read(&Roots::of_machine(&paths.root))?;
+        let addresses = options.addresses(&data_dir)?;
+        let reserved = options.reserved()?;
+        let allocatable = allocatable(&machine.capacity(options.max_pods), &reserved);
+        let facts = machine.facts(&kubelet::node::machine::Setting {
+            addresses: addresses::of_node(&addresses, &name),
+            runtime_version: format!("{}://{}", version.runtime_name, version.runtime_version),
+            max_pods: options.max_pods,
+            reserved,
+        });
+        let clock = Clock::Machine;
+        let layout = cgroups::Layout::new(cgroups::Driver::default(), &options.cgroup_root);
+        let cgroups = Cgroups::open(cgroups::Options { layout: layout.clone(), ..cgroups::Options::default() })?;
+        let (recorder, recording) = Recorder::new(client.clone(), "kubelet", &name, clock);
+        let objects = Objects::new(client.clone());
+        cgroups.prepare_node(&allocatable)?;
+        let volume_facts = NodeFacts { allocatable: allocatable.clone(), recursive_read_only: false };
+        let volumes = Volumes::new(&paths, Arc::clone(&objects), client.clone(), clock, volume_facts);
+        let images = Images::new(runtime.cri.clone(), client.clone(), clock, images::Options::default());
+        pinned.iter().for_each(|name| images.pin(name));
+        let means = Means {
+            client,
+            cri: runtime.cri.clone(),
+            runtime: version.runtime_name.clone(),
+            clock,
+            images: Arc::new(images),
+            volumes,
+            objects,
+            cgroups: Arc::new(cgroups),
+            recorder,
+        };
+        let of_pods = kubelet::containers::Node {
+            address: addresses.first().copied(),
+            cgroups: layout,
+            cluster_dns: options.cluster_dns.clone(),
+            cluster_domain: options.cluster_domain.clone(),
+            resolver: Some(Resolver::parse(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default())),
+            allocatable,
+            memory_capacity: i64::try_from(machine.memory).unwrap_or(i64::MAX),
+            ..kubelet::containers::Node::default()
+        };
+        let network = options.network(&runtime);
+        let agent_options = kubelet::agent::Options {
+            about: options.about(&name, options.kubelet_listen.port()),
+            facts,
+            node: of_pods,
+            paths,
+            static_pods: options.pod_manifest_path.clone(),
+            eviction: options.eviction()?,
+            ranges: network,
+        };
+        let agent = Agent::new(agent_options, means);
+        let machine = stats::Machine::read(Path::new("/"));
+        let door = Door { listen: options.kubelet_listen, serving, clients, reviews, machine };
+        let server = Server::start(agent.server(door)).await?;
+        let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
+        tasks.spawn(recording);
+        let (up, is_up) = oneshot::channel();
+        let (running, stopping) = (Arc::clone(&agent), stop.clone());
+        tasks.spawn(async move { running.run(stopping, || up.send(()).unwrap_or(())).await });
+        // Fails only if the agent has ended, of which more is said elsewhere.
+        let _ = is_up.await;
+        Ok(Node { runtime, server, stop, tasks })
+    }
+
+    /// Ends the agent and what is its own. Pods go on.
+    pub(crate) async fn stop(self) {
+        let Node { runtime, server, stop, mut tasks } = self;
+        stop.cancel();
+        server.stop().await;
+        // What is recorded is written as far as the API is there.
+        tasks.shutdown().await;
+        runtime.stop().await;
+    }
+}
+
+/// Why this machine cannot be a node now.
+pub(crate) fn is_possible() -> Result<(), Box<dyn Error>> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err("only root can run containers: run this as root, or with --no-node".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_and_taints_are_read() {
+        assert_eq!(label("a/b=c").unwrap(), ("a/b".to_owned(), "c".to_owned()));
+        assert!(label("a").is_err() && label("a b=c").is_err() && label("a=b c").is_err());
+        let check = |text: &str, expected: (&str, Option<&str>, &str)| {
+            let taint = taint(text).unwrap();
+            assert_eq!((taint.key.as_str(), taint.value.as_deref(), taint.effect.as_str()), expected);
+        };
+        check("k=v:NoSchedule", ("k", Some("v"), "NoSchedule"));
+        check("k:NoExecute", ("k", None, "NoExecute"));
+        check("k=:NoExecute", ("k", None, "NoExecute"));
+        assert!(taint("k=v").is_err());
+        assert!(taint("k=v:Never").unwrap_err().contains("NoSchedule"));
+        assert!(taint("k k=v:NoExecute").is_err());
+    }
+}

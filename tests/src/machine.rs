@@ -1,0 +1,136 @@
+//! A machine of a test's own: namespaces of processes, mounts and network, so that whatever a node does there (bridges,
+//! rules of the packet filter, mounts, processes without parents) is gone when the machine is, even if the test failed.
+//!
+//! What is shared with the real machine are its files, its kernel, and its cgroups: a node is given a cgroup of its own to
+//! begin from, which is removed here.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+/// The machine's address, in a network that goes nowhere.
+pub const ADDRESS: &str = "192.168.77.1";
+
+/// What the first process of the machine does: its mounts are nobody else's, it has a network card, and it takes up
+/// processes whose parents have ended.
+const INIT: &str = r"
+set -e
+mount --make-rprivate /
+for directory in /run /var/log; do mount -t tmpfs tmpfs $directory; done
+ip link set lo up
+ip link add eth0 type veth peer name uplink
+ip address add 192.168.77.1/24 dev eth0
+ip link set eth0 up; ip link set uplink up
+ip route add default via 192.168.77.254
+echo ready
+trap : CHLD
+while :; do sleep 1000 & wait $! || :; done
+";
+
+/// A machine. Dropping it ends all that runs on it.
+pub struct Machine {
+    init: Child,
+    directory: TempDir,
+    cgroup: String,
+}
+
+impl Machine {
+    /// Whether this process may make machines. If not, `why` it may not.
+    ///
+    /// # Errors
+    /// With the reason.
+    pub fn possible() -> Result<(), String> {
+        let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+        if root { Ok(()) } else { Err("only root can make namespaces and run containers".to_owned()) }
+    }
+
+    /// A new machine.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    #[must_use]
+    pub fn new() -> Machine {
+        // Not in the system's directory for such: the machine has one of its own in its place.
+        let program = std::env::current_exe().expect("a program knows where it is");
+        let place = program.ancestors().nth(3).expect("it is in a target directory").join("tmp");
+        std::fs::create_dir_all(&place).expect("a directory");
+        let directory = tempfile::Builder::new().prefix("node-").tempdir_in(place).expect("a directory");
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child=SIGKILL", "--mount-proc"]);
+        command.args(["sh", "-c", INIT]).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut init = command.spawn().expect("unshare is there");
+        let mut line = String::new();
+        let mut output = BufReader::new(init.stdout.take().expect("it was piped"));
+        output.read_line(&mut line).expect("it can be read");
+        let name = directory.path().file_name().expect("it has a name").to_string_lossy().into_owned();
+        let machine = Machine { init, directory, cgroup: format!("gantry-test-{name}") };
+        assert_eq!(line.trim(), "ready", "a machine of namespaces cannot be made");
+        machine
+    }
+
+    /// Where its files are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The cgroup that its node begins from.
+    #[must_use]
+    pub fn cgroup(&self) -> &str {
+        &self.cgroup
+    }
+
+    /// A program that is to run on the machine.
+    #[must_use]
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg("--target").arg(self.first().to_string());
+        command.args(["--mount", "--net", "--pid", "--ipc", "--uts", "--"]).arg(program);
+        command
+    }
+
+    /// The first process of the machine. `unshare` itself is not in its namespaces, and ends it when it ends.
+    fn first(&self) -> u32 {
+        let children = format!("/proc/{0}/task/{0}/children", self.init.id());
+        let children = std::fs::read_to_string(children).unwrap_or_default();
+        children.split_whitespace().next().and_then(|child| child.parse().ok()).unwrap_or(0)
+    }
+}
+
+impl Default for Machine {
+    fn default() -> Machine {
+        Machine::new()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.init.kill();
+        let _ = self.init.wait();
+        remove_cgroups(&self.cgroup);
+    }
+}
+
+/// Removes what is left of a cgroup. Its processes have been killed, and are about to be gone.
+fn remove_cgroups(name: &str) {
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = std::fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    for hierarchy in hierarchies.chain([PathBuf::from(root)]) {
+        let top = hierarchy.join(name);
+        for _ in 0..1000 {
+            if !top.exists() || remove_tree(&top) {
+                break;
+            }
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Removes a cgroup and those below it, from the innermost outwards. `false` if one is in use.
+fn remove_tree(top: &Path) -> bool {
+    let below = std::fs::read_dir(top).into_iter().flatten().flatten();
+    let below: Vec<PathBuf> = below.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    below.iter().all(|path| remove_tree(path)) && std::fs::remove_dir(top).is_ok()
+}
