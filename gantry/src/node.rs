@@ -277,7 +277,7 @@ impl Node {
         cgroups.prepare_node(&allocatable)?;
         let volume_facts = NodeFacts { allocatable: allocatable.clone(), recursive_read_only: false };
         let volumes = Volumes::new(&paths, Arc::clone(&objects), client.clone(), clock, volume_facts);
-        let images = Images::new(runtime.cri.clone(), client.clone(), clock, images::Options::default());
+        let images = Images::new(runtime.cri.clone(), client.clone(), images::Options::default());
         pinned.iter().for_each(|name| images.pin(name));
         let means = Means {
             client,
