@@ -270,11 +270,13 @@ impl Node {
             reserved,
         });
         let clock = Clock::Machine;
-        let layout = cgroups::Layout::new(cgroups::Driver::default(), &options.cgroup_root);
-        let cgroups = Cgroups::open(cgroups::Options { layout: layout.clone(), ..cgroups::Options::default() })?;
+        let driver = cgroups::Driver::of_runtime(&runtime.cri).await?;
+        let layout = cgroups::Layout::new(driver, &options.cgroup_root);
+        let cgroups = Cgroups::open(cgroups::Options { layout, ..cgroups::Options::default() })?;
         let (recorder, recording) = Recorder::new(client.clone(), "kubelet", &name, clock);
         let objects = Objects::new(client.clone());
         cgroups.prepare_node(&allocatable)?;
+        let cgroups = Arc::new(cgroups);
         let volume_facts = NodeFacts { allocatable: allocatable.clone(), recursive_read_only: false };
         let volumes = Volumes::new(&paths, Arc::clone(&objects), client.clone(), clock, volume_facts);
         let images = Images::new(runtime.cri.clone(), client.clone(), images::Options::default());
@@ -287,19 +289,19 @@ impl Node {
             images: Arc::new(images),
             volumes,
             objects,
-            cgroups: Arc::new(cgroups),
+            cgroups: Arc::clone(&cgroups),
             recorder,
         };
-        let of_pods = kubelet::containers::Node {
+        let resolver = std::fs::read_to_string(resolver_file()).unwrap_or_default();
+        let of_pods = cgroups.describe(kubelet::containers::Node {
             address: addresses.first().copied(),
-            cgroups: layout,
             cluster_dns: options.cluster_dns.clone(),
             cluster_domain: options.cluster_domain.clone(),
-            resolver: Some(Resolver::parse(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default())),
+            resolver: Some(Resolver::parse(&resolver)),
             allocatable,
             memory_capacity: i64::try_from(machine.memory).unwrap_or(i64::MAX),
             ..kubelet::containers::Node::default()
-        };
+        });
         let network = options.network(&runtime);
         let agent_options = kubelet::agent::Options {
             about: options.about(&name, options.kubelet_listen.port()),
@@ -333,6 +335,12 @@ impl Node {
         tasks.shutdown().await;
         runtime.stop().await;
     }
+}
+
+/// How the machine resolves names. Where systemd does it, its own file leads to an address that pods do not reach.
+fn resolver_file() -> &'static str {
+    const BEHIND_SYSTEMD: &str = "/run/systemd/resolve/resolv.conf";
+    if Path::new(BEHIND_SYSTEMD).exists() { BEHIND_SYSTEMD } else { "/etc/resolv.conf" }
 }
 
 /// Why this machine cannot be a node now.

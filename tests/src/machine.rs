@@ -91,6 +91,14 @@ impl Machine {
         command
     }
 
+    /// A program that is to run elsewhere, and to reach what the machine reaches.
+    #[must_use]
+    pub fn beside(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg("--target").arg(self.first().to_string()).args(["--net", "--"]).arg(program);
+        command
+    }
+
     /// The first process of the machine. `unshare` itself is not in its namespaces, and ends it when it ends.
     fn first(&self) -> u32 {
         let children = format!("/proc/{0}/task/{0}/children", self.init.id());

@@ -30,7 +30,7 @@ impl Reachable for Node {
     }
 
     fn command(&self, program: &str) -> Command {
-        self.machine.command(program)
+        self.machine.beside(program)
     }
 }
 
@@ -54,7 +54,16 @@ impl Node {
         let mut node = Node { gantry: None, url, kubeconfig, started_in: Duration::ZERO, machine: Machine::new() };
         node.start(arguments);
         for image in images() {
-            let loaded = node.gantry(&["image", "load"]).arg(&image).output().expect("gantry runs");
+            let socket = node.data().join("containerd/containerd.sock");
+            let loaded = node
+                .machine
+                .command("ctr")
+                .arg("-a")
+                .arg(socket)
+                .args(["-n", "k8s.io", "images", "import"])
+                .arg(&image)
+                .output()
+                .expect("gantry runs");
             assert!(loaded.status.success(), "{}: {}", image.display(), String::from_utf8_lossy(&loaded.stderr));
         }
         node
@@ -67,7 +76,9 @@ impl Node {
     pub fn start(&mut self, arguments: &[&str]) {
         let mut command = self.gantry(&["up", "--listen", "127.0.0.1:6443"]);
         command.args(["--node-name", NAME, "--node-ip", ADDRESS, "--cgroup-root"]);
-        command.arg(format!("/{}", self.machine.cgroup())).args(arguments);
+        command.arg(format!("/{}", self.machine.cgroup()));
+        // Tests run on full disks, too.
+        command.args(["--eviction-hard", "memory.available<100Mi"]).args(arguments);
         let level = std::env::var("GANTRY_LOG").unwrap_or_else(|_| "warn".to_owned());
         command.env("GANTRY_LOG", level);
         let (process, line, started_in) = start(command);

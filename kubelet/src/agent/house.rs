@@ -120,6 +120,10 @@ impl Agent {
             // Whose pods they are cannot be told.
             Err(_) => return,
         };
+        let active: Vec<Arc<Pod>> = self.pods.all().iter().filter(|it| it.is_active()).map(|it| it.pod()).collect();
+        if let Err(error) = self.hands.cgroups.update_classes(active.iter().map(AsRef::as_ref)) {
+            tracing::warn!(%error, "the classes of pods do not get what their pods request");
+        }
         let known: BTreeSet<String> = self.pods.all().iter().map(|entry| entry.uid.to_string()).collect();
         let is_gone = |uid: &String| !known.contains(uid) && !running.contains_key(uid);
         let volumes = &self.hands.volumes;
