@@ -94,6 +94,7 @@ fn move_in(scene: &Scene<'_>, draft: &mut Draft, attempt: u32) {
 
 /// Has everything run that is to run in the sandbox.
 fn live(scene: &Scene<'_>, draft: &mut Draft, sandbox: &Sandbox) {
+    stop_doubles(scene, draft);
     for slot in scene.of(Role::Ephemeral).filter(|slot| scene.run(slot.name()) == Run::Never) {
         draft.start(scene, slot);
     }
@@ -110,6 +111,22 @@ fn live(scene: &Scene<'_>, draft: &mut Draft, sandbox: &Sandbox) {
         }
     }
     clear(scene, draft, sandbox);
+}
+
+/// Stops what runs beside a newer container of the same name: the runtime may have started one whose start was taken to have
+/// failed.
+fn stop_doubles(scene: &Scene<'_>, draft: &mut Draft) {
+    let runtime = scene.inputs.runtime;
+    let is_double = |record: &&RuntimeContainer| {
+        let newest = runtime.container(&record.name).is_some_and(|newest| newest.id == record.id);
+        record.state == ContainerState::Running && !newest
+    };
+    let stops = runtime.containers.iter().filter(is_double);
+    let stops = stops.map(|it| stop(it, grace(scene.pod()), format!("Stopping container {}", it.name)));
+    let stops: Vec<_> = stops.collect();
+    if !stops.is_empty() {
+        draft.actions.push(Action::Stop(stops));
+    }
 }
 
 /// Has the init containers run, and says whether the regular ones may.

@@ -2,6 +2,8 @@
 //!
 //! A terminal phase is written only when nothing runs any more, and is never left.
 
+use std::net::IpAddr;
+
 use api::pod_resources::qos::class_of;
 use k8s_openapi::api::core::v1::{ContainerStatus, HostIP, PodIP, PodStatus};
 
@@ -96,9 +98,10 @@ fn locate(scene: &Scene<'_>, status: &mut PodStatus) {
         status.host_ips = Some(host.iter().map(|address| HostIP { ip: address.to_string() }).collect());
     }
     let addresses = if scene.is_on_host_network() {
-        host.as_slice()
+        host.clone()
     } else {
-        scene.inputs.runtime.sandbox().filter(|sandbox| sandbox.ready).map_or(&[][..], |sandbox| &sandbox.addresses)
+        let sandbox = scene.inputs.runtime.sandbox().filter(|sandbox| sandbox.ready);
+        sandbox.map_or(Vec::new(), |sandbox| one_of_each_family(&sandbox.addresses, host.first()))
     };
     let had = status.pod_ips.as_ref().map_or(0, Vec::len);
     // The addresses of a pod in its host's network stay what they were, but a second family may be added.
@@ -107,6 +110,19 @@ fn locate(scene: &Scene<'_>, status: &mut PodStatus) {
         status.pod_ip = addresses.first().map(ToString::to_string);
         status.pod_ips = Some(addresses.iter().map(|address| PodIP { ip: address.to_string() }).collect());
     }
+}
+
+/// The first address of each family, and before the others that of the node's first.
+fn one_of_each_family(addresses: &[IpAddr], first: Option<&IpAddr>) -> Vec<IpAddr> {
+    let mut chosen: Vec<IpAddr> = Vec::new();
+    for address in addresses {
+        if chosen.iter().all(|known| known.is_ipv4() != address.is_ipv4()) {
+            chosen.push(*address);
+        }
+    }
+    // Stable: what the runtime says first stays so unless the node says otherwise.
+    chosen.sort_by_key(|address| first.is_some_and(|first| first.is_ipv4() != address.is_ipv4()));
+    chosen
 }
 
 /// Sets the phase and what goes with it.

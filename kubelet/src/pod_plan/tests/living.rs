@@ -287,6 +287,13 @@ fn a_sandbox_with_another_network_is_replaced() {
 }
 
 #[test]
+fn what_runs_twice_is_stopped_once() {
+    let mut world = World::new(one("Always"));
+    world.until(1).log.clear();
+    world.container_gets_a_twin("a").until(2).did(&["1: Stop a 30"]).says("Running, a*1 runs");
+}
+
+#[test]
 fn ephemeral_containers_run_once() {
     let mut world = World::new(one("Always"));
     world.until(1).log.clear();

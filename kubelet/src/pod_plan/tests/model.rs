@@ -2,6 +2,7 @@
 //!
 //! What must never be done is asserted by the world itself, with each action.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
@@ -25,6 +26,7 @@ enum Event {
     Readiness(usize, bool),
     SandboxDies,
     SandboxTwins,
+    Twins(usize),
     /// The runtime loses sight of a container, or its record.
     Unsure(usize),
     Forgets(usize),
@@ -48,6 +50,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (which.clone(), any::<bool>()).prop_map(|(which, well)| Event::Readiness(which, well)),
         3 => Just(Event::SandboxDies),
         1 => Just(Event::SandboxTwins),
+        1 => which.clone().prop_map(Event::Twins),
         3 => which.clone().prop_map(Event::Unsure),
         3 => which.clone().prop_map(Event::Forgets),
         3 => which.clone().prop_map(Event::Changes),
@@ -160,6 +163,10 @@ fn happen(world: &mut World, event: &Event) {
         }
         Event::SandboxDies => drop(world.sandbox_dies()),
         Event::SandboxTwins => drop(world.sandbox_gets_a_twin()),
+        Event::Twins(which) => {
+            let name = name(world, *which);
+            world.container_gets_a_twin(&name);
+        }
         Event::Unsure(which) => {
             let name = name(world, *which);
             if let Some(record) = world.runtime.containers.iter_mut().find(|it| it.name == name) {
@@ -240,6 +247,9 @@ fn check(world: &mut World) {
     for slot in slots(&world.pod).iter().filter(|slot| slot.is_sidecar()) {
         assert!(world.is_running(slot.name()), "the sidecar {} does not run: {:#?}", slot.name(), world.log);
     }
+    let doubles = world.runtime.containers.iter().filter(|it| it.state == ContainerState::Running);
+    let names: BTreeSet<&str> = doubles.clone().map(|it| it.name.as_str()).collect();
+    assert_eq!(names.len(), doubles.count(), "something runs twice: {:#?}", world.log);
     assert_eq!(world.memory.resize, None, "{:#?}", world.log);
     for record in world.runtime.containers.iter().filter(|it| it.state == ContainerState::Running) {
         let wanted = resources_of(&world.pod, &record.name);

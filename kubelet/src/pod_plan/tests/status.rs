@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::world::{World, container, moment, one};
 use crate::observed::{AppliedResources, LinuxUser};
+use crate::pod_plan::phase::phase;
 use crate::pod_plan::resources::{Wanted, actual};
 use crate::pod_plan::{Memory, Resize, Setback, Verdict};
 
@@ -60,6 +61,76 @@ fn a_pod_in_the_hosts_network_has_its_addresses() {
     world.host.addresses.push("fd00::1".parse().unwrap());
     world.until(3);
     assert_eq!(world.status().pod_ips.unwrap().len(), 2);
+}
+
+#[test]
+fn addresses_are_one_of_each_family_in_the_nodes_order() {
+    let check = |host: &str, expected: &[&str]| {
+        let mut world = World::new(one("Always"));
+        world.host.addresses = vec![host.parse().unwrap()];
+        world.until(1);
+        let addresses = ["10.0.0.9", "10.0.0.8", "fd00::9"].map(|it| it.parse().unwrap());
+        world.runtime.sandboxes[0].addresses = addresses.to_vec();
+        world.until(2);
+        let found: Vec<String> = world.status().pod_ips.unwrap().into_iter().map(|it| it.ip).collect();
+        assert_eq!(found, expected);
+        assert_eq!(world.status().pod_ip.as_deref(), expected.first().copied());
+    };
+    check("172.16.0.1", &["10.0.0.9", "fd00::9"]);
+    check("fd00::1", &["fd00::9", "10.0.0.9"]);
+}
+
+#[test]
+fn phases_follow_from_the_states_of_containers() {
+    // i: init, s: sidecar, a and b: regular. w: waits, l: waits after an end, r: runs, 0 and 1: ended.
+    let status = |name: &str, state: char| {
+        let end = |code: i32| json!({"terminated": {"exitCode": code}});
+        let (state, last) = match state {
+            'w' => (json!({"waiting": {}}), json!({})),
+            'l' => (json!({"waiting": {}}), end(1)),
+            'r' => (json!({"running": {}}), json!({})),
+            code => (end(if code == '0' { 0 } else { 1 }), json!({})),
+        };
+        json!({
+            "name": name, "image": "", "imageID": "", "ready": true, "restartCount": 0, "started": true,
+            "state": state, "lastState": last,
+        })
+    };
+    let check = |policy: &str, states: &str, expected: &str, stopped: &str| {
+        let mut spec = json!({"restartPolicy": policy, "initContainers": [], "containers": []});
+        let mut said = json!({"initContainerStatuses": [], "containerStatuses": []});
+        for pair in states.split(' ') {
+            let (name, state) = (&pair[..1], pair.chars().nth(1));
+            let (list, statuses) = match name {
+                "i" | "s" => ("initContainers", "initContainerStatuses"),
+                _ => ("containers", "containerStatuses"),
+            };
+            let more = if name == "s" { json!({"restartPolicy": "Always"}) } else { json!({}) };
+            spec[list].as_array_mut().unwrap().push(container(name, more));
+            said[statuses].as_array_mut().unwrap().extend(state.map(|state| status(name, state)));
+        }
+        let (pod, said) = (World::new(spec).pod, serde_json::from_value(said).unwrap());
+        assert_eq!((phase(&pod, &said, false), phase(&pod, &said, true)), (expected, stopped), "{policy} {states}");
+    };
+    check("Always", "a", "Pending", "Pending");
+    check("Always", "aw br", "Pending", "Pending");
+    check("Always", "ar b1", "Running", "Running");
+    check("Always", "al bl", "Running", "Failed");
+    check("Always", "a0 b0", "Running", "Succeeded");
+    check("OnFailure", "a0 b0", "Succeeded", "Succeeded");
+    check("OnFailure", "a0 b1", "Running", "Failed");
+    check("Never", "a0 b1", "Failed", "Failed");
+    check("Never", "a0 bl", "Running", "Failed");
+    check("Always", "ir aw", "Pending", "Pending");
+    check("Always", "i0 ar", "Running", "Running");
+    check("Always", "i1 aw", "Pending", "Pending");
+    check("Never", "i1 aw", "Failed", "Failed");
+    check("Never", "il aw", "Pending", "Pending");
+    check("Always", "s aw", "Pending", "Pending");
+    check("Always", "sr aw", "Pending", "Pending");
+    check("Always", "sl ar", "Running", "Running");
+    check("OnFailure", "sr a0", "Running", "Running");
+    check("OnFailure", "s1 a0", "Succeeded", "Succeeded");
 }
 
 #[test]

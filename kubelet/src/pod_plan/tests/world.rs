@@ -363,6 +363,16 @@ impl World {
         self
     }
 
+    /// Has a container run twice: a start that was taken to have failed had not.
+    pub(super) fn container_gets_a_twin(&mut self, name: &str) -> &mut World {
+        let running = |it: &&RuntimeContainer| it.name == name && it.state == ContainerState::Running;
+        if let Some(record) = self.runtime.containers.iter().find(running).cloned() {
+            let twin = RuntimeContainer { id: self.id("c"), attempt: record.attempt + 1, ..record };
+            self.runtime.containers.insert(0, twin);
+        }
+        self
+    }
+
     pub(super) fn is_running(&self, name: &str) -> bool {
         self.runtime.container(name).is_some_and(|it| it.state == ContainerState::Running)
     }
