@@ -81,26 +81,26 @@ fn decide<'a>(scene: &Scene<'_>, draft: &mut Draft, what: String, told: bool, fi
         }
         let due = after(tried.at, AGAIN);
         if due > scene.now() {
+            draft.memory.resize.get_or_insert(Resize::InProgress(None));
             draft.look(due);
             return Fit::default();
         }
     }
+    let begins = draft.memory.resized.as_ref().is_none_or(|tried| tried.what != what);
     match &draft.memory.resize {
         // What went wrong the last time is said until it is known to have gone well.
         Some(Resize::InProgress(Some(error))) => draft.says.push(says(scene, "ResizeError", Some(error))),
-        Some(_) => {}
-        None => {
-            draft.memory.resize = Some(Resize::InProgress(None));
-            draft.says.push(says(scene, "ResizeStarted", None));
-        }
+        _ if begins => draft.says.push(says(scene, "ResizeStarted", None)),
+        _ => {}
     }
+    draft.memory.resize.get_or_insert(Resize::InProgress(None));
     draft.memory.resized = Some(Tried { what, at: scene.now() });
     Fit { changes: true, ..fit }
 }
 
 /// Everything is as it is to be.
 fn finish(scene: &Scene<'_>, draft: &mut Draft) {
-    if matches!(draft.memory.resize, Some(Resize::InProgress(_))) {
+    if draft.memory.resized.is_some() {
         draft.says.push(says(scene, "ResizeCompleted", None));
     }
     (draft.memory.resize, draft.memory.resized) = (None, None);

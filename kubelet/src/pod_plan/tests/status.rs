@@ -266,7 +266,6 @@ fn a_resize_that_the_runtime_does_not_tell_of_is_taken_to_be_made() {
     assert_eq!(says(&world), ("True Error it failed since 1".to_owned(), json!("100m")));
     world.now = moment(11);
     step(&mut world);
-    world.memory.resize = Some(Resize::InProgress(None));
     step(&mut world);
     assert_eq!(says(&world), ("none".to_owned(), json!("200m")));
     world.until(60).did(&["1: Resize", "11: Resize"]);

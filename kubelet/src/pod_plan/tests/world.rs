@@ -208,7 +208,7 @@ impl World {
                     let resources = resources_of(&self.pod, &container.name);
                     container.resources = resources.or(container.resources);
                 }
-                self.memory.resize = Some(Resize::InProgress(None));
+                self.memory.resize = None;
             }
             Action::TearDown => {
                 assert!(!self.runtime.is_running(), "it is torn down while it runs");
