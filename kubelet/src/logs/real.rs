@@ -1,79 +1,70 @@
 //! What only a real runtime can show: that following keeps up with what containerd writes while logs are rotated, and what
 //! its answers to commands mean to probes. Skipped where there is no containerd, and without root.
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use client::clock::Clock;
 use futures::StreamExt;
 use oci::{Image, Layer};
-use tokio::process::{Child, Command};
 
 use super::*;
 use crate::cri::{Cri, v1};
 use crate::images::{archive, pause};
 use crate::paths::Paths;
+use crate::runtime::{Found, Private, PrivateOptions, Requirements, ResetOptions, reset};
 
 /// How long things may take on a machine that has much else to do.
 const PATIENCE: Duration = Duration::from_secs(120);
 const IMAGE: &str = "gantry.local/busybox:1";
 
+/// A node of one test alone: directories, a containerd, a cgroup, and a pod's sandbox.
 struct Node {
-    process: Child,
     directory: tempfile::TempDir,
+    found: Found,
+    paths: Paths,
+    cgroup: String,
+    private: Option<Private>,
     cri: Cri,
     sandbox: v1::PodSandboxConfig,
     sandbox_id: String,
 }
 
 impl Node {
-    /// A containerd with a sandbox, or none where there can be none.
+    /// A node, or none where there can be none.
     #[allow(clippy::print_stdout, reason = "whoever runs the tests should know what they did not do")]
     async fn start() -> Option<Node> {
-        let busybox = ["/bin/busybox", "/usr/bin/busybox"].map(Path::new).into_iter().find(|path| path.exists());
-        let Some(busybox) = busybox.filter(|_| rustix::process::geteuid().is_root()) else {
-            println!("skipped: only root can run containers, and busybox-static is what runs in them");
+        static NODES: AtomicU32 = AtomicU32::new(0);
+        if !rustix::process::geteuid().is_root() || !Path::new("/bin/busybox").exists() {
+            println!("skipped: root and busybox-static are needed");
             return None;
-        };
+        }
+        let found = Requirements::find().inspect_err(|missing| println!("skipped: {missing}")).ok()?;
         let directory = tempfile::tempdir().unwrap();
-        let at = |name: &str| directory.path().join(name).display().to_string();
-        let config = format!(
-            "version = 2\nroot = {:?}\nstate = {:?}\n[grpc]\naddress = {:?}\n[ttrpc]\naddress = {:?}\n\
-             [plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"registry.example/pause:3.9\"\n\
-             disable_tcp_service = true\n\
-             restrict_oom_score_adj = true\n[plugins.\"io.containerd.grpc.v1.cri\".containerd]\nsnapshotter = \"native\"\n",
-            at("root"),
-            at("state"),
-            at("socket"),
-            at("ttrpc"),
-        );
-        std::fs::write(at("config.toml"), config).unwrap();
-        let mut command = Command::new("containerd");
-        command.args(["--config", &at("config.toml"), "--log-level", "error"]).kill_on_drop(true);
-        let Ok(process) = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn() else {
-            println!("skipped: containerd is not installed");
-            return None;
-        };
-        let endpoint = format!("unix://{}", at("socket"));
-        let cri = Cri::at(&endpoint).unwrap();
-        let ready = async {
-            while cri.version(v1::VersionRequest::default()).await.is_err() {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, ready).await.expect("containerd should start");
-        pause::ensure(&cri, &endpoint).await.unwrap();
+        let cgroup = format!("/gantry-logs-{}-{}", std::process::id(), NODES.fetch_add(1, Ordering::Relaxed));
+        let private = Private::start(PrivateOptions::new(directory.path(), found.clone(), pause::NAME)).await.unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let paths = Paths { root: at("kubelet"), pod_logs: at("logs/pods"), container_logs: at("logs/containers") };
+        let cri = Cri::at(&private.endpoint()).unwrap();
+        let sandbox = sandbox(&paths, &cgroup);
+        let private = Some(private);
+        let mut node = Node { directory, found, paths, cgroup, private, cri, sandbox, sandbox_id: String::new() };
+        node.prepare().await;
+        Some(node)
+    }
+
+    async fn prepare(&mut self) {
+        let endpoint = self.private.as_ref().unwrap().endpoint();
+        archive::load_bytes(&endpoint, pause::archive(pause::NAME)).await.unwrap();
         let mut layer = Layer::default();
-        layer.file("bin/busybox", 0o755, &std::fs::read(busybox).unwrap()).unwrap();
+        layer.file("bin/busybox", 0o755, &std::fs::read("/bin/busybox").unwrap()).unwrap();
         let image = Image { name: IMAGE.to_owned(), layers: vec![layer.finish().unwrap()], ..Image::default() };
-        std::fs::write(at("image.tar"), oci::layout::write(&[image]).unwrap()).unwrap();
-        archive::load(&endpoint, &archive::open(Path::new(&at("image.tar"))).await.unwrap()).await.unwrap();
-        let sandbox = sandbox(directory.path());
-        let request = v1::RunPodSandboxRequest { config: Some(sandbox.clone()), runtime_handler: String::new() };
-        let sandbox_id = cri.run_pod_sandbox(request).await.unwrap().pod_sandbox_id;
-        Some(Node { process, directory, cri, sandbox, sandbox_id })
+        archive::load_bytes(&endpoint, oci::layout::write(&[image]).unwrap()).await.unwrap();
+        let config = Some(self.sandbox.clone());
+        let request = v1::RunPodSandboxRequest { config, runtime_handler: String::new() };
+        self.sandbox_id = self.cri.run_pod_sandbox(request).await.unwrap().pod_sandbox_id;
     }
 
     /// Starts a container that runs a script, and says its ID.
@@ -98,8 +89,7 @@ impl Node {
     }
 
     fn log(&self, name: &str) -> LogFile {
-        let paths = Paths { pod_logs: logs(self.directory.path()), ..Paths::new(self.directory.path()) };
-        LogFile::of(&paths, ("n", "p", "u"), name, 0).unwrap()
+        LogFile::of(&self.paths, ("n", "p", "u"), name, 0).unwrap()
     }
 
     /// The files that there are of a container's log, and their sizes.
@@ -109,23 +99,42 @@ impl Node {
             entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.metadata().ok()?.len())));
         sized.collect()
     }
+}
 
-    async fn stop(mut self) {
-        let id = self.sandbox_id.clone();
-        self.cri.stop_pod_sandbox(v1::StopPodSandboxRequest { pod_sandbox_id: id.clone() }).await.unwrap();
-        self.cri.remove_pod_sandbox(v1::RemovePodSandboxRequest { pod_sandbox_id: id }).await.unwrap();
-        let id = self.process.id().and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).unwrap())).unwrap();
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
-        self.process.wait().await.unwrap();
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Its lock has to be free.
+        drop(self.private.take());
+        let options = ResetOptions {
+            data_dir: self.directory.path().to_owned(),
+            paths: self.paths.clone(),
+            cgroup_root: self.cgroup.clone(),
+            found: Some(self.found.clone()),
+        };
+        let ended = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(reset(options)).map(drop)
+        });
+        let outcome = ended.join();
+        for hierarchy in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+            remove_cgroups(&hierarchy.path().join(self.cgroup.trim_start_matches('/')));
+        }
+        if !std::thread::panicking() {
+            outcome.unwrap().unwrap();
+        }
     }
 }
 
-fn logs(directory: &Path) -> PathBuf {
-    directory.join("pods")
+/// Removes cgroups in which nothing is left.
+fn remove_cgroups(cgroup: &Path) {
+    let entries = std::fs::read_dir(cgroup).into_iter().flatten().flatten();
+    let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    directories.for_each(|directory| remove_cgroups(&directory.path()));
+    let _ = std::fs::remove_dir(cgroup);
 }
 
 /// A sandbox with the host's network, which needs no plugins.
-fn sandbox(directory: &Path) -> v1::PodSandboxConfig {
+fn sandbox(paths: &Paths, cgroup: &str) -> v1::PodSandboxConfig {
     let metadata =
         v1::PodSandboxMetadata { name: "p".to_owned(), uid: "u".to_owned(), namespace: "n".to_owned(), attempt: 0 };
     let namespaces = v1::NamespaceOption { network: v1::NamespaceMode::Node.into(), ..v1::NamespaceOption::default() };
@@ -134,13 +143,13 @@ fn sandbox(directory: &Path) -> v1::PodSandboxConfig {
         ..v1::LinuxSandboxSecurityContext::default()
     };
     let linux = v1::LinuxPodSandboxConfig {
-        cgroup_parent: "/gantry-test-logs".to_owned(),
+        cgroup_parent: format!("{cgroup}/kubepods/podu"),
         security_context: Some(security),
         ..v1::LinuxPodSandboxConfig::default()
     };
     v1::PodSandboxConfig {
         metadata: Some(metadata),
-        log_directory: logs(directory).join("n_p_u").display().to_string(),
+        log_directory: paths.logs_of("n", "p", "u").display().to_string(),
         linux: Some(linux),
         ..v1::PodSandboxConfig::default()
     }
@@ -173,7 +182,6 @@ async fn a_container_that_writes_fast_is_followed_through_rotations() {
     assert_eq!(first_wrong, None);
     assert_eq!(lines.map(str::len).collect::<Vec<_>>(), [100_000]);
     assert!(node.files("fast").len() > 1, "it was rotated: {:?}", node.files("fast"));
-    node.stop().await;
 }
 
 #[tokio::test]
@@ -199,7 +207,6 @@ async fn a_container_that_writes_without_end_fills_no_disk() {
     tokio::time::timeout(PATIENCE, flood).await.expect("it should be rotated again and again");
     rotation.abort();
     assert!(most < 512 << 20, "{most} bytes");
-    node.stop().await;
 }
 
 #[tokio::test]
@@ -222,5 +229,4 @@ async fn commands_answer_as_probes_and_hooks_expect() {
     node.cri.stop_container(&id, Duration::ZERO).await.unwrap();
     let ended = run("/bin/busybox true", 60).await.unwrap_err();
     assert_ne!(ended.code(), tonic::Code::DeadlineExceeded, "{ended}");
-    node.stop().await;
 }
