@@ -21,9 +21,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::{Config, snapshotter};
 use super::log_file::LogFile;
-use super::{Found, Layout, processes};
+use super::{Found, Layout, leftovers, processes};
 use crate::cri::{Cri, v1};
 
+/// What tells one start of the machine from another.
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 /// From how many bytes on the log begins anew. The one before is kept.
 const LOG_BYTES: u64 = 10 << 20;
 /// How often it is looked at how long the log is.
@@ -153,6 +155,9 @@ impl Private {
         let layout = Layout::of(&options.data_dir);
         prepare(&layout)?;
         let lock = lock(&layout)?;
+        let problem = |source| StartError::File { path: layout.state(), source };
+        forget_another_boot(&layout, Path::new(BOOT)).map_err(problem)?;
+        prepare(&layout)?;
         let former = processes::end("containerd", "--config", &layout.config(), PATIENCE).await;
         if former.map_err(StartError::Former)? > 0 {
             tracing::info!("the containerd of a former agent was ended; its containers go on");
@@ -211,6 +216,23 @@ impl Drop for Private {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// Removes what a machine that was started again has no use for: what runtimes know of running containers. Elsewhere that
+/// is in memory and goes by itself.
+fn forget_another_boot(layout: &Layout, boot: &Path) -> io::Result<()> {
+    let now = std::fs::read(boot)?;
+    let path = layout.directory().join("boot");
+    match std::fs::read(&path) {
+        Ok(then) if then == now => return Ok(()),
+        Ok(_) => {
+            tracing::info!("the machine was started again: no container runs any more");
+            leftovers::remove_directory(&layout.state())?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    replace(&path, &now, 0o600)
 }
 
 /// Makes its directories, which are root's alone.
@@ -406,6 +428,25 @@ impl Supervisor {
                 }
                 Err(error) => tracing::error!(%error, "containerd cannot be started again"),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ran_before_the_machine_was_started_again_is_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::of(directory.path());
+        let boot = directory.path().join("boot_id");
+        let task = layout.state().join("task");
+        for (id, is_left) in [("first", true), ("first", true), ("second", false), ("second", true)] {
+            std::fs::write(&boot, id).unwrap();
+            std::fs::create_dir_all(&task).unwrap();
+            forget_another_boot(&layout, &boot).unwrap();
+            assert_eq!(task.exists(), is_left, "{id}");
         }
     }
 }

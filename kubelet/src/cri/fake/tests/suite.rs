@@ -333,7 +333,9 @@ async fn ends_are_told(stage: &Stage) {
         let id = stage.started(&sandbox, &pod, program, 0).await;
         let status = stage.ended(&id).await;
         assert_eq!((status.exit_code, status.reason.as_str()), (exit_code, reason));
-        assert!(status.finished_at >= status.started_at && status.started_at > 0);
+        // Which of both is later is not said: containerd looks at its clock after the program was started, and the shim,
+        // when it has ended, which may be before that.
+        assert!(status.finished_at > 0 && status.started_at > 0);
     }
     let id = stage.created(&sandbox, &pod, MISSING, 0).await;
     let refused = stage.start(&id).await.unwrap_err();
