@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
@@ -17,6 +17,9 @@ use super::answer::{self, Answer};
 use super::query::Query;
 use super::routes;
 use super::view::container_of;
+use crate::cri::Cri;
+use crate::logs::{self, LogFile};
+use crate::paths::Paths;
 
 /// Which of a container's streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +64,32 @@ pub type LogBytes = BoxStream<'static, io::Result<Bytes>>;
 
 /// Reads logs. Fails with words for the client if there is nothing to read.
 pub type ReadLog = Arc<dyn Fn(Log, LogOptions) -> BoxFuture<'static, Result<LogBytes, String>> + Send + Sync>;
+
+/// Reads the logs that the runtime behind `cri` writes below the directory of pods' logs.
+#[must_use]
+pub fn log_reader(cri: Cri, paths: Paths) -> ReadLog {
+    Arc::new(move |log: Log, asked: LogOptions| {
+        let (cri, paths) = (cri.clone(), paths.clone());
+        async move {
+            let file = LogFile::at(&paths, &log.path).map_err(|error| error.to_string())?;
+            let options = logs::Options {
+                follow: asked.follow,
+                tail: asked.tail_lines,
+                since: asked.since,
+                timestamps: asked.timestamps,
+                limit: asked.limit_bytes,
+                stream: match asked.streams {
+                    LogStreams::All => logs::Selected::All,
+                    LogStreams::Stdout => logs::Selected::Stdout,
+                    LogStreams::Stderr => logs::Selected::Stderr,
+                },
+            };
+            let read = logs::read(&cri, &log.container_id, &file, &options).await;
+            Ok(read.map_err(|error| error.to_string())?.map_err(io::Error::other).boxed())
+        }
+        .boxed()
+    })
+}
 
 /// Answers a request for a container's log.
 pub(super) async fn serve(service: &Service, asked: routes::Container<'_>, query: &Query) -> Answer {

@@ -43,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use authentication::Identity;
-pub use container_logs::{Log, LogBytes, LogOptions, LogStreams, ReadLog};
+pub use container_logs::{Log, LogBytes, LogOptions, LogStreams, ReadLog, log_reader};
 pub use limits::Limits;
 pub use metrics::{Histogram, Metrics, Probe, Series};
 pub use reviews::{ReviewError, Reviews};
@@ -74,7 +74,7 @@ pub struct Options {
     pub figures: Arc<dyn stats::Source>,
     /// What the machine has.
     pub machine: stats::Machine,
-    /// How containers' logs are read.
+    /// How containers' logs are read: by [`log_reader`].
     pub read_log: ReadLog,
     /// Where the agent's parts record what they do.
     pub metrics: Arc<Metrics>,

@@ -23,6 +23,7 @@ use super::{
     ContainerFigures, Cpu, Figures, Filesystem, Interface, Memory, NodeFigures, PodFigures, Source, VolumeFigures,
     node, proc,
 };
+use crate::cgroups;
 use crate::cri::{Cri, v1};
 use crate::observed::{ContainerState, RuntimeContainer, RuntimePod};
 use crate::paths::Paths;
@@ -50,6 +51,34 @@ pub trait Cgroups: Send + Sync + 'static {
     fn container(&self, pod: &Pod, id: &str) -> Option<Usage>;
 }
 
+/// Reads a machine's cgroups.
+#[must_use]
+pub fn of_machine(cgroups: Arc<cgroups::Cgroups>, clock: Clock) -> Arc<dyn Cgroups> {
+    Arc::new(OfMachine { cgroups, clock })
+}
+
+struct OfMachine {
+    cgroups: Arc<cgroups::Cgroups>,
+    clock: Clock,
+}
+
+impl OfMachine {
+    fn usage(&self, cgroup: &str) -> Option<Usage> {
+        let cgroups::Usage { cpu, memory, processes, .. } = self.cgroups.usage(cgroup, self.clock.now())?;
+        Some(Usage { cpu, memory, processes })
+    }
+}
+
+impl Cgroups for OfMachine {
+    fn pod(&self, pod: &Pod) -> Option<Usage> {
+        self.usage(&self.cgroups.pod_parent(pod))
+    }
+
+    fn container(&self, pod: &Pod, id: &str) -> Option<Usage> {
+        self.usage(self.cgroups.containers(pod).get(id)?)
+    }
+}
+
 /// What a pod's volumes use. It may block for as long as reading directories takes.
 pub type Volumes = Arc<dyn Fn(&Pod) -> Vec<VolumeFigures> + Send + Sync>;
 
@@ -60,7 +89,7 @@ pub struct Parts {
     pub node: String,
     /// The container runtime, which is asked for what cgroups do not tell.
     pub cri: Cri,
-    /// The pods' cgroups; without them all is asked of the runtime.
+    /// The pods' cgroups, by [`of_machine`]; without them all is asked of the runtime.
     pub cgroups: Option<Arc<dyn Cgroups>>,
     /// What volumes use.
     pub volumes: Volumes,

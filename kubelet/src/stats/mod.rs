@@ -15,7 +15,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
-pub use collector::{Cgroups, Collector, Parts, Usage, Volumes};
+pub use collector::{Cgroups, Collector, Parts, Usage, Volumes, of_machine};
 pub use disk::{Used, filesystem, used};
 pub use machine::Machine;
 

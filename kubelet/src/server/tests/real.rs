@@ -24,7 +24,7 @@ use crate::cri::{Cri, v1};
 use crate::images::{archive, pause};
 use crate::observed::{ContainerState, RuntimeContainer, RuntimePod, Sandbox};
 use crate::paths::Paths;
-use crate::stats::{Collector, Parts};
+use crate::stats::{Collector, Parts, of_machine};
 
 /// How long containerd may take to start on a machine that has much else to do.
 const START: Duration = Duration::from_secs(60);
@@ -241,7 +241,7 @@ async fn play(containerd: &Containerd, cgroups: Cgroups) {
     let figures = Collector::new(Parts {
         node: "one".to_owned(),
         cri: containerd.cri.clone(),
-        cgroups: None,
+        cgroups: Some(of_machine(Arc::new(cgroups), Clock::Machine)),
         volumes: Arc::new(|_| Vec::new()),
         paths: paths.clone(),
         view: Arc::<OnePod>::clone(&view),
@@ -269,6 +269,7 @@ async fn play(containerd: &Containerd, cgroups: Cgroups) {
     let container = &summary["pods"][0]["containers"][0];
     assert!(container["cpu"]["usageCoreNanoSeconds"].as_u64().unwrap() > 0, "{container}");
     assert!(container["memory"]["workingSetBytes"].as_u64().unwrap() > 0, "{container}");
+    assert!(summary["pods"][0]["process_stats"]["process_count"].as_u64().unwrap() >= 2, "{}", summary["pods"][0]);
     assert!(container["logs"]["usedBytes"].as_u64().unwrap() > 0, "{container}");
     assert!(summary["node"]["memory"]["workingSetBytes"].as_u64().unwrap() > 1 << 20, "{}", summary["node"]);
     assert!(summary["node"]["runtime"]["imageFs"]["capacityBytes"].as_u64().unwrap() > 1 << 20, "{}", summary["node"]);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use client::clock::Clock;
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, TryStreamExt};
 use http::header::AUTHORIZATION;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
@@ -171,7 +171,7 @@ impl Stage {
             view: Arc::<OnePod>::clone(&view),
             figures,
             machine: stats::Machine::default(),
-            read_log: read_log(cri, paths),
+            read_log: log_reader(cri, paths),
             metrics: Arc::new(Metrics::new("one")),
             node_logs: directory.path().join("log"),
             clock: Clock::Machine,
@@ -240,24 +240,6 @@ fn node_logs(directory: &std::path::Path) {
     std::fs::write(log.join("syslog"), "of the node\n").unwrap();
     std::fs::write(directory.join("secret"), "outside").unwrap();
     std::os::unix::fs::symlink(directory.join("secret"), log.join("leak")).unwrap();
-}
-
-fn read_log(cri: crate::cri::Cri, paths: Paths) -> ReadLog {
-    Arc::new(move |log: Log, asked: LogOptions| {
-        let (cri, paths) = (cri.clone(), paths.clone());
-        async move {
-            let file = crate::logs::LogFile::at(&paths, &log.path).map_err(|error| error.to_string())?;
-            let options = crate::logs::Options {
-                follow: asked.follow,
-                tail: asked.tail_lines,
-                limit: asked.limit_bytes,
-                ..crate::logs::Options::default()
-            };
-            let read = crate::logs::read(&cri, &log.container_id, &file, &options).await;
-            Ok(read.map_err(|error| error.to_string())?.map_err(std::io::Error::other).boxed())
-        }
-        .boxed()
-    })
 }
 
 /// A pod with a container that runs in `fake`, and one that waits.
