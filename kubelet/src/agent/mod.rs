@@ -51,6 +51,7 @@ use crate::node::keep::{Describes, Intervals, Keeper};
 use crate::node::object::{self, About, Facts, Health};
 use crate::paths::Paths;
 use crate::pod_plan::Host;
+use crate::server::Metrics;
 use crate::stats::Collector;
 use crate::volumes::Volumes;
 use crate::volumes::objects::Objects;
@@ -128,6 +129,8 @@ pub struct Agent {
     writer: Writer,
     observer: Observer,
     probes: Probes,
+    /// What it did and does, for who asks the node.
+    metrics: Arc<Metrics>,
     hands: Hands,
     recorder: Voice,
     known: Arc<Known>,
@@ -177,6 +180,8 @@ impl Agent {
         let known = Arc::new(Known::new(client.clone(), &node_name));
         known.set_machine(node, object::first_addresses(&facts.addresses));
         let voice = Voice::new(recorder, &node_name);
+        let metrics = Arc::new(Metrics::new(&node_name));
+        let cri = metrics.counting(&cri);
         let hands = Hands {
             cri: cri.clone(),
             client: client.clone(),
@@ -206,6 +211,8 @@ impl Agent {
                     entry.poke();
                 }
             });
+            let probes = Probes::new(cri.clone(), clock, on_change, voice.recorder().clone());
+            probes.tell_looks(metrics.looks());
             Agent {
                 node_name,
                 client: client.clone(),
@@ -216,8 +223,9 @@ impl Agent {
                 figures: OnceLock::new(),
                 writer: Writer::new(client, Arc::clone(&pods)),
                 pods,
-                observer: Observer::new(cri.clone()),
-                probes: Probes::new(cri, clock, on_change, voice.recorder().clone()),
+                observer: Observer::new(cri),
+                probes,
+                metrics,
                 hands,
                 recorder: voice,
                 known,

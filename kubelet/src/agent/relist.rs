@@ -63,6 +63,7 @@ impl Agent {
     }
 
     async fn relist(&self, known: &mut BTreeMap<String, Brief>) {
+        let began = Instant::now();
         let now = match self.observer.all().await {
             Ok(now) => now,
             Err(error) => {
@@ -71,6 +72,7 @@ impl Agent {
             }
         };
         self.pulse.beat();
+        self.metrics.relist.observe(&[], began.elapsed());
         let gone: Vec<&String> = known.keys().filter(|uid| !now.contains_key(*uid)).collect();
         let changed = now.iter().filter(|(uid, brief)| known.get(*uid) != Some(brief)).map(|(uid, _)| uid);
         for uid in changed.chain(gone) {

@@ -4,17 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
-use client::clock::Clock;
-use futures::{FutureExt, StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
 
 use super::Agent;
-use crate::cgroups::{self, Cgroups};
-use crate::logs::{self, LogFile};
 use crate::observed::RuntimePod;
-use crate::server::{
-    self, ClientAuthority, Limits, Log, LogOptions, LogStreams, Metrics, ReadLog, Reviews, ServingCertificate, View,
-};
+use crate::server::{self, ClientAuthority, Limits, Reviews, ServingCertificate, View};
 use crate::stats::{self, Collector, Parts};
 
 /// How the node's server is found and whom it trusts.
@@ -47,8 +41,8 @@ impl Agent {
             view: Arc::clone(self) as _,
             figures: self.collector(),
             machine,
-            read_log: self.read_log(),
-            metrics: Arc::new(Metrics::new(&self.node_name)),
+            read_log: server::log_reader(hands.cri.clone(), hands.paths.clone()),
+            metrics: Arc::clone(&self.metrics),
             node_logs: PathBuf::from("/var/log"),
             clock: self.clock,
             limits: Limits::default(),
@@ -63,7 +57,7 @@ impl Agent {
             let parts = Parts {
                 node: self.node_name.clone(),
                 cri: hands.cri.clone(),
-                cgroups: Some(Arc::new(Read { cgroups: Arc::clone(&hands.cgroups), clock: self.clock })),
+                cgroups: Some(stats::of_machine(Arc::clone(&hands.cgroups), self.clock)),
                 volumes: Arc::new(move |pod| futures::executor::block_on(volumes.figures(pod))),
                 paths: hands.paths.clone(),
                 view: Arc::new(Sight(Arc::downgrade(self))),
@@ -73,36 +67,6 @@ impl Agent {
             Collector::new(parts)
         };
         Arc::clone(self.figures.get_or_init(make))
-    }
-
-    /// Reads logs where the runtime says that they are.
-    fn read_log(&self) -> ReadLog {
-        let (cri, paths) = (self.hands.cri.clone(), self.hands.paths.clone());
-        Arc::new(move |log: Log, asked: LogOptions| {
-            let (cri, paths) = (cri.clone(), paths.clone());
-            async move {
-                let file = LogFile::at(&paths, &log.path).map_err(|error| error.to_string())?;
-                let read = logs::read(&cri, &log.container_id, &file, &options(&asked)).await;
-                Ok(read.map_err(|error| error.to_string())?.map_err(std::io::Error::other).boxed())
-            }
-            .boxed()
-        })
-    }
-}
-
-fn options(asked: &LogOptions) -> logs::Options {
-    let stream = match asked.streams {
-        LogStreams::All => logs::Selected::All,
-        LogStreams::Stdout => logs::Selected::Stdout,
-        LogStreams::Stderr => logs::Selected::Stderr,
-    };
-    logs::Options {
-        follow: asked.follow,
-        tail: asked.tail_lines,
-        since: asked.since,
-        timestamps: asked.timestamps,
-        limit: asked.limit_bytes,
-        stream,
     }
 }
 
@@ -117,25 +81,4 @@ impl View for Sight {
     fn runtime(&self, uid: &str) -> Option<Arc<RuntimePod>> {
         self.0.upgrade()?.runtime(uid)
     }
-}
-
-/// Reads pods' cgroups for who collects figures.
-struct Read {
-    cgroups: Arc<Cgroups>,
-    clock: Clock,
-}
-
-impl stats::Cgroups for Read {
-    fn pod(&self, pod: &Pod) -> Option<stats::Usage> {
-        self.cgroups.usage(&self.cgroups.pod_parent(pod), self.clock.now()).map(usage)
-    }
-
-    fn container(&self, pod: &Pod, id: &str) -> Option<stats::Usage> {
-        let cgroup = self.cgroups.containers(pod).remove(id)?;
-        self.cgroups.usage(&cgroup, self.clock.now()).map(usage)
-    }
-}
-
-fn usage(found: cgroups::Usage) -> stats::Usage {
-    stats::Usage { cpu: found.cpu, memory: found.memory, processes: found.processes }
 }

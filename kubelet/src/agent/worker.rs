@@ -79,6 +79,10 @@ impl Worker {
         }
         self.agent.hands.bury(&self.entry.pod()).await;
         self.agent.probes.forget(&self.entry.uid);
+        let metadata = &self.entry.pod().metadata;
+        if let (Some(namespace), Some(name)) = (&metadata.namespace, &metadata.name) {
+            self.agent.metrics.forget_probes(namespace, name);
+        }
         self.agent.pods.remove(&self.entry.uid);
     }
 
