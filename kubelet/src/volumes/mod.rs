@@ -93,6 +93,8 @@ struct State {
     written: BTreeMap<String, [u8; 32]>,
     /// What volumes were found to use, when, and how long that took.
     counted: BTreeMap<String, Counted>,
+    /// Whether they were found on the disk, and have not been looked at since.
+    is_found: bool,
     /// Whether they are being taken away.
     has_ended: bool,
 }
@@ -153,15 +155,22 @@ impl Volumes {
             }
             state.pod = Arc::clone(pod);
         }
+        self.mount_used(&known, pod, &uid).await
+    }
+
+    async fn mount_used(&self, known: &PodVolumes, pod: &Arc<Pod>, uid: &str) -> Result<(), Problem> {
         self.objects.register(pod);
         let (mut used, devices) = kinds::used(pod);
         used.extend(devices);
         let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
         let mut problems = Vec::new();
         for volume in volumes.filter(|volume| used.contains(volume.name.as_str())) {
-            if let Err(problem) = self.mount_one(&known, pod, &uid, volume).await {
+            if let Err(problem) = self.mount_one(known, pod, uid, volume).await {
                 problems.push(problem);
             }
+        }
+        if problems.is_empty() {
+            known.state.lock().is_found = false;
         }
         Problem::all(problems)
     }
@@ -176,10 +185,21 @@ impl Volumes {
     }
 
     /// Takes note of a pod as it is now: its files follow soon, if it says something else than before and they are kept
-    /// fresh ([`Volumes::keep_fresh`]). A pod that has no volumes here is none of ours.
+    /// fresh ([`Volumes::keep_fresh`]). The volumes of a pod that was mounted in a former life are taken over, so that its
+    /// tokens go on being renewed though none of its containers has to be started. A pod that has no volumes here is none
+    /// of ours.
     pub fn see(&self, pod: &Arc<Pod>) {
         let uid = pod.metadata.uid.as_deref().unwrap_or_default();
-        let Some(known) = self.pods.lock().get(uid).cloned() else { return };
+        let known = self.pods.lock().get(uid).cloned();
+        let Some(known) = known else {
+            if teardown::is_name(uid) && self.paths.volumes(uid).is_dir() {
+                let found = PodVolumes::new(pod);
+                found.state.lock().is_found = true;
+                self.pods.lock().entry(uid.to_owned()).or_insert_with(|| Arc::new(found));
+                self.changes.add(uid);
+            }
+            return;
+        };
         let before = std::mem::replace(&mut known.state.lock().pod, Arc::clone(pod));
         let says = |pod: &Pod| (pod.metadata.labels.clone(), pod.metadata.annotations.clone());
         if says(&before) != says(pod) || before.spec != pod.spec {
@@ -190,13 +210,16 @@ impl Volumes {
     /// Makes the files of a pod's volumes what they should be by the newest that was seen of the pod.
     async fn refresh_known(&self, uid: &str, known: &PodVolumes) -> Result<(), Problem> {
         let _working = known.working.lock().await;
-        let pod = {
+        let (pod, is_found) = {
             let state = known.state.lock();
             if state.has_ended {
                 return Ok(());
             }
-            Arc::clone(&state.pod)
+            (Arc::clone(&state.pod), state.is_found)
         };
+        if is_found {
+            return self.mount_used(known, &pod, uid).await;
+        }
         self.objects.register(&pod);
         let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
         let mut problems = Vec::new();
@@ -373,6 +396,7 @@ impl PodVolumes {
             mounted: BTreeMap::new(),
             written: BTreeMap::new(),
             counted: BTreeMap::new(),
+            is_found: false,
             has_ended: false,
         };
         PodVolumes { working: tokio::sync::Mutex::default(), state: Mutex::new(state) }

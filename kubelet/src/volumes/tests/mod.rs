@@ -164,6 +164,36 @@ async fn files_follow_their_objects() {
 }
 
 #[tokio::test]
+async fn files_of_a_former_life_follow_too() {
+    let node = Node::new(Ground::new());
+    let at = "/api/v1/namespaces/a/configmaps/m";
+    node.server.put(at, json!({"data": {"k": "1"}}));
+    let pod = pod(json!([{"name": "map", "configMap": {"name": "m"}}, {"name": "empty", "emptyDir": {}}]));
+    node.volumes.mount(&pod).await.unwrap();
+    let file = node.path("kubernetes.io/configmap", "map").join("k");
+    let before = fs::metadata(&file).unwrap().ino();
+    let client = node.server.client();
+    let paths = Paths::new(node.ground.path().join("agent"));
+    let next = Volumes::new(&paths, Objects::new(client.clone()), client, Clock::Machine, NodeFacts::default());
+    next.see(&pod);
+    let mut other = (*pod).clone();
+    other.metadata.uid = Some("u2".to_owned());
+    next.see(&Arc::new(other));
+    let keeping = tokio::spawn(Arc::clone(&next).keep_fresh(|_, problem| panic!("{problem}")));
+    let looking = async {
+        while next.figures(&pod).await.len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), looking).await.unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().ino(), before, "what is as it should be is left alone");
+    node.server.put(at, json!({"data": {"k": "2"}}));
+    node.says(&file, "2").await;
+    keeping.abort();
+    assert_eq!(next.pods_on_disk().await.unwrap(), ["u1"], "a pod that has nothing gets nothing");
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_said_in_upstreams_words() {
     let node = Node::new(Ground::new());
     node.server.put("/api/v1/namespaces/a/configmaps/m", json!({"data": {"k": "1"}}));
