@@ -343,15 +343,13 @@ impl Volumes {
         if !teardown::is_name(uid) {
             return Err(Problem::tear_down(uid, "it is no name of a directory"));
         }
-        let known = self.pods.lock().get(uid).cloned();
-        let _working = match &known {
-            Some(known) => {
-                let working = known.working.lock().await;
-                known.state.lock().has_ended = true;
-                Some(working)
-            }
-            None => None,
+        // A pod of a former life is known from now on, too, so that nobody takes it over meanwhile.
+        let known = {
+            let mut pods = self.pods.lock();
+            Arc::clone(pods.entry(uid.to_owned()).or_insert_with(|| Arc::new(PodVolumes::new(&Arc::default()))))
         };
+        known.state.lock().has_ended = true;
+        let _working = known.working.lock().await;
         self.objects.unregister(uid);
         self.tokens.forget(uid);
         let dir = self.paths.pod(uid);
