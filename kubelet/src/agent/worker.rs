@@ -101,6 +101,7 @@ impl Worker {
         self.agent.hands.complete(&pod, &mut runtime);
         let runtime = Arc::new(runtime);
         self.agent.probes.attend(&pod, &runtime);
+        self.agent.hands.volumes.see(&pod);
         let mut memory = self.memory.clone();
         memory.forgotten = want.forgotten;
         memory.rejected = want.rejected.clone();
