@@ -5,6 +5,7 @@
 mod apiserver;
 mod controller_manager;
 mod hollow;
+mod image;
 mod kubelet;
 mod leading;
 mod log;
@@ -52,6 +53,9 @@ enum Command {
     /// End the pods that this machine ran as a node with a containerd of its own, and remove what they left on it: mounts,
     /// cgroups, logs, the network. Images and the cluster's data stay. The node's agent must have ended.
     Reset(reset::Arguments),
+    /// Load, list or remove images of a node.
+    #[command(subcommand)]
+    Image(image::Command),
     /// Verify, back up or restore an embedded store that is not in use.
     #[command(subcommand)]
     Store(store::Command),
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
         Command::Kubelet(arguments) => kubelet::run(*arguments),
         Command::Hollow(arguments) => hollow::run(arguments),
         Command::Reset(arguments) => reset::run(arguments),
+        Command::Image(command) => image::run(command),
         Command::Store(command) => store::run(command),
     };
     match result {

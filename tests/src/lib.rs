@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod etcd;
+pub mod images;
 pub mod kubectl;
 pub mod machine;
 pub mod node;

@@ -1,8 +1,8 @@
 //! Builds the images that tests run, as archives that need no registry: our own server (`test-image`) in two versions and
 //! once with a user, and busybox, from Debian's `busybox-static`.
 //!
-//! Built again in the same place from the same sources, compiler and package they are the same bytes. An archive is written only once it is
-//! whole, so that whoever finds one can use it.
+//! Built again in the same place from the same sources, compiler and package they are the same bytes. An archive is
+//! written only once it is whole, so that whoever finds one can use it.
 
 use std::fs;
 use std::path::{Path, PathBuf};

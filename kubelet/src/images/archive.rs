@@ -29,7 +29,7 @@ pub enum LoadError {
     /// The name that was given fits several images.
     #[error("has {0} images: --name is for archives with one")]
     Several(usize),
-    /// The runtime wants an image by a name that is none.
+    /// It is to have a name that is none.
     #[error("{name:?} is no name of an image: {problem}")]
     Name {
         /// The name.
@@ -67,7 +67,9 @@ pub async fn open(path: &Path) -> Result<Archive, LoadError> {
 }
 
 /// Gives the one image of an archive a name.
-pub fn rename(archive: &mut Archive, name: Reference) -> Result<(), LoadError> {
+pub fn rename(archive: &mut Archive, name: &str) -> Result<(), LoadError> {
+    let reference: Result<Reference, _> = name.parse();
+    let name = reference.map_err(|problem| LoadError::Name { name: name.to_owned(), problem })?;
     match archive.images.as_mut_slice() {
         [image] => image.names = vec![name.with_default_tag()],
         images => return Err(LoadError::Several(images.len())),
