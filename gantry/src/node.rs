@@ -243,6 +243,15 @@ impl Runtime {
     }
 }
 
+/// The images of a runtime, of which one is what sandboxes are made of.
+fn images_of(cri: &Cri, client: &Client, paths: &Paths, sandboxes: Option<&str>) -> Result<Images, String> {
+    let images = Images::new(cri.clone(), client.clone(), images::Options::default());
+    let records = paths.root.join("image_manager");
+    images.keep_in(&records).map_err(|error| format!("{}: {error}", records.display()))?;
+    sandboxes.into_iter().for_each(|name| images.pin(name));
+    Ok(images)
+}
+
 /// A node that runs.
 pub(crate) struct Node {
     runtime: Runtime,
@@ -279,8 +288,7 @@ impl Node {
         let cgroups = Arc::new(cgroups);
         let volume_facts = NodeFacts { allocatable: allocatable.clone(), recursive_read_only: false };
         let volumes = Volumes::new(&paths, Arc::clone(&objects), client.clone(), clock, volume_facts);
-        let images = Images::new(runtime.cri.clone(), client.clone(), images::Options::default());
-        pinned.iter().for_each(|name| images.pin(name));
+        let images = images_of(&runtime.cri, &client, &paths, pinned.as_deref())?;
         let means = Means {
             client,
             cri: runtime.cri.clone(),
