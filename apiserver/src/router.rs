@@ -29,6 +29,7 @@ use crate::proxy::{self, Proxy, Way};
 use crate::registry::Resource;
 use crate::request::{Query, Target, Verb};
 use crate::serve::{BoxError, Handler, RequestBody, ResponseBody, full_body, read_body, text_response};
+use crate::usage::Schemas;
 
 /// Answers smaller than this are not compressed: it would take longer than it saves (upstream's limit).
 const GZIP_FROM: usize = 128 * 1024;
@@ -50,7 +51,7 @@ impl Router {
     #[must_use]
     pub fn new(engine: Arc<Engine>, proxy: proxy::Options, addresses: Addresses, body_bytes: usize) -> Self {
         let proxy = Proxy::new(Arc::clone(&engine), proxy);
-        Router { engine, openapi: OpenApi::new(None), proxy, addresses, body_bytes }
+        Router { engine, openapi: OpenApi::new(Some(Arc::new(Schemas))), proxy, addresses, body_bytes }
     }
 
     async fn answer(self: Arc<Self>, request: Request<RequestBody>) -> Response<ResponseBody> {

@@ -137,20 +137,16 @@ impl StreamOptions {
 
 /// The query by which a kubelet is told the ports of `PodPortForwardOptions`.
 pub(super) fn ports(query: &Query) -> Result<String, Status> {
-    let mut ports = Vec::new();
+    let mut ports = Serializer::new(String::new());
     // One name with several values, or several names.
     for text in query.all("ports").iter().flat_map(|value| value.split(',')).filter(|text| !text.is_empty()) {
         let wrong = || {
             let quoted = api::field::go_quote(text);
             Status::bad_request(format!("strconv.ParseInt: parsing {quoted}: invalid syntax"))
         };
-        ports.push(text.parse::<i32>().map_err(|_| wrong())?.to_string());
+        ports.append_pair("port", &text.parse::<i32>().map_err(|_| wrong())?.to_string());
     }
-    let mut query = Serializer::new(String::new());
-    if !ports.is_empty() {
-        query.append_pair("port", &ports.join(","));
-    }
-    Ok(query.finish())
+    Ok(ports.finish())
 }
 
 #[cfg(test)]
@@ -211,8 +207,8 @@ mod tests {
         };
         check("", Some(""));
         check("ports=80", Some("port=80"));
-        check("ports=80&ports=443", Some("port=80%2C443"));
-        check("ports=80,443", Some("port=80%2C443"));
+        check("ports=80&ports=443", Some("port=80&port=443"));
+        check("ports=80,443", Some("port=80&port=443"));
         check("ports=http", None);
     }
 }

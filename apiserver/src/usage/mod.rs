@@ -5,6 +5,7 @@
 //! answer in time; nobody waits longer than that.
 
 mod rates;
+mod schemas;
 mod summary;
 pub mod types;
 
@@ -26,6 +27,7 @@ use tokio::time::Instant;
 use crate::engine::Engine;
 use crate::proxy::{Options, Proxy, stored};
 use rates::{Track, Used, go_duration};
+pub use schemas::Schemas;
 use summary::{Container, Summary};
 use types::{ContainerMetrics, NodeMetrics, PodMetrics, Usage};
 

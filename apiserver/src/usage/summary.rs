@@ -54,7 +54,7 @@ struct Named {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Usage {
-    start_time: Timestamp,
+    start_time: Option<Timestamp>,
     cpu: Option<Cpu>,
     memory: Option<Memory>,
 }
@@ -79,7 +79,8 @@ impl Usage {
         let (cpu, memory) = (self.cpu.as_ref()?, self.memory.as_ref()?);
         Some(Reading {
             at: cpu.time,
-            started: self.start_time,
+            // Of what is not known to have begun before, only a second answer says more.
+            started: self.start_time.unwrap_or(cpu.time),
             total: cpu.usage_core_nano_seconds?,
             rate: cpu.usage_nano_cores,
             memory: memory.working_set_bytes?,

@@ -246,6 +246,10 @@ async fn figures_are_found_and_shown_as_other_objects_are() {
     assert_eq!(table["rows"][0]["cells"], json!(["p", "10m", "1000Ki", "1m40s"]));
     let (code, _) = cluster.send("DELETE", &format!("{path}/p"), None).await;
     assert_eq!(code, 405);
+    let (_, document) = cluster.send("GET", "/openapi/v3/apis/metrics.k8s.io/v1beta1", None).await;
+    let schema = &document["components"]["schemas"]["io.k8s.metrics.v1beta1.NodeMetrics"];
+    assert!(schema["description"].as_str().unwrap().starts_with("NodeMetrics is"), "{schema}");
+    assert_eq!(schema["properties"]["usage"]["additionalProperties"]["type"], "string");
     for document in ["/openapi/v2", "/openapi/v3/apis/metrics.k8s.io/v1beta1"] {
         let (code, _) = cluster.send("GET", document, None).await;
         assert_eq!(code, 200, "{document}");
