@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use crate::cluster::{Process, beside, ready, start};
+use crate::images::{ARCHIVES, archives};
 use crate::kubectl::{Kubectl, Reachable};
 use crate::machine::{ADDRESS, Machine};
 
@@ -53,18 +54,10 @@ impl Node {
         let (url, kubeconfig) = (String::new(), PathBuf::new());
         let mut node = Node { gantry: None, url, kubeconfig, started_in: Duration::ZERO, machine: Machine::new() };
         node.start(arguments);
-        for image in images() {
-            let socket = node.data().join("containerd/containerd.sock");
-            let loaded = node
-                .machine
-                .command("ctr")
-                .arg("-a")
-                .arg(socket)
-                .args(["-n", "k8s.io", "images", "import"])
-                .arg(&image)
-                .output()
-                .expect("gantry runs");
-            assert!(loaded.status.success(), "{}: {}", image.display(), String::from_utf8_lossy(&loaded.stderr));
+        for image in ARCHIVES {
+            let archive = archives().join(image);
+            let loaded = node.gantry(&["image", "load"]).arg(&archive).output().expect("gantry runs");
+            assert!(loaded.status.success(), "{}: {}", archive.display(), String::from_utf8_lossy(&loaded.stderr));
         }
         node
     }
@@ -125,21 +118,6 @@ impl Node {
     pub fn run(&self, program: &str, arguments: &[&str]) -> Output {
         self.machine.command(program).args(arguments).output().expect("it can be run")
     }
-}
-
-/// The images of tests, as archives.
-///
-/// # Panics
-/// If they are not there.
-#[must_use]
-pub fn images() -> Vec<PathBuf> {
-    let program = std::env::current_exe().expect("a program knows where it is");
-    let directory = program.ancestors().nth(3).expect("it is in a target directory").join("images");
-    let found = std::fs::read_dir(&directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut archives: Vec<PathBuf> = found.filter(|path| path.extension().is_some_and(|it| it == "tar")).collect();
-    archives.sort();
-    assert!(!archives.is_empty(), "there are no images in {}: run `make images`", directory.display());
-    archives
 }
 
 /// A user of a node's cluster, in a namespace of their own.
