@@ -10,14 +10,17 @@ PACKAGES += containernetworking-plugins
 PACKAGES += etcd-client
 PACKAGES += etcd-server
 PACKAGES += gcc
+PACKAGES += iproute2
 PACKAGES += iptables
 PACKAGES += libc6-dev
 PACKAGES += libprotobuf-dev
 PACKAGES += pkg-config
+PACKAGES += procps
 PACKAGES += protobuf-compiler
 PACKAGES += python3
 PACKAGES += python3-venv
 PACKAGES += runc
+PACKAGES += util-linux
 # tidy: end
 
 .DEFAULT_GOAL := help
