@@ -203,7 +203,9 @@ impl Hands {
 
     async fn mount(&self, job: Job<'_>) -> Carried {
         self.volumes.mount(&Arc::new(job.pod.clone())).await.map_err(|problem| {
-            self.voice.say(job.pod, None, true, problem.reason, problem.message.clone());
+            for problem in std::iter::once(&problem).chain(&problem.further) {
+                self.voice.say(job.pod, None, true, problem.reason, problem.message.clone());
+            }
             self.failed(job, What::Volumes, problem.reason, problem.message)
         })?;
         Ok(Done::Mounted)

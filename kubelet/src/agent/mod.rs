@@ -205,6 +205,13 @@ impl Agent {
                     agent.begin(entry);
                 }
             }));
+            let referring = agent.clone();
+            hands.objects.subscribe(Arc::new(move |uid: &str| {
+                let entry = referring.upgrade().and_then(|agent| agent.pods.get(uid));
+                if let Some(entry) = entry {
+                    entry.change(|want| want.chances += 1);
+                }
+            }));
             let on_change = Arc::new(move |uid: &str| {
                 let entry = changed.upgrade().and_then(|agent| agent.pods.get(uid));
                 if let Some(entry) = entry {

@@ -43,6 +43,8 @@ pub(super) struct Want {
     pub(super) rejected: Option<Verdict>,
     /// Why the node ends it.
     pub(super) condemned: Option<Condemned>,
+    /// Goes up when what failed may succeed now, so that it is not waited for the time to try again.
+    pub(super) chances: u64,
     /// Goes up with every change of anything that a decision about the pod depends on.
     pub(super) news: u64,
 }
@@ -182,6 +184,7 @@ impl Pods {
                         forgotten: origin == Origin::Runtime,
                         rejected: None,
                         condemned: None,
+                        chances: 0,
                         news: 1,
                     };
                     let want = Told::new(want);

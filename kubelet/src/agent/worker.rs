@@ -16,8 +16,9 @@ use super::Agent;
 use super::admit::{is_granted, resources_of};
 use super::carry::{Carried, Job};
 use super::pods::{Entry, Seen, Want};
+use crate::containers::CONTAINER_ERROR;
 use crate::observed::RuntimePod;
-use crate::pod_plan::{self, Action, Inputs, Memory, Plan, Resize};
+use crate::pod_plan::{self, Action, Inputs, Memory, Mounts, Plan, Resize};
 
 /// The waits after an action failed that says nothing of when to try again, or the runtime was not to be asked.
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(10) };
@@ -35,6 +36,8 @@ pub(super) struct Worker {
     failures: u32,
     /// The resources that the pod was granted, as its spec said it.
     granted: String,
+    /// The chances that were taken.
+    chances: u64,
 }
 
 /// What a look has found, and what follows.
@@ -49,7 +52,7 @@ impl Worker {
     pub(super) fn new(agent: Arc<Agent>, entry: Arc<Entry>) -> Worker {
         let pod = entry.pod();
         let granted = if is_granted(&pod) { resources_of(&pod) } else { String::new() };
-        Worker { agent, entry, memory: Memory::default(), status: None, failures: 0, granted }
+        Worker { agent, entry, memory: Memory::default(), status: None, failures: 0, granted, chances: 0 }
     }
 
     /// Attends to the pod until nothing is left of it.
@@ -103,6 +106,10 @@ impl Worker {
         self.agent.probes.attend(&pod, &runtime);
         self.agent.hands.volumes.see(&pod);
         let mut memory = self.memory.clone();
+        if want.chances != self.chances {
+            self.chances = want.chances;
+            take_chance(&mut memory);
+        }
         memory.forgotten = want.forgotten;
         memory.rejected = want.rejected.clone();
         if memory.condemned.is_none() {
@@ -219,6 +226,7 @@ impl Worker {
                 status: status.clone(),
                 failures: 0,
                 granted: self.granted.clone(),
+                chances: self.chances,
             };
             let looked = tokio::select! {
                 biased;
@@ -236,6 +244,14 @@ impl Worker {
             }
         }
     }
+}
+
+/// Has what failed for a lack of something else be tried again at once.
+fn take_chance(memory: &mut Memory) {
+    if matches!(memory.volumes, Mounts::Failed(_)) {
+        memory.volumes = Mounts::NotYet;
+    }
+    memory.containers.retain(|_, setback| setback.why.reason != CONTAINER_ERROR);
 }
 
 /// The pod of the API with the status that was decided last: what others have to say in it is as the API has it.

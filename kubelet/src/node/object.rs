@@ -13,6 +13,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::report::CONTROLLER_ATTACHES;
 
+/// What the agent can do that not every one can, which the scheduler looks at for pods that need it.
+const DECLARED: [&str; 1] = ["RestartAllContainersOnContainerExits"];
+
 /// What is decided about a node before it is there.
 #[derive(Clone, Debug, Default)]
 pub struct About {
@@ -88,6 +91,7 @@ pub fn node(about: &About, facts: &Facts, health: &Health, now: Timestamp) -> No
         allocatable: Some(facts.allocatable.clone()),
         capacity: Some(facts.capacity.clone()),
         conditions: Some(conditions(health, now)),
+        declared_features: Some(DECLARED.map(str::to_owned).to_vec()),
         daemon_endpoints: Some(NodeDaemonEndpoints { kubelet_endpoint: Some(endpoint) }),
         images: Some(health.images.clone()).filter(|images| !images.is_empty()),
         node_info: Some(facts.system.clone()),

@@ -38,8 +38,16 @@ pub(crate) fn report(known: &Node, said: &Node) -> Value {
 }
 
 /// The fields of a status that are written whole.
-const WHOLE: [&str; 7] =
-    ["allocatable", "capacity", "daemonEndpoints", "features", "images", "nodeInfo", "runtimeHandlers"];
+const WHOLE: [&str; 8] = [
+    "allocatable",
+    "capacity",
+    "daemonEndpoints",
+    "declaredFeatures",
+    "features",
+    "images",
+    "nodeInfo",
+    "runtimeHandlers",
+];
 
 fn status_patch(known: &Node, said: &Node) -> Value {
     let (known, said) = (known.status.clone().unwrap_or_default(), said.status.clone().unwrap_or_default());
