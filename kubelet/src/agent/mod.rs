@@ -170,6 +170,16 @@ impl Describes for Described {
     }
 }
 
+/// What tells the worker of a pod something, by the pod's uid.
+fn telling(agent: &Weak<Agent>, tell: fn(&pods::Entry)) -> Arc<dyn Fn(&str) + Send + Sync> {
+    let agent = agent.clone();
+    Arc::new(move |uid| {
+        if let Some(entry) = agent.upgrade().and_then(|agent| agent.pods.get(uid)) {
+            tell(&entry);
+        }
+    })
+}
+
 impl Agent {
     /// An agent that has not begun.
     #[must_use]
@@ -199,25 +209,14 @@ impl Agent {
         let random = StdRng::from_rng(&mut rand::rng());
         let keeper = Keeper::new(client.clone(), clock, &node_name, INTERVALS, described, random);
         Arc::new_cyclic(|agent: &Weak<Agent>| {
-            let (begin, changed) = (agent.clone(), agent.clone());
+            let begin = agent.clone();
             let pods = Arc::new(Pods::new(move |entry| {
                 if let Some(agent) = begin.upgrade() {
                     agent.begin(entry);
                 }
             }));
-            let referring = agent.clone();
-            hands.objects.subscribe(Arc::new(move |uid: &str| {
-                let entry = referring.upgrade().and_then(|agent| agent.pods.get(uid));
-                if let Some(entry) = entry {
-                    entry.change(|want| want.chances += 1);
-                }
-            }));
-            let on_change = Arc::new(move |uid: &str| {
-                let entry = changed.upgrade().and_then(|agent| agent.pods.get(uid));
-                if let Some(entry) = entry {
-                    entry.poke();
-                }
-            });
+            hands.objects.subscribe(telling(agent, |entry| entry.change(|want| want.chances += 1)));
+            let on_change = telling(agent, pods::Entry::poke);
             let probes = Probes::new(cri.clone(), clock, on_change, voice.recorder().clone());
             probes.tell_looks(metrics.looks());
             Agent {
