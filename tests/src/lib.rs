@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod etcd;
 pub mod images;
+pub mod in_process;
 pub mod kubectl;
 pub mod machine;
 pub mod node;

@@ -54,6 +54,11 @@ impl Hierarchies {
         Hierarchies { version: Version::V2, controllers, trees: vec![tree] }
     }
 
+    /// No trees.
+    pub(super) fn none() -> Hierarchies {
+        Hierarchies { version: Version::V1, controllers: BTreeMap::new(), trees: Vec::new() }
+    }
+
     /// Which version it is.
     #[must_use]
     pub fn version(&self) -> Version {

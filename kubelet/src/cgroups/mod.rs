@@ -124,6 +124,12 @@ impl Cgroups {
         Ok(Cgroups { hierarchies, options, hugepages })
     }
 
+    /// None at all, for a runtime that runs nothing: nothing is limited, and nothing is counted.
+    #[must_use]
+    pub fn none() -> Cgroups {
+        Cgroups { hierarchies: Hierarchies::none(), options: Options::default(), hugepages: Vec::new() }
+    }
+
     /// Which version the machine has.
     #[must_use]
     pub fn version(&self) -> Version {

@@ -9,7 +9,6 @@ mod load;
 mod objects;
 mod run;
 mod scheduler;
-mod server;
 mod workloads;
 
 pub use in_turn::in_turn;

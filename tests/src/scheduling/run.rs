@@ -13,8 +13,8 @@ use super::bindings::Bindings;
 use super::load::{Batch, Load};
 use super::objects;
 use super::scheduler::Start;
-use super::server::Server;
 use super::workloads::{Share, Step, Workload};
+use crate::in_process::Server;
 use crate::usage::{Meter, Used};
 
 /// Where the pods are that come while others are measured.

@@ -13,7 +13,7 @@ use store::{Embedded, EmbeddedOptions};
 use tempfile::TempDir;
 
 /// An API server, whose files go with it.
-pub(super) struct Server {
+pub struct Server {
     core: Core,
     _files: TempDir,
 }
@@ -33,7 +33,10 @@ impl Surroundings for Machine {
 
 impl Server {
     /// Starts with nothing but what every cluster has.
-    pub(super) async fn start() -> Server {
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn start() -> Server {
         let files = tempfile::tempdir().expect("a directory for the server's files");
         let backend = Embedded::open(files.path(), EmbeddedOptions::default()).expect("a new store opens");
         let parts = Parts {
@@ -55,13 +58,14 @@ impl Server {
     }
 
     /// A way in as this user.
-    pub(super) fn local(&self, user: &str, groups: &[&str]) -> Local {
+    #[must_use]
+    pub fn local(&self, user: &str, groups: &[&str]) -> Local {
         let groups = groups.iter().map(|group| (*group).to_owned()).collect();
         self.core.local(Identity { user: user.to_owned(), groups, ..Identity::default() })
     }
 
     /// Ends streams, and closes the store.
-    pub(super) async fn stop(self) {
+    pub async fn stop(self) {
         self.core.close().await;
     }
 }
