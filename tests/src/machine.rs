@@ -5,9 +5,11 @@
 //! begin from, which is removed here.
 
 use std::io::{BufRead, BufReader};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
 
 /// The machine's address, in a network that goes nowhere.
@@ -97,6 +99,27 @@ impl Machine {
         let mut command = Command::new("nsenter");
         command.arg("--target").arg(self.first().to_string()).args(["--net", "--"]).arg(program);
         command
+    }
+
+    /// Has this thread reach what the machine reaches, and nothing else, from now on.
+    ///
+    /// # Errors
+    /// If the kernel does not let it.
+    pub fn enter_network(&self) -> std::io::Result<()> {
+        let network = std::fs::File::open(format!("/proc/{}/ns/net", self.first()))?;
+        Ok(move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))?)
+    }
+
+    /// The processes of a program on the machine, by the IDs that they have outside it.
+    #[must_use]
+    pub fn processes(&self, program: &str) -> Vec<u32> {
+        let namespace = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/pid")).ok();
+        let here = namespace(&self.first().to_string());
+        let named = |process: &str| std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+        let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let all = all.filter_map(|entry| entry.file_name().into_string().ok());
+        let ours = all.filter(|process| namespace(process) == here && named(process).trim_end() == program);
+        ours.filter_map(|process| process.parse().ok()).collect()
     }
 
     /// The first process of the machine. `unshare` itself is not in its namespaces, and ends it when it ends.
