@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
+use tokio::time::Instant;
 
 use super::carry::{Carried, Done, Failed, Hands, Job, What, addresses, names};
 use super::says::field_of;
@@ -41,13 +42,19 @@ impl Hands {
     }
 
     async fn try_to_start(&self, job: Job<'_>, container: &Container, role: Role, attempt: u32) -> Result<(), Refusal> {
+        let began = Instant::now();
+        let stage = |stage: &str| {
+            tracing::debug!(pod = %job.entry.uid, container = container.name, since = ?began.elapsed(), "{stage}");
+        };
         let node = self.known.node();
         let sandbox = job.runtime.sandbox().filter(|sandbox| sandbox.ready);
         let Some(sandbox) = sandbox else { return Err(refusal("CreateContainerError", "there is no sandbox")) };
         let config = self.sandbox_config(job.pod, sandbox.attempt, &node);
         let config = config.map_err(|invalid| refusal(invalid.reason, invalid.message))?;
         let image = self.image(job.pod, container, &config).await?;
+        stage("the image is there");
         let made = self.container_config(job, container, role, attempt, &image, &node).await;
+        stage("what the container is made from is known");
         let made = made.inspect_err(|refusal| self.warn(job.pod, &container.name, "Failed", &refusal.message))?;
         let request = v1::CreateContainerRequest {
             pod_sandbox_id: sandbox.id.clone(),
@@ -59,6 +66,7 @@ impl Hands {
             self.warn(job.pod, &container.name, "Failed", &format!("Error: {message}"));
             refusal("CreateContainerError", message)
         })?;
+        stage("the container is created");
         self.note(job.pod, &container.name, "Created", "Container created");
         let id = created.container_id;
         let started = self.cri.start_container(v1::StartContainerRequest { container_id: id.clone() }).await;
@@ -67,6 +75,7 @@ impl Hands {
             self.warn(job.pod, &container.name, "Failed", &format!("Error: {message}"));
             refusal("RunContainerError", message)
         })?;
+        stage("the container is started");
         self.note(job.pod, &container.name, "Started", "Container started");
         self.link_log(job.pod, &container.name, attempt, &id);
         self.post_start(job, container, &id).await

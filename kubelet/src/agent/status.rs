@@ -13,6 +13,7 @@ use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
+use tokio::time::Instant;
 
 use super::pods::{Entry, Origin, Pods, Uid};
 use crate::request::ask;
@@ -85,8 +86,11 @@ impl Writer {
         let (namespace, name) = (pod.metadata.namespace.as_deref(), pod.metadata.name.as_deref().unwrap_or_default());
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace.unwrap_or_default());
         let (params, patch) = (PatchParams::default(), Patch::Strategic(patch));
+        let began = Instant::now();
         match ask(pods.patch_status(name, &params, &patch)).await {
             Ok(pod) => {
+                let phase = status.phase.as_deref();
+                tracing::debug!(pod = %uid, phase, took = ?began.elapsed(), "the status of a pod is written");
                 if entry.origin == Origin::Api {
                     self.pods.take(pod, Origin::Api);
                 }

@@ -59,7 +59,10 @@ impl Worker {
     pub(super) async fn live(mut self) {
         loop {
             let news = self.entry.want.look(|want| want.news);
-            let Some(look) = self.look().await else {
+            let began = Instant::now();
+            let looked = self.look().await;
+            tracing::debug!(pod = %self.entry.uid, news, took = ?began.elapsed(), "looked at a pod");
+            let Some(look) = looked else {
                 self.failures = self.failures.saturating_add(1);
                 self.rest(news, Some(BACKOFF.after(self.failures))).await;
                 continue;
@@ -179,8 +182,10 @@ impl Worker {
     /// failed without saying when to try again.
     async fn act(&mut self, look: &Look, news: u64) -> bool {
         for action in &look.plan.actions {
+            let began = Instant::now();
             let Some(carried) = self.carry_out(look, action, news).await else { return true };
             let succeeded = carried.is_ok();
+            tracing::debug!(pod = %self.entry.uid, ?action, succeeded, took = ?began.elapsed(), "acted");
             match carried {
                 Ok(carried) => carried.remember(&mut self.memory),
                 Err(failed) => {
