@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use api::pod_resources::List;
 use clap::Args;
 use client::clock::Clock;
 use client::events::Recorder;
@@ -26,6 +27,7 @@ use kubelet::server::{ClientAuthority, Reviews, Running, Server, ServingCertific
 use kubelet::stats;
 use kubelet::volumes::objects::Objects;
 use kubelet::volumes::{NodeFacts, Volumes};
+use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -148,6 +150,36 @@ impl Options {
             minimum_reclaim: &self.eviction_minimum_reclaim,
         };
         Ok(eviction::Settings { thresholds: eviction::parse(&written)?, ..eviction::Settings::default() })
+    }
+
+    /// What was configured, in the words of a `KubeletConfiguration`.
+    fn configuration(&self) -> serde_json::Value {
+        json!({
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "address": self.kubelet_listen.ip().to_string(),
+            "port": self.kubelet_listen.port(),
+            "containerRuntimeEndpoint": self.container_runtime_endpoint,
+            "staticPodPath": self.pod_manifest_path,
+            "clusterDNS": self.cluster_dns,
+            "clusterDomain": self.cluster_domain,
+            "maxPods": self.max_pods,
+            "cgroupRoot": self.cgroup_root,
+        })
+    }
+
+    /// What pods need to know of the node, but for its cgroups.
+    fn of_pods(&self, address: Option<IpAddr>, machine: &Machine, allocatable: List) -> kubelet::containers::Node {
+        let resolver = std::fs::read_to_string(resolver_file()).unwrap_or_default();
+        kubelet::containers::Node {
+            address,
+            cluster_dns: self.cluster_dns.clone(),
+            cluster_domain: self.cluster_domain.clone(),
+            resolver: Some(Resolver::parse(&resolver)),
+            allocatable,
+            memory_capacity: i64::try_from(machine.memory).unwrap_or(i64::MAX),
+            ..kubelet::containers::Node::default()
+        }
     }
 
     /// What gives pods their networks, once the ranges of their addresses are known.
@@ -300,16 +332,7 @@ impl Node {
             cgroups: Arc::clone(&cgroups),
             recorder,
         };
-        let resolver = std::fs::read_to_string(resolver_file()).unwrap_or_default();
-        let of_pods = cgroups.describe(kubelet::containers::Node {
-            address: addresses.first().copied(),
-            cluster_dns: options.cluster_dns.clone(),
-            cluster_domain: options.cluster_domain.clone(),
-            resolver: Some(Resolver::parse(&resolver)),
-            allocatable,
-            memory_capacity: i64::try_from(machine.memory).unwrap_or(i64::MAX),
-            ..kubelet::containers::Node::default()
-        });
+        let of_pods = cgroups.describe(options.of_pods(addresses.first().copied(), &machine, allocatable));
         let network = options.network(&runtime);
         let agent_options = kubelet::agent::Options {
             about: options.about(&name, options.kubelet_listen.port()),
@@ -318,6 +341,7 @@ impl Node {
             paths,
             static_pods: options.pod_manifest_path.clone(),
             eviction: options.eviction()?,
+            configuration: options.configuration(),
             ranges: network,
         };
         let agent = Agent::new(agent_options, means);

@@ -2,6 +2,7 @@
 //!
 //! Every action may be carried out again: whoever carries it out looks at what is there and does the rest.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use crate::cgroups::Cgroups;
 use crate::containers::{self, Node};
 use crate::cri::{Cri, is_absent, v1};
 use crate::images::Images;
-use crate::logs::LogFile;
+use crate::logs::{LogFile, links};
 use crate::observed::RuntimePod;
 use crate::paths::Paths;
 use crate::pod_plan::{Action, Memory, Mounts, Resize, Setback, Verdict};
@@ -305,7 +306,8 @@ impl Hands {
     /// Removes the last of a pod that nobody wants any more: what the runtime still has of it, its logs and its directory.
     pub(super) async fn bury(&self, pod: &Pod) {
         let uid = pod.metadata.uid.as_deref().unwrap_or_default();
-        let of_pod = [(containers::labels::POD_UID.to_owned(), uid.to_owned())].into();
+        let of_pod: HashMap<_, _> = [(containers::labels::POD_UID.to_owned(), uid.to_owned())].into();
+        self.unlink_logs(pod, HashMap::clone(&of_pod)).await;
         let filter = v1::PodSandboxFilter { label_selector: of_pod, ..Default::default() };
         let listed = self.cri.list_pod_sandbox(v1::ListPodSandboxRequest { filter: Some(filter) }).await;
         for sandbox in listed.map(|listed| listed.items).unwrap_or_default() {
@@ -320,6 +322,20 @@ impl Hands {
         }
         let (namespace, name) = names(pod);
         let _ = tokio::fs::remove_dir_all(self.paths.logs_of(namespace, name, uid)).await;
+    }
+}
+
+impl Hands {
+    /// Removes the links to the logs of a pod's containers.
+    async fn unlink_logs(&self, pod: &Pod, of_pod: HashMap<String, String>) {
+        let filter = v1::ContainerFilter { label_selector: of_pod, ..Default::default() };
+        let listed = self.cri.list_containers(v1::ListContainersRequest { filter: Some(filter) }).await;
+        for container in listed.map(|listed| listed.containers).unwrap_or_default() {
+            let name = containers::labels::container_of(&container.labels).unwrap_or_default();
+            if let Err(error) = links::remove(&self.paths, names(pod), name, &container.id) {
+                tracing::debug!(container = name, %error, "a link to a log is not removed yet");
+            }
+        }
     }
 }
 

@@ -39,6 +39,7 @@ use kube::Client;
 use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -90,6 +91,8 @@ pub struct Options {
     pub static_pods: Option<PathBuf>,
     /// When pods have to go.
     pub eviction: Settings,
+    /// All that was configured, as a `KubeletConfiguration`, for those who ask.
+    pub configuration: Value,
     /// Is told of the ranges of addresses that the node's pods get, whenever they change.
     pub ranges: Ranges,
 }
@@ -124,6 +127,7 @@ pub struct Agent {
     runtime: String,
     static_pods: Option<PathBuf>,
     eviction: Settings,
+    configuration: Value,
     figures: OnceLock<Arc<Collector>>,
     pods: Arc<Pods>,
     writer: Writer,
@@ -184,7 +188,7 @@ impl Agent {
     /// An agent that has not begun.
     #[must_use]
     pub fn new(options: Options, means: Means) -> Arc<Agent> {
-        let Options { about, facts, node, paths, static_pods, eviction, ranges } = options;
+        let Options { about, facts, node, paths, static_pods, eviction, configuration, ranges } = options;
         let Means { client, cri, runtime, clock, images, volumes, objects, cgroups, recorder } = means;
         let node_name = about.name.clone();
         let known = Arc::new(Known::new(client.clone(), &node_name));
@@ -226,6 +230,7 @@ impl Agent {
                 runtime,
                 static_pods,
                 eviction,
+                configuration,
                 figures: OnceLock::new(),
                 writer: Writer::new(client, Arc::clone(&pods)),
                 pods,

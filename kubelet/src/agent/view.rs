@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
+use serde_json::Value;
 
 use super::Agent;
 use super::pods::Origin;
@@ -21,6 +22,10 @@ impl View for Agent {
 
     fn runtime(&self, uid: &str) -> Option<Arc<RuntimePod>> {
         Some(Arc::clone(&self.pods.get(uid)?.seen.lock().runtime))
+    }
+
+    fn configuration(&self) -> Value {
+        self.configuration.clone()
     }
 
     fn healthy(&self) -> Result<(), String> {

@@ -18,7 +18,7 @@ use super::carry::{Carried, Job};
 use super::pods::{Entry, Seen, Want};
 use crate::containers::CONTAINER_ERROR;
 use crate::observed::RuntimePod;
-use crate::pod_plan::{self, Action, Inputs, Memory, Mounts, Plan, Resize};
+use crate::pod_plan::{self, Action, Inputs, Memory, Mounts, Plan, Resize, Role};
 
 /// The waits after an action failed that says nothing of when to try again, or the runtime was not to be asked.
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(10) };
@@ -38,6 +38,8 @@ pub(super) struct Worker {
     granted: String,
     /// The chances that were taken.
     chances: u64,
+    /// When the pod was seen first.
+    begun: Instant,
 }
 
 /// What a look has found, and what follows.
@@ -52,7 +54,16 @@ impl Worker {
     pub(super) fn new(agent: Arc<Agent>, entry: Arc<Entry>) -> Worker {
         let pod = entry.pod();
         let granted = if is_granted(&pod) { resources_of(&pod) } else { String::new() };
-        Worker { agent, entry, memory: Memory::default(), status: None, failures: 0, granted, chances: 0 }
+        Worker {
+            agent,
+            entry,
+            memory: Memory::default(),
+            status: None,
+            failures: 0,
+            granted,
+            chances: 0,
+            begun: Instant::now(),
+        }
     }
 
     /// Attends to the pod until nothing is left of it.
@@ -152,6 +163,13 @@ impl Worker {
             Some(known) if **known == look.plan.status => Arc::clone(known),
             _ => Arc::new(look.plan.status.clone()),
         };
+        let runs = |status: &PodStatus| status.phase.as_deref() == Some("Running");
+        if runs(&status)
+            && !self.status.as_deref().is_some_and(runs)
+            && look.want.pod.status.as_ref().is_none_or(|it| !runs(it))
+        {
+            self.agent.metrics.pod_start.observe(&[], self.begun.elapsed());
+        }
         self.status = Some(Arc::clone(&status));
         let runtime = Arc::clone(&look.runtime);
         *self.entry.seen.lock() = Seen { runtime, status: Some(Arc::clone(&status)) };
@@ -185,6 +203,7 @@ impl Worker {
             let began = Instant::now();
             let Some(carried) = self.carry_out(look, action, news).await else { return true };
             let succeeded = carried.is_ok();
+            self.count(action, &carried);
             tracing::debug!(pod = %self.entry.uid, ?action, succeeded, took = ?began.elapsed(), "acted");
             match carried {
                 Ok(carried) => carried.remember(&mut self.memory),
@@ -199,6 +218,30 @@ impl Worker {
         }
         self.failures = 0;
         true
+    }
+
+    /// Counts what was begun, for those who ask for metrics.
+    fn count(&self, action: &Action, carried: &Carried) {
+        let metrics = &self.agent.metrics;
+        let kind = match action {
+            Action::RunSandbox { .. } => "pod_sandbox",
+            Action::Start { role: Role::Init, .. } => "init_container",
+            Action::Start { role: Role::Regular, .. } => "container",
+            Action::Start { role: Role::Ephemeral, .. } => "ephemeral_container",
+            _ => return,
+        };
+        let (pods, containers) = match carried {
+            Ok(_) => (&metrics.started_pods, &metrics.started_containers),
+            Err(failed) => {
+                metrics.started_containers_errors.add(&[kind, &failed.why.reason], 1.0);
+                (&metrics.started_pods_errors, &metrics.started_containers)
+            }
+        };
+        if matches!(action, Action::RunSandbox { .. }) {
+            pods.add(&[], 1.0);
+        }
+        // What was tried is counted, as upstream has it.
+        containers.add(&[kind], 1.0);
     }
 
     /// Carries out one action. Meanwhile, the pod's status goes on to be said. `None` if it was given up because the pod is
@@ -232,6 +275,7 @@ impl Worker {
                 failures: 0,
                 granted: self.granted.clone(),
                 chances: self.chances,
+                begun: self.begun,
             };
             let looked = tokio::select! {
                 biased;
