@@ -77,6 +77,9 @@ pub(crate) struct Options {
     /// How many pods the node takes.
     #[arg(long, value_name = "NUMBER", default_value_t = 110, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_pods: u32,
+    /// How many processes a pod may have [default: as many as there can be].
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) pod_max_pids: Option<i64>,
     /// What the agent and the runtime need of the machine: resource=amount, with commas in between.
     #[arg(long, value_name = "AMOUNTS", default_value = "")]
     pub(crate) kube_reserved: String,
@@ -313,7 +316,8 @@ impl Node {
         let clock = Clock::Machine;
         let driver = cgroups::Driver::of_runtime(&runtime.cri).await?;
         let layout = cgroups::Layout::new(driver, &options.cgroup_root);
-        let cgroups = Cgroups::open(cgroups::Options { layout, ..cgroups::Options::default() })?;
+        let cgroups =
+            Cgroups::open(cgroups::Options { layout, pids: options.pod_max_pids, ..cgroups::Options::default() })?;
         let (recorder, recording) = Recorder::new(client.clone(), "kubelet", &name, clock);
         let objects = Objects::new(client.clone());
         cgroups.prepare_node(&allocatable)?;
