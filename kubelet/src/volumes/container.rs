@@ -195,9 +195,13 @@ fn bind(part: &Part, container: &str) -> Result<(), Problem> {
     // What exactly is wrong could tell of the node's file system.
     let found = subpath::find_or_make(&part.within, &part.path).map_err(|error| {
         tracing::warn!(%error, volume, container, "a subPath could not be found or made");
-        let why =
-            format!("failed to create subPath directory for volumeMount \"{volume}\" of container \"{container}\"");
-        Problem::container(why)
+        // What is there and leads out of the volume is not to be made.
+        let what = if error.kind() == std::io::ErrorKind::CrossesDevices {
+            "prepare subPath"
+        } else {
+            "create subPath directory"
+        };
+        Problem::container(format!("failed to {what} for volumeMount \"{volume}\" of container \"{container}\""))
     })?;
     found.bind(&part.target).map_err(|error| {
         tracing::warn!(%error, volume, container, "a subPath could not be bound");
