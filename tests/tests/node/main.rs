@@ -5,6 +5,7 @@
 
 mod environment;
 mod faults;
+mod hostile;
 mod lifecycle;
 mod network;
 mod security;
