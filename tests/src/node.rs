@@ -15,6 +15,8 @@ pub const NAME: &str = "node-1";
 /// A cluster of one node.
 pub struct Node {
     gantry: Option<Process>,
+    /// The agent, where it is a process apart.
+    agent: Option<Process>,
     url: String,
     kubeconfig: PathBuf,
     started_in: Duration,
@@ -52,14 +54,62 @@ impl Node {
     #[must_use]
     pub fn up_with(arguments: &[&str]) -> Node {
         let (url, kubeconfig) = (String::new(), PathBuf::new());
-        let mut node = Node { gantry: None, url, kubeconfig, started_in: Duration::ZERO, machine: Machine::new() };
+        let machine = Machine::new();
+        let mut node = Node { gantry: None, agent: None, url, kubeconfig, started_in: Duration::ZERO, machine };
         node.start(arguments);
+        node.load_images();
+        node
+    }
+
+    /// `gantry up --no-node`, and beside it, on the same machine, `gantry kubelet`, which is given the administrator's
+    /// kubeconfig to join with.
+    ///
+    /// # Panics
+    /// If it does not start, or the images are not there.
+    #[must_use]
+    pub fn joined() -> Node {
+        let machine = Machine::new();
+        let mut command = machine.command(beside());
+        command.args(["up", "--no-node", "--listen", "127.0.0.1:6443", "--data-dir"]);
+        command.arg(machine.directory().join("cluster")).env("GANTRY_LOG", level());
+        let (process, line, started_in) = start(command);
+        let (url, kubeconfig) = ready(&line);
+        let mut node = Node { gantry: Some(process), agent: None, url, kubeconfig, started_in, machine };
+        node.join();
+        node.load_images();
+        node
+    }
+
+    /// Ends the agent that has joined as a crash does, and starts another.
+    ///
+    /// # Panics
+    /// If it does not run, or does not start.
+    pub fn rejoin(&mut self) {
+        let killed = self.run("pkill", &["-KILL", "-f", "gantry kubelet"]);
+        assert!(killed.status.success(), "the agent has ended by itself");
+        self.agent = None;
+        self.join();
+    }
+
+    /// The kubeconfig that the agent has joined with a certificate for.
+    #[must_use]
+    pub fn own_kubeconfig(&self) -> PathBuf {
+        self.machine.directory().join("own.kubeconfig")
+    }
+
+    fn join(&mut self) {
+        let mut command = self.gantry(&["kubelet"]);
+        command.arg("--bootstrap-kubeconfig").arg(&self.kubeconfig).arg("--kubeconfig").arg(self.own_kubeconfig());
+        self.describe_node(&mut command);
+        self.agent = Some(start(command).0);
+    }
+
+    fn load_images(&self) {
         for image in ARCHIVES {
             let archive = archives().join(image);
-            let loaded = node.gantry(&["image", "load"]).arg(&archive).output().expect("gantry runs");
+            let loaded = self.gantry(&["image", "load"]).arg(&archive).output().expect("gantry runs");
             assert!(loaded.status.success(), "{}: {}", archive.display(), String::from_utf8_lossy(&loaded.stderr));
         }
-        node
     }
 
     /// Runs `gantry up`, with what is there of one before.
@@ -68,15 +118,19 @@ impl Node {
     /// If it does not start.
     pub fn start(&mut self, arguments: &[&str]) {
         let mut command = self.gantry(&["up", "--listen", "127.0.0.1:6443"]);
-        command.args(["--node-name", NAME, "--node-ip", ADDRESS, "--cgroup-root"]);
-        command.arg(format!("/{}", self.machine.cgroup()));
-        // Tests run on full disks, too.
-        command.args(["--eviction-hard", "memory.available<100Mi"]).args(arguments);
-        let level = std::env::var("GANTRY_LOG").unwrap_or_else(|_| "warn".to_owned());
-        command.env("GANTRY_LOG", level);
+        self.describe_node(&mut command);
+        command.args(arguments);
         let (process, line, started_in) = start(command);
         (self.url, self.kubeconfig) = ready(&line);
         (self.gantry, self.started_in) = (Some(process), started_in);
+    }
+
+    /// What both ways to start a node have to be told of it.
+    fn describe_node(&self, command: &mut Command) {
+        command.args(["--node-name", NAME, "--node-ip", ADDRESS, "--cgroup-root"]);
+        command.arg(format!("/{}", self.machine.cgroup()));
+        // Tests run on full disks, too.
+        command.args(["--eviction-hard", "memory.available<100Mi"]).env("GANTRY_LOG", level());
     }
 
     /// A command of gantry's on the machine, about its data.
@@ -124,6 +178,11 @@ impl Node {
     pub fn run(&self, program: &str, arguments: &[&str]) -> Output {
         self.machine.command(program).args(arguments).output().expect("it can be run")
     }
+}
+
+/// How much nodes say of what they do.
+fn level() -> String {
+    std::env::var("GANTRY_LOG").unwrap_or_else(|_| "warn".to_owned())
 }
 
 /// A user of a node's cluster, in a namespace of their own.
