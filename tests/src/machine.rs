@@ -15,12 +15,17 @@ use tempfile::TempDir;
 /// The machine's address, in a network that goes nowhere.
 pub const ADDRESS: &str = "192.168.77.1";
 
-/// What the first process of the machine does: its mounts are nobody else's, it has a network card, and it takes up
-/// processes whose parents have ended.
+/// What the first process of the machine does: its mounts are nobody else's, it has a network card and sees no other, and it
+/// takes up processes whose parents have ended.
 const INIT: &str = r"
 set -e
 mount --make-rprivate /
 for directory in /run /var/log; do mount -t tmpfs tmpfs $directory; done
+mkdir /run/sys
+mount -t sysfs sysfs /run/sys
+mount --rbind /sys/fs/cgroup /run/sys/fs/cgroup
+mount --move /run/sys /sys
+rmdir /run/sys
 ip link set lo up
 ip link add eth0 type veth peer name uplink
 ip address add 192.168.77.1/24 dev eth0
