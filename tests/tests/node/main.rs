@@ -9,6 +9,7 @@ mod hostile;
 mod lifecycle;
 mod network;
 mod security;
+mod sources;
 mod streams;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,6 +49,14 @@ fn merge(into: &mut Value, from: Value) {
     if let (Some(into), Value::Object(from)) = (into.as_object_mut(), from) {
         into.extend(from);
     }
+}
+
+/// Asks until the answer is yes. Each time takes as long as what it asks does: a kubectl, or a program on the machine.
+///
+/// # Panics
+/// If it is no for long.
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
+    assert!((0..500).any(|_| is_so()), "it is never so: {what}");
 }
 
 /// Runs all of these on one node, each in a namespace of its own, at once.
