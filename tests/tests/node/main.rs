@@ -59,10 +59,13 @@ pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
     assert!((0..500).any(|_| is_so()), "it is never so: {what}");
 }
 
+/// What is shown, and what it is called.
+type Case = (&'static str, fn(&User<'_>));
+
 /// Runs all of these on one node, each in a namespace of its own, at once.
-fn run_all(node: &Node, cases: &[(&'static str, fn(&User<'_>))]) {
+fn run_all(node: &Node, cases: &[Case]) {
     let failed: Vec<&str> = std::thread::scope(|scope| {
-        let begin = |&(name, case): &(&'static str, fn(&User<'_>))| {
+        let begin = |&(name, case): &Case| {
             let run = move || case(&User::of(node, name));
             (name, scope.spawn(move || catch_unwind(AssertUnwindSafe(run)).is_ok()))
         };

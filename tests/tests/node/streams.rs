@@ -54,7 +54,7 @@ pub(crate) fn exec(user: &User<'_>) {
     user.ok("cp local shell:/copied");
     assert_eq!(user.ok("exec shell -- cat /copied"), "some text");
     user.ok("cp shell:/copied back");
-    assert_eq!(std::fs::read_to_string(user.directory().join("back")).unwrap(), "some text");
+    assert_eq!(std::fs::read_to_string(user.directory().join("back")).expect("it can be had"), "some text");
 }
 
 /// A terminal is one at both ends: `exec -it` and `attach` through a pty.
