@@ -68,11 +68,13 @@ impl Agent {
         // Without one, the directory is read now and then all the same.
         let _watcher = watcher(directory, &changed);
         let mut complained = BTreeMap::new();
-        let mirrors = self.keep_mirrors();
+        let read = Notify::new();
+        let mirrors = self.keep_mirrors(&read);
         let files = async {
             loop {
                 self.read_all(directory, &mut complained).await;
                 self.know_files();
+                read.notify_one();
                 if timeout(READ_AGAIN, changed.notified()).await.is_ok() {
                     tokio::time::sleep(SETTLE).await;
                 }
@@ -129,8 +131,8 @@ impl Agent {
         static_pod(&text, &path.display().to_string(), &self.node_name, self.clock.now())
     }
 
-    /// Keeps a mirror pod for each pod of a file, and none other.
-    async fn keep_mirrors(&self) {
+    /// Keeps a mirror pod for each pod of a file, and none other. `read` says that the files were read.
+    async fn keep_mirrors(&self, read: &Notify) {
         self.pods.listed().await;
         loop {
             let before = self.pods.mirrors().look(Clone::clone);
@@ -153,8 +155,14 @@ impl Agent {
                 }
             }
             let wait = if failed { TRY_AGAIN } else { READ_AGAIN };
-            let changed = self.pods.mirrors().wait(|now| (!same(now, &before)).then_some(()));
-            let _ = timeout(wait, async { tokio::join!(changed) }).await;
+            let changed = async {
+                tokio::select! {
+                    () = self.pods.mirrors().wait(|now| (!same(now, &before)).then_some(())) => {}
+                    () = read.notified() => {}
+                }
+            };
+            // That nothing changed for so long is no reason not to look.
+            let _ = timeout(wait, changed).await;
         }
     }
 

@@ -84,7 +84,9 @@ impl Worker {
                 break;
             }
             if look.plan.actions.is_empty() {
-                self.failures = 0;
+                if !has_setback(&self.memory) {
+                    self.failures = 0;
+                }
                 self.rest(news, look.plan.again).await;
                 continue;
             }
@@ -209,7 +211,11 @@ impl Worker {
                 Ok(carried) => carried.remember(&mut self.memory),
                 Err(failed) => {
                     tracing::debug!(pod = %self.entry.uid, ?action, error = %failed, "an action failed");
-                    return failed.remember(&mut self.memory);
+                    let is_remembered = failed.remember(&mut self.memory);
+                    if is_remembered {
+                        self.failures = self.failures.saturating_add(1);
+                    }
+                    return is_remembered;
                 }
             }
             if succeeded && self.entry.want.look(|want| want.news) != news {
@@ -293,6 +299,11 @@ impl Worker {
             }
         }
     }
+}
+
+/// Whether something waits to be tried again.
+fn has_setback(memory: &Memory) -> bool {
+    !memory.containers.is_empty() || memory.sandbox.is_some() || matches!(memory.volumes, Mounts::Failed(_))
 }
 
 /// Has what failed for a lack of something else be tried again at once.
