@@ -258,6 +258,21 @@ impl<'a> User<'a> {
         text
     }
 
+    /// Waits until kubectl writes what `is_so` wants.
+    ///
+    /// # Panics
+    /// If it does not within a minute.
+    pub fn until(&self, line: &str, is_so: impl Fn(&str) -> bool) -> String {
+        let began = std::time::Instant::now();
+        loop {
+            let text = self.ok(line);
+            if is_so(&text) {
+                return text;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "kubectl {line}: {text}");
+        }
+    }
+
     /// Runs kubectl, which has to fail, and returns what it wrote to standard error.
     ///
     /// # Panics

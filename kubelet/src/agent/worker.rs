@@ -40,6 +40,8 @@ pub(super) struct Worker {
     chances: u64,
     /// When the pod was seen first.
     begun: Instant,
+    /// The container that is being started, with its attempt: it does not run before its `postStart` hook has.
+    starting: Option<(String, u32)>,
 }
 
 /// What a look has found, and what follows.
@@ -63,6 +65,7 @@ impl Worker {
             granted,
             chances: 0,
             begun: Instant::now(),
+            starting: None,
         }
     }
 
@@ -117,6 +120,9 @@ impl Worker {
         let want = self.entry.want.look(Clone::clone);
         let pod = Arc::new(with_status(&want.pod, self.status.as_deref()));
         let mut runtime = runtime;
+        if let Some((name, attempt)) = &self.starting {
+            runtime.containers.retain(|it| it.name != *name || it.attempt != *attempt);
+        }
         self.agent.hands.complete(&pod, &mut runtime);
         let runtime = Arc::new(runtime);
         self.agent.probes.attend(&pod, &runtime);
@@ -282,6 +288,10 @@ impl Worker {
                 granted: self.granted.clone(),
                 chances: self.chances,
                 begun: self.begun,
+                starting: match action {
+                    Action::Start { container, attempt, .. } => Some((container.clone(), *attempt)),
+                    _ => None,
+                },
             };
             let looked = tokio::select! {
                 biased;

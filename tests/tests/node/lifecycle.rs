@@ -9,7 +9,7 @@ use crate::{BUSYBOX, pod};
 pub(crate) fn runs_and_ends(user: &User<'_>) {
     user.apply(&pod("web", "echo hello; exec sleep 4321", json!({}), json!({})));
     user.wait("pod/web", "condition=Ready");
-    assert_eq!(user.ok("logs web"), "hello\n");
+    user.until("logs web", |said| said == "hello\n");
     let status = |path: &str| user.get("pod/web", &format!(".status.{path}"));
     assert_eq!(status("phase"), "Running");
     assert_eq!(status("containerStatuses[0].started"), "true");

@@ -42,7 +42,7 @@ fn mirrors(user: &User<'_>, write: &dyn Fn(&str)) {
     let container = |user: &User<'_>| user.get(&mirror, ".status.containerStatuses[0].containerID");
     user.ok(&format!("wait {mirror} --for=create --timeout=60s"));
     user.wait(&mirror, "condition=Ready");
-    assert_eq!(user.ok(&format!("logs {mirror}")), "one\n");
+    user.until(&format!("logs {mirror}"), |said| said == "one\n");
     assert_eq!(user.get(&mirror, ".metadata.annotations.kubernetes\\.io/config\\.source"), "file");
     let before = (container(user), user.get(&mirror, ".metadata.uid"));
     user.ok(&format!("delete {mirror} --wait=false"));
@@ -84,7 +84,7 @@ fn claims(user: &User<'_>) {
         user.apply(&pod(name, script, container.clone(), spec.clone()));
         user.wait(&format!("pod/{name}"), "jsonpath={.status.phase}=Succeeded");
     }
-    assert_eq!(user.ok("logs reads"), "kept\n");
+    user.until("logs reads", |said| said == "kept\n");
     user.ok("delete pod writes reads");
 }
 
@@ -161,7 +161,7 @@ fn a_machine_joins_with_a_certificate_of_its_own() {
     let names = user.ok("get csr -o name");
     user.ok(&format!("certificate approve {}", names.split_whitespace().collect::<Vec<_>>().join(" ")));
     until("the node's server is trusted", || user.command("logs runs").output().is_ok_and(|it| it.status.success()));
-    assert_eq!(user.ok("logs runs"), "hello\n");
+    user.until("logs runs", |said| said == "hello\n");
     let before = user.get("pod/runs", ".status.containerStatuses[0].containerID");
     node.rejoin();
     let user = User::known(&node, "joins");

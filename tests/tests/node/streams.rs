@@ -15,8 +15,7 @@ pub(crate) fn logs(user: &User<'_>) {
     user.apply(&pod("talks", script, json!({}), json!({"restartPolicy": "Never"})));
     user.wait("pod/talks", "condition=Ready");
     let lines = "line 1\nline 2\nline 3\nline 4\nline 5\n";
-    let said = user.ok("logs talks");
-    assert!(said.contains(lines) && said.contains("wrong\n"), "{said}");
+    user.until("logs talks", |said| said.contains(lines) && said.contains("wrong\n"));
     assert_eq!(user.ok("logs talks --tail=1").lines().count(), 1);
     assert_eq!(user.ok("logs talks --limit-bytes=6"), "line 1");
     let stamped = user.ok("logs talks --timestamps --tail=6");
