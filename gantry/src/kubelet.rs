@@ -34,6 +34,7 @@ pub(crate) struct Arguments {
 /// Runs until the process is asked to end.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     node::is_possible()?;
+    arguments.options.check()?;
     process::raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run_node(arguments))

@@ -117,6 +117,17 @@ pub(crate) enum Cni {
 }
 
 impl Options {
+    /// Looks whether they make sense, before anything is started by them.
+    pub(crate) fn check(&self) -> Result<(), Box<dyn Error>> {
+        self.name()?;
+        self.reserved()?;
+        self.eviction()?;
+        if let Some(endpoint) = &self.container_runtime_endpoint {
+            Cri::at(endpoint).map_err(|error| format!("--container-runtime-endpoint: {error}"))?;
+        }
+        Ok(())
+    }
+
     /// The node's name.
     pub(crate) fn name(&self) -> Result<String, String> {
         let name = self.node_name.clone().unwrap_or_else(|| process::host_name().to_lowercase());
@@ -296,8 +307,23 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Makes this machine a node. Resolves when it is registered and knows its pods.
+    /// Makes this machine a node. Resolves when it is registered and knows its pods. What was started for it ends if it
+    /// cannot be one.
     pub(crate) async fn start(options: &Options, runtime: Runtime, setting: Setting) -> Result<Node, Box<dyn Error>> {
+        match Node::begin(options, &runtime, setting).await {
+            Ok((server, stop, tasks)) => Ok(Node { runtime, server, stop, tasks }),
+            Err(error) => {
+                runtime.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn begin(
+        options: &Options,
+        runtime: &Runtime,
+        setting: Setting,
+    ) -> Result<(Running, CancellationToken, JoinSet<()>), Box<dyn Error>> {
         let Setting { name, data_dir, client, reviews, serving, clients } = setting;
         let pinned = pause::ensure(&runtime.cri, &runtime.endpoint).await?;
         let version = runtime.cri.version(v1::VersionRequest::default()).await?;
@@ -337,7 +363,7 @@ impl Node {
             recorder,
         };
         let of_pods = cgroups.describe(options.of_pods(addresses.first().copied(), &machine, allocatable));
-        let network = options.network(&runtime);
+        let network = options.network(runtime);
         let agent_options = kubelet::agent::Options {
             about: options.about(&name, options.kubelet_listen.port()),
             facts,
@@ -359,7 +385,7 @@ impl Node {
         tasks.spawn(async move { running.run(stopping, || up.send(()).unwrap_or(())).await });
         // Fails only if the agent has ended, of which more is said elsewhere.
         let _ = is_up.await;
-        Ok(Node { runtime, server, stop, tasks })
+        Ok((server, stop, tasks))
     }
 
     /// Ends the agent and what is its own. Pods go on.
@@ -390,6 +416,30 @@ pub(crate) fn is_possible() -> Result<(), Box<dyn Error>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn options_are_checked_before_anything_is_started() {
+        let check = |line: &str, expected: Option<&str>| {
+            let line = <Line as clap::Parser>::try_parse_from(line.split(' ')).unwrap();
+            let error = line.options.check().err().map(|error| error.to_string());
+            match (error, expected) {
+                (None, None) => {}
+                (Some(error), Some(expected)) => assert!(error.starts_with(expected), "{error}"),
+                other => panic!("{other:?}"),
+            }
+        };
+        check("node --node-name a", None);
+        check("node --node-name A_B", Some("--node-name A_B: "));
+        check("node --node-name a --kube-reserved cpu", Some("--kube-reserved: "));
+        check("node --node-name a --eviction-hard memory<1", Some("--eviction-hard: "));
+        check("node --node-name a --container-runtime-endpoint /run/x", Some("--container-runtime-endpoint: "));
+    }
 
     #[test]
     fn labels_and_taints_are_read() {

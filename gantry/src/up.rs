@@ -68,8 +68,9 @@ async fn run_all(arguments: Arguments, started: Instant) -> Result<(), Box<dyn E
     let configuration = (!no_scheduler).then_some(configuration);
     let hollow = hollow::plain(hollow_nodes)?;
     let node = (!no_node).then_some(node);
-    if node.is_some() {
+    if let Some(options) = &node {
         node::is_possible()?;
+        options.check()?;
     }
     let data_dir = data_dir.map_or_else(process::data_directory, Ok)?;
     let is_shared = serving.is_shared();
