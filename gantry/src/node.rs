@@ -282,7 +282,7 @@ impl Runtime {
     }
 
     /// Ends what is this node's own. Containers go on.
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         if let Some(private) = self.private {
             private.stop().await;
         }

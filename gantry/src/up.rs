@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use ::scheduler::config::Configuration;
 use ::scheduler::driver::watches;
-use apiserver::Server;
 use apiserver::authn::Identity;
 use apiserver::authz::{CONTROLLER_MANAGER, NODES, SCHEDULER};
 use apiserver::core::Core;
+use apiserver::{RunError, Server};
 use clap::Args;
 use client::election::Timing;
 use kube::Client;
@@ -81,8 +81,8 @@ async fn run_all(arguments: Arguments, started: Instant) -> Result<(), Box<dyn E
             None => Ok(None),
         }
     };
-    let server = async { Ok(Server::start(serving.options(data_dir.clone(), None)).await?) };
-    let (runtime, server) = tokio::try_join!(runtime, server)?;
+    let server = Server::start(serving.options(data_dir.clone(), None));
+    let (runtime, server) = both(tokio::join!(runtime, server)).await?;
     let (certificate, key) = (pki.join("ca.crt"), pki.join("ca.key"));
     let files = Files {
         root_ca_file: Some(certificate.clone()),
@@ -128,6 +128,29 @@ async fn run_all(arguments: Arguments, started: Instant) -> Result<(), Box<dyn E
     Ok(())
 }
 
+type BoxError = Box<dyn Error>;
+
+/// The runtime and the server, or neither: what was started ends if the other could not be.
+async fn both(
+    (runtime, server): (Result<Option<Runtime>, BoxError>, Result<Server, RunError>),
+) -> Result<(Option<Runtime>, Server), BoxError> {
+    match (runtime, server) {
+        (Ok(runtime), Ok(server)) => Ok((runtime, server)),
+        (Ok(runtime), Err(error)) => {
+            if let Some(runtime) = runtime {
+                runtime.stop().await;
+            }
+            Err(error.into())
+        }
+        (Err(error), server) => {
+            if let Ok(server) = server {
+                server.stop().await;
+            }
+            Err(error)
+        }
+    }
+}
+
 /// Makes this machine a node. What it needs of the cluster's authority is at hand.
 async fn start_node(
     options: &node::Options,
@@ -135,6 +158,17 @@ async fn start_node(
     server: &Server,
     data_dir: PathBuf,
 ) -> Result<Node, Box<dyn Error>> {
+    let setting = match setting(options, server, data_dir) {
+        Ok(setting) => setting,
+        Err(error) => {
+            runtime.stop().await;
+            return Err(error);
+        }
+    };
+    Node::start(options, runtime, setting).await
+}
+
+fn setting(options: &node::Options, server: &Server, data_dir: PathBuf) -> Result<Setting, Box<dyn Error>> {
     let name = options.name()?;
     let names = [name.clone(), "localhost".to_owned(), "127.0.0.1".to_owned()];
     let addresses = options.addresses(&data_dir)?.into_iter().map(|address| address.to_string());
@@ -143,15 +177,14 @@ async fn start_node(
     let authority = data_dir.join("pki/ca.crt");
     let authority = std::fs::read_to_string(&authority).map_err(|error| format!("{}: {error}", authority.display()))?;
     let client = as_user(server.core(), &format!("system:node:{name}"), &[NODES]);
-    let setting = Setting {
+    Ok(Setting {
         name,
         data_dir,
         reviews: Arc::new(client.clone()),
         client,
         serving: ServingCertificate::new(&pair.certificate, &pair.key)?,
         clients: Some(ClientAuthority::new(&authority)?),
-    };
-    Node::start(options, runtime, setting).await
+    })
 }
 
 /// Runs the controllers and the scheduler, which share what they know, and waits until they know it.

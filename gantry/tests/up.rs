@@ -22,7 +22,8 @@ impl Drop for Running {
 
 fn up(data_dir: &Path, listen: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gantry"));
-    command.arg("up").arg("--data-dir").arg(data_dir).args(["--listen", listen]).env("GANTRY_LOG", "warn");
+    command.arg("up").arg("--data-dir").arg(data_dir).args(["--no-node", "--listen", listen]);
+    command.env("GANTRY_LOG", "warn");
     command
 }
 
