@@ -111,8 +111,8 @@ mod tests {
         ]);
         let port = json!({"kubeletEndpoint": {"Port": 10350}});
         let status = json!({"addresses": addresses, "daemonEndpoints": port});
-        check(status.clone(), &AddressType::DEFAULT, Some((&["box", "10.0.0.7"], 10350)));
-        check(status.clone(), &[AddressType::InternalIp, AddressType::Hostname], Some((&["10.0.0.7", "box"], 10350)));
+        check(status.clone(), &AddressType::DEFAULT, Some((&["10.0.0.7", "box"], 10350)));
+        check(status.clone(), &[AddressType::Hostname, AddressType::InternalIp], Some((&["box", "10.0.0.7"], 10350)));
         check(status, &[AddressType::ExternalIp], None);
         check(json!({"addresses": addresses}), &[AddressType::Hostname], Some((&["box"], 10250)));
         let no_port = json!({"addresses": addresses, "daemonEndpoints": {"kubeletEndpoint": {"Port": 0}}});

@@ -73,7 +73,7 @@ async fn kubelets_are_called_at_addresses_that_they_prove() {
     let port = server.kubelet.port;
     let node = async |name: &str, addresses: Value| server.node(name, addresses, port).await;
     // Its certificate is for 127.0.0.1 and `box`, which cannot be looked up here.
-    node("named", json!([{"type": "Hostname", "address": "no-such-host.invalid"}, {"type": "InternalIP", "address": "127.0.0.1"}]))
+    node("named", json!([{"type": "InternalIP", "address": "no-such-host.invalid"}, {"type": "Hostname", "address": "127.0.0.1"}]))
         .await;
     check("named", "", 200, "/containerLogs/default/on-named/a").await;
     node("other", json!([{"type": "InternalIP", "address": "127.0.0.2"}])).await;
@@ -81,7 +81,7 @@ async fn kubelets_are_called_at_addresses_that_they_prove() {
     send(&server, "DELETE", &format!("{POD}/on-other?gracePeriodSeconds=0"), &[]).await;
     check("other", "?insecureSkipTLSVerifyBackend=true", 200, "/containerLogs/default/on-other/a").await;
     node("nowhere", json!([])).await;
-    check("nowhere", "", 500, "node nowhere has no address of a preferred type (Hostname, InternalDNS").await;
+    check("nowhere", "", 500, "node nowhere has no address of a preferred type (InternalIP, ExternalIP").await;
     check("unknown", "", 404, "nodes \\\"unknown\\\" not found").await;
     server.node("closed", json!([{"type": "InternalIP", "address": "127.0.0.1"}]), server.closed_port().await).await;
     check("closed", "", 500, "dial tcp 127.0.0.1:").await;
