@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn finds_the_wrong_direction() {
-        let store = "`kubelet` may not depend on `store`: of our crates it may use only api, client";
+        let store = "`kubelet` may not depend on `store`: of our crates it may use only api, client, oci";
         check("kubelet", "[dependencies]\nstore = { workspace = true }\n", &[(6, store)]);
         check("kubelet", "[dev-dependencies]\nstore.workspace = true\n", &[(6, store)]);
         check("kubelet", "[build-dependencies.store]\nworkspace = true\n", &[(5, store)]);
@@ -198,7 +198,7 @@ mod tests {
         check("kubelet", "[dependencies]\nrows = { workspace = true }\n", &[(6, store)]);
         let none = "`store` may not depend on `api`: it depends on none of our crates";
         check("store", "[dev-dependencies]\napi = { workspace = true }\n", &[(6, none)]);
-        let gantry = "`xtask` may not depend on `gantry`: of our crates it may use only api";
+        let gantry = "`xtask` may not depend on `gantry`: of our crates it may use only api, oci";
         check("xtask", "[dependencies]\ngantry = { workspace = true }\n", &[(6, gantry)]);
     }
 
