@@ -31,7 +31,7 @@ pub struct Image<'a> {
 pub struct Making<'a> {
     /// The pod.
     pub pod: &'a Pod,
-    /// The container; see [`as_container`](super::as_container) for ephemeral ones.
+    /// The container; see [`as_container`](crate::pod_plan::as_container) for ephemeral ones.
     pub container: &'a Container,
     /// Which list of the spec it stands in.
     pub role: Role,

@@ -26,7 +26,7 @@ use std::net::IpAddr;
 
 pub use container::{Image, Making, container, termination_log};
 pub use environment::{Environment, References, Sources, environment, references};
-pub use ephemeral::{as_container, find};
+pub use ephemeral::find;
 pub use expand::{Missing, expand, expand_all};
 pub use hostname::{Hostname, hostname};
 pub use hosts::hosts_file;
