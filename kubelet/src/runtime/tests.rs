@@ -24,6 +24,15 @@ struct Machine {
     number: u32,
 }
 
+/// Gives this test's thread, and all that is started from it, a network of its own: bridges and rules of the packet filter
+/// go with it.
+fn own_network() {
+    // SAFETY: no file descriptors or memory are set apart, only the network that is used from now on.
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }.unwrap();
+    let up = std::process::Command::new("ip").args(["link", "set", "lo", "up"]).status();
+    assert!(up.is_ok_and(|status| status.success()), "ip of iproute2 is there");
+}
+
 impl Machine {
     #[allow(clippy::print_stdout, reason = "whoever runs the tests should know what they did not do")]
     fn new() -> Option<Machine> {
@@ -38,6 +47,7 @@ impl Machine {
         }
         let found = Requirements::find().inspect_err(|missing| println!("skipped: {missing}")).ok()?;
         let number = MACHINES.fetch_add(1, Ordering::Relaxed);
+        own_network();
         let directory = tempfile::tempdir().unwrap();
         Some(Machine { data: directory.path().to_owned(), directory, found, number })
     }
