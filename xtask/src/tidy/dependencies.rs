@@ -1,6 +1,6 @@
 //! Dependencies between our crates point one way, and every crate takes its lints and versions from the workspace.
 //!
-//! `{api, store} ← apiserver`, `api ← client ← {scheduler, controller-manager, kubelet, proxy, ctl}`, all of them
+//! `{api, store} ← apiserver`, `api ← client ← {scheduler, controller-manager, kubelet, network, proxy, ctl}`, all of them
 //! `← gantry ← tests`. Normal, development and build dependencies count alike, whatever target they are for.
 
 use toml::Spanned;
@@ -17,6 +17,8 @@ const ALL_BUT_THE_TOP: &[&str] = &[
     "controller-manager",
     "ctl",
     "kubelet",
+    "network",
+    "nft",
     "oci",
     "proxy",
     "scheduler",
@@ -33,6 +35,8 @@ const ALL: &[&str] = &[
     "ctl",
     "gantry",
     "kubelet",
+    "network",
+    "nft",
     "oci",
     "proxy",
     "scheduler",
@@ -50,8 +54,10 @@ const MAP: &[(&str, &[&str])] = &[
     ("ctl", &["api", "client"]),
     ("gantry", ALL_BUT_THE_TOP),
     ("kubelet", &["api", "client", "oci"]),
+    ("network", &["api", "client", "nft"]),
+    ("nft", &[]),
     ("oci", &[]),
-    ("proxy", &["api", "client"]),
+    ("proxy", &["api", "client", "nft"]),
     ("scheduler", &["api", "client"]),
     ("store", &[]),
     ("test-image", &[]),
