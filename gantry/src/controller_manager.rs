@@ -10,6 +10,7 @@ use client::cache::Cache;
 use client::clock::Clock;
 use client::election::Timing;
 use controller_manager::certify::Authority;
+use controller_manager::controllers::load_balancer::Pool;
 use controller_manager::controllers::node_ipam::{self, NodeIpam};
 use controller_manager::controllers::node_lifecycle::Settings;
 use controller_manager::controllers::pod_gc::PodGc;
@@ -79,6 +80,10 @@ pub(crate) struct Options {
     /// The addresses of Services, which nodes do not get.
     #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/12")]
     service_cluster_ip_range: String,
+    /// The addresses that Services of type LoadBalancer get, as ranges with commas in between, such as
+    /// 192.0.2.0/28,192.0.2.40-192.0.2.50; nodes announce them on their links [default: the addresses of the nodes].
+    #[arg(long, value_name = "RANGES")]
+    load_balancer_pool: Option<Pool>,
     #[command(flatten)]
     nodes: Nodes,
     /// How many ended pods may be there before the oldest are removed; any number, if it is 0.
@@ -157,6 +162,19 @@ impl Options {
         NodeIpam::new(&options).map(Some).map_err(|error| error.to_string())
     }
 
+    /// The addresses of load balancers, if they are nobody else's.
+    fn load_balancer_pool(&self) -> Result<Option<Pool>, String> {
+        let Some(pool) = &self.load_balancer_pool else { return Ok(None) };
+        for (option, ranges) in
+            [("--cluster-cidr", &self.cluster_cidr), ("--service-cluster-ip-range", &self.service_cluster_ip_range)]
+        {
+            if let Some((mine, other)) = pool.overlapping(ranges.split(',')) {
+                return Err(format!("--load-balancer-pool: {mine} has addresses of {option} {other}: choose others"));
+            }
+        }
+        Ok(Some(pool.clone()))
+    }
+
     /// Refuses what makes no sense.
     pub(crate) fn check(&self) -> Result<(), String> {
         Controllers::new(self, &Files::default()).map(drop)
@@ -190,6 +208,7 @@ impl Controllers {
         let config = Config {
             root_ca,
             node_ipam: options.node_ipam()?,
+            load_balancer_pool: options.load_balancer_pool()?,
             node_lifecycle: options.nodes.settings(),
             terminated_pods: options.terminated_pod_gc_threshold,
             ..Config::default()
@@ -314,6 +333,10 @@ mod tests {
         };
         assert!(error("--controllers nonsense").starts_with("--controllers: \"nonsense\" is no controller"));
         assert!(error("--root-ca-file /nowhere").starts_with("--root-ca-file /nowhere: "));
+        assert!(
+            error("--load-balancer-pool 10.100.0.0/24")
+                .ends_with("of --service-cluster-ip-range 10.96.0.0/12: choose others")
+        );
         assert!(error("--cluster-cidr nonsense").starts_with("--cluster-cidr: \"nonsense\" is not a range"));
     }
 }

@@ -9,6 +9,7 @@ pub mod endpoint_slice;
 pub mod endpoint_slice_mirroring;
 pub mod endpoints;
 pub mod garbage_collector;
+pub mod load_balancer;
 pub mod namespace;
 pub mod node_ipam;
 pub mod node_lifecycle;
@@ -35,6 +36,7 @@ use endpoint_slice::EndpointSlices;
 use endpoint_slice_mirroring::EndpointSliceMirroring;
 use endpoints::EndpointsOfServices;
 use garbage_collector::GarbageCollector;
+use load_balancer::LoadBalancers;
 use namespace::Namespaces;
 use node_ipam::NodeIpam;
 use node_lifecycle::{NodeLifecycle, Settings};
@@ -60,6 +62,7 @@ pub const NAMES: &[&str] = &[
     EndpointSlices::NAME,
     EndpointsOfServices::NAME,
     GarbageCollector::NAME,
+    LoadBalancers::NAME,
     Namespaces::NAME,
     NodeIpam::NAME,
     NodeLifecycle::NAME,
@@ -87,6 +90,8 @@ pub struct Config {
     pub node_ipam: Option<NodeIpam>,
     /// How long nodes may be silent, and how fast pods are driven out of them.
     pub node_lifecycle: Settings,
+    /// From where Services of type LoadBalancer get addresses; of the nodes, if there is none.
+    pub load_balancer_pool: Option<load_balancer::Pool>,
     /// How many ended pods may be there before the oldest are removed; any number, if it is 0.
     pub terminated_pods: usize,
 }
@@ -98,6 +103,7 @@ impl Default for Config {
             signing_duration: ONE_YEAR,
             node_ipam: None,
             node_lifecycle: Settings::default(),
+            load_balancer_pool: None,
             terminated_pods: PodGc::default().threshold,
         }
     }
@@ -117,6 +123,7 @@ pub fn add_all(manager: &mut Manager, config: &Config) {
     manager.add(EndpointSlices);
     manager.add(EndpointsOfServices);
     manager.add(GarbageCollector);
+    manager.add(LoadBalancers { pool: config.load_balancer_pool.clone() });
     manager.add(Namespaces);
     manager.add(PodGc { threshold: config.terminated_pods });
     manager.add(PodRequestCleaning);
