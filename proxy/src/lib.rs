@@ -1,5 +1,7 @@
 //! Makes Services reachable on a node, by address and by name.
 //!
+//! - [`announce`]: addresses of load balancers on this node's links.
 //! - [`rules`]: what the packet filter is to do, from Services and their endpoints. Pure.
 
+pub mod announce;
 pub mod rules;
