@@ -3,6 +3,7 @@
 //! Exit codes: 0 after an orderly end, 1 if what was asked for failed, 2 if the command line makes no sense.
 
 mod apiserver;
+mod ask;
 mod controller_manager;
 mod hollow;
 mod image;
@@ -53,6 +54,9 @@ enum Command {
     /// End the pods that this machine ran as a node with a containerd of its own, and remove what they left on it: mounts,
     /// cgroups, logs, the network. Images and the cluster's data stay. The node's agent must have ended.
     Reset(reset::Arguments),
+    /// Ask something of a cluster.
+    #[command(flatten)]
+    Ask(ctl::Command),
     /// Load, list or remove images of a node.
     #[command(subcommand)]
     Image(image::Command),
@@ -63,6 +67,9 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Command::Ask(command) = arguments.command {
+        return ask::run(command);
+    }
     log::start(&arguments.log_level);
     let result = match arguments.command {
         Command::Up(arguments) => up::run(*arguments),
@@ -72,6 +79,7 @@ fn main() -> ExitCode {
         Command::Kubelet(arguments) => kubelet::run(*arguments),
         Command::Hollow(arguments) => hollow::run(arguments),
         Command::Reset(arguments) => reset::run(arguments),
+        Command::Ask(_) => Ok(()),
         Command::Image(command) => image::run(command),
         Command::Store(command) => store::run(command),
     };

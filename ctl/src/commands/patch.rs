@@ -1,0 +1,148 @@
+//! `gantry patch`.
+
+use clap::{Args, ValueEnum};
+use http::Method;
+use serde_json::Value;
+
+use crate::dry_run::DryRun;
+use crate::manifest::{Files, parse};
+use crate::output::Format;
+use crate::resources::Resource;
+use crate::select::select_named;
+use crate::session::Ask;
+use crate::{Error, Session};
+
+/// Who is said to own the fields that a patch writes, unless it is said.
+const MANAGER: &str = "kubectl-patch";
+
+/// The arguments.
+#[derive(Clone, Debug, Args)]
+pub struct Arguments {
+    /// What: TYPE NAME or TYPE/NAME...
+    #[arg(value_name = "WHAT")]
+    what: Vec<String>,
+    #[command(flatten)]
+    files: Files,
+    /// The patch, in JSON or YAML.
+    #[arg(short, long, value_name = "PATCH", required_unless_present = "patch_file", conflicts_with = "patch_file")]
+    patch: Option<String>,
+    /// A file with the patch.
+    #[arg(long, value_name = "FILE")]
+    patch_file: Option<std::path::PathBuf>,
+    /// What kind of patch it is.
+    #[arg(long = "type", value_name = "TYPE", default_value = "strategic")]
+    kind: Kind,
+    /// Of which subresource: status, scale, resize and others.
+    #[arg(long, value_name = "NAME")]
+    subresource: Option<String>,
+    /// Do not change it: show what it would be, or have the server check it (server).
+    #[arg(long, value_name = "HOW", default_value = "none")]
+    dry_run: DryRun,
+    /// Who is to own the fields.
+    #[arg(long, value_name = "NAME", default_value = MANAGER)]
+    field_manager: String,
+    /// How what has become of it is shown.
+    #[arg(short, long, value_name = "FORMAT", default_value = "")]
+    output: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Strategic,
+    Merge,
+    Json,
+}
+
+impl Kind {
+    const fn content_type(self) -> &'static str {
+        match self {
+            Kind::Strategic => "application/strategic-merge-patch+json",
+            Kind::Merge => "application/merge-patch+json",
+            Kind::Json => "application/json-patch+json",
+        }
+    }
+}
+
+/// Changes objects, one after the other.
+pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Result<(), Error> {
+    let format: Option<Format> = match arguments.output.as_str() {
+        "" => None,
+        output => Some(output.parse().map_err(Error::said)?),
+    };
+    if arguments.dry_run == DryRun::Client {
+        return Err(Error::said("--dry-run=client would have to do what only the server can: use --dry-run=server"));
+    }
+    let patch = arguments.read()?;
+    for (resource, namespace, name) in arguments.targets(session).await? {
+        let subresource = arguments.subresource.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
+        let object_path = resource.object_path(&namespace, &name);
+        let path = format!("{object_path}{subresource}");
+        let before = session.json(Ask::get(&path)).await?;
+        let ask = Ask { content_type: Some(arguments.kind.content_type()), ..Ask::with(Method::PATCH, &path, &patch) };
+        let ask = ask.query("fieldManager", arguments.field_manager.as_str());
+        let after = session.json(ask.query("dryRun", arguments.dry_run.parameter())).await?;
+        let named = |object: &Value| resource.object(object["metadata"]["name"].as_str().unwrap_or(&name));
+        match &format {
+            Some(format) if !format.is_table() => {
+                let shown = format.show(&after, &named)?;
+                session.write(&shown)?;
+            }
+            _ => {
+                let is_same = before["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"];
+                let is_same = is_same && arguments.dry_run == DryRun::None;
+                // kubectl does not say here that it was a dry run.
+                let remark = if is_same { " (no change)" } else { "" };
+                session.say(&format!("{} patched{remark}", resource.object(&name)))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Arguments {
+    /// The patch, as JSON.
+    fn read(&self) -> Result<Value, Error> {
+        let text = match (&self.patch, &self.patch_file) {
+            (Some(text), _) => text.clone(),
+            (None, Some(path)) => std::fs::read_to_string(path)
+                .map_err(|error| Error::said(format!("unable to read patch file: {}: {error}", path.display())))?,
+            (None, None) => String::new(),
+        };
+        if text.trim().is_empty() {
+            return Err(Error::said("must specify --patch or --patch-file containing the contents of the patch"));
+        }
+        if self.kind == Kind::Json {
+            let options = serde_saphyr::options! { legacy_octal_numbers: true };
+            return serde_saphyr::from_str_with_options(&text, options)
+                .map_err(|error| Error::said(format!("unable to parse {text:?}: {error}")));
+        }
+        let mut documents = parse("--patch", &text)?;
+        if documents.len() == 1 {
+            Ok(documents.remove(0).object)
+        } else {
+            Err(Error::said("a patch is one object with the fields that change"))
+        }
+    }
+
+    /// What it is done to: the resource, the namespace and the name of each.
+    async fn targets(&self, session: &mut Session<'_>) -> Result<Vec<(Resource, String, String)>, Error> {
+        if !self.files.is_empty() {
+            let placed = self.files.place(session).await?;
+            let target = |placed: crate::manifest::Placed| {
+                let name = placed.name().to_owned();
+                (placed.resource, placed.namespace, name)
+            };
+            return Ok(placed.into_iter().map(target).collect());
+        }
+        if self.what.is_empty() {
+            return Err(Error::said("You must provide one or more resources by argument or filename."));
+        }
+        let namespace = session.namespace().await?;
+        let selected = select_named(session, &self.what).await?;
+        let each = selected.into_iter().flat_map(|selected| {
+            let namespace = namespace.clone();
+            selected.names.into_iter().map(move |name| (selected.resource.clone(), namespace.clone(), name))
+        });
+        Ok(each.collect())
+    }
+}

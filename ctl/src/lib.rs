@@ -1,0 +1,29 @@
+//! The command line: `gantry VERB`, for people and scripts, against any server that speaks Kubernetes' API. Where a verb is
+//! kubectl's, so are its arguments, its output and its errors.
+//!
+//! - [`Command`]: the verbs. Each is one file in `commands/`: its arguments, whose doc comments are the help text, and one
+//!   function.
+//! - [`Connection`]: which server, as whom, in which namespace: kubectl's options and rules for kubeconfigs.
+//! - [`Session`]: what a verb works with: requests, what the server has to offer, and where output goes. Nothing else
+//!   touches standard output, so that tests see all of it.
+//! - `resources`: the server's resources, and what people call them; `select`: objects by arguments.
+//! - `manifest`: objects out of files.
+//! - `output/`: the formats of `-o`; `jsonpath/`: what paths of kubectl lead to.
+//! - [`Error`]: what went wrong, in a sentence, and the exit code.
+
+mod command;
+mod commands;
+mod connection;
+mod dry_run;
+mod error;
+mod jsonpath;
+mod manifest;
+mod output;
+mod resources;
+mod select;
+mod session;
+
+pub use command::Command;
+pub use connection::Connection;
+pub use error::Error;
+pub use session::{Output, Session};

@@ -1,0 +1,328 @@
+//! Objects out of files: YAML and JSON, one or many in a file, of directories, standard input and URLs.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use http::{Request, StatusCode, header};
+use http_body_util::BodyExt;
+use kube::client::Body;
+use kube::{Client, Config};
+use serde_json::{Value, json};
+
+use crate::resources::Resource;
+use crate::{Error, Session};
+
+/// How often a URL may lead to another one.
+const MOST_REDIRECTS: usize = 10;
+
+/// Which files.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Files {
+    /// A file, a directory of files that end in .yaml, .yml or .json, a URL, or - for standard input; can be given more than
+    /// once.
+    #[arg(short = 'f', long = "filename", value_name = "FILE", value_delimiter = ',')]
+    pub(crate) filename: Vec<String>,
+    /// With the directories in directories.
+    #[arg(short = 'R', long)]
+    pub(crate) recursive: bool,
+}
+
+/// An object of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Document {
+    pub(crate) object: Value,
+    /// The file, as it was named.
+    pub(crate) source: String,
+}
+
+/// An object of a file, and where it belongs at the server.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Placed {
+    pub(crate) object: Value,
+    pub(crate) source: String,
+    pub(crate) resource: Resource,
+    pub(crate) namespace: String,
+}
+
+impl Placed {
+    /// The object's name; empty if the server is to choose one.
+    pub(crate) fn name(&self) -> &str {
+        self.object["metadata"]["name"].as_str().unwrap_or_default()
+    }
+}
+
+impl Files {
+    /// Whether any is named.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.filename.is_empty()
+    }
+
+    /// All objects of all files, in their order. Nothing is done with any if one cannot be read.
+    pub(crate) async fn read(&self, session: &mut Session<'_>) -> Result<Vec<Document>, Error> {
+        let mut documents = Vec::new();
+        for name in &self.filename {
+            if name == "-" {
+                let mut text = String::new();
+                session.input().read_to_string(&mut text)?;
+                documents.extend(parse("STDIN", &text)?);
+            } else if name.starts_with("http://") || name.starts_with("https://") {
+                documents.extend(parse(name, &fetch(name).await?)?);
+            } else {
+                for path in self.files(Path::new(name))? {
+                    let text = std::fs::read_to_string(&path).map_err(|error| cannot_be_read(&path, &error))?;
+                    documents.extend(parse(&path.display().to_string(), &text)?);
+                }
+            }
+        }
+        if documents.is_empty() {
+            return Err(Error::said(format!("no objects passed: {} has none", self.filename.join(", "))));
+        }
+        Ok(documents)
+    }
+
+    /// All objects, and where they belong.
+    pub(crate) async fn place(&self, session: &mut Session<'_>) -> Result<Vec<Placed>, Error> {
+        let documents = self.read(session).await?;
+        let mut placed = Vec::new();
+        for document in documents {
+            placed.push(place(session, document).await?);
+        }
+        Ok(placed)
+    }
+
+    /// The files of a path, by name.
+    fn files(&self, path: &Path) -> Result<Vec<PathBuf>, Error> {
+        let problem = |error| cannot_be_read(path, &error);
+        if !std::fs::metadata(path).map_err(problem)?.is_dir() {
+            return Ok(vec![path.to_owned()]);
+        }
+        let entries = std::fs::read_dir(path).map_err(problem)?;
+        let mut entries: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        entries.sort();
+        let mut files = Vec::new();
+        for entry in entries {
+            if entry.is_dir() {
+                if self.recursive {
+                    files.extend(self.files(&entry)?);
+                }
+            } else if entry.extension().is_some_and(|it| it == "yaml" || it == "yml" || it == "json") {
+                files.push(entry);
+            }
+        }
+        Ok(files)
+    }
+}
+
+fn cannot_be_read(path: &Path, error: &std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Error::said(format!("the path {:?} does not exist", path.display().to_string()))
+        }
+        _ => Error::said(format!("{}: {error}", path.display())),
+    }
+}
+
+/// Where an object belongs: its resource, and its namespace, which must not be another than the one that the options name.
+async fn place(session: &mut Session<'_>, document: Document) -> Result<Placed, Error> {
+    let Document { mut object, source } = document;
+    let field = |name: &str| object[name].as_str().unwrap_or_default().to_owned();
+    let (api_version, kind) = (field("apiVersion"), field("kind"));
+    let missing = |field: &str| {
+        Error::said(format!(
+            "error validating {source:?}: error validating data: {field} not set; every object has one"
+        ))
+    };
+    if kind.is_empty() {
+        return Err(missing("kind"));
+    }
+    if api_version.is_empty() {
+        return Err(missing("apiVersion"));
+    }
+    let unknown = |error: Error| Error::said(format!("unable to recognize {source:?}: {}", plain(&error)));
+    let resource = session.catalog().await?.of_kind(&api_version, &kind).map_err(unknown)?.clone();
+    if !resource.namespaced {
+        return Ok(Placed { object, source, resource, namespace: String::new() });
+    }
+    let current = session.namespace().await?;
+    let own = object["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+    if own.is_empty() {
+        if !object["metadata"].is_object() {
+            object["metadata"] = json!({});
+        }
+        object["metadata"]["namespace"] = json!(current);
+        return Ok(Placed { object, source, resource, namespace: current });
+    }
+    if session.namespace_is_demanded() && own != current {
+        return Err(Error::said(format!(
+            "the namespace from the provided object {own:?} does not match the namespace {current:?}. You must pass \
+             '--namespace={own}' to perform this operation."
+        )));
+    }
+    Ok(Placed { object, source, resource, namespace: own })
+}
+
+fn plain(error: &Error) -> String {
+    error.to_string().trim_start_matches("error: ").to_owned()
+}
+
+/// The objects of a text: lists are taken apart, and documents without anything are none.
+pub(crate) fn parse(source: &str, text: &str) -> Result<Vec<Document>, Error> {
+    let mut values = Vec::new();
+    if text.trim_start().starts_with('{') {
+        for value in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
+            values.push(value.map_err(|error| Error::said(format!("error parsing {source}: {error}")))?);
+        }
+    } else {
+        for (line, document) in documents(text) {
+            // Mistakes are shown with the lines that they have in the file.
+            let padded = format!("{}{document}", "\n".repeat(line));
+            let options = serde_saphyr::options! {
+                legacy_octal_numbers: true,
+                duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
+            };
+            let value: Value = serde_saphyr::from_str_with_options(&padded, options)
+                .map_err(|error| Error::said(format!("error parsing {source}: {error}")))?;
+            values.push(value);
+        }
+    }
+    let mut found = Vec::new();
+    for value in values {
+        take_apart(source, value, &mut found)?;
+    }
+    Ok(found)
+}
+
+fn take_apart(source: &str, value: Value, found: &mut Vec<Document>) -> Result<(), Error> {
+    match value {
+        Value::Null => {}
+        Value::Object(mut fields) => {
+            let is_list = fields.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
+            match fields.get_mut("items").filter(|_| is_list).and_then(Value::as_array_mut) {
+                Some(items) => {
+                    for item in std::mem::take(items) {
+                        take_apart(source, item, found)?;
+                    }
+                }
+                None => found.push(Document { object: Value::Object(fields), source: source.to_owned() }),
+            }
+        }
+        other => {
+            let what = match other {
+                Value::Array(_) => "a list",
+                Value::String(_) => "a text",
+                _ => "a number or a word",
+            };
+            return Err(Error::said(format!("error parsing {source}: an object has fields, and this is {what}")));
+        }
+    }
+    Ok(())
+}
+
+/// The documents of a YAML text, each with the number of lines before it. Those without anything but comments are left out.
+fn documents(text: &str) -> Vec<(usize, String)> {
+    let mut found = vec![(0, String::new())];
+    for (number, line) in text.lines().enumerate() {
+        let ends = line.strip_prefix("---").filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '#']));
+        match (ends, found.last_mut()) {
+            (None, Some((_, document))) => {
+                document.push_str(line);
+                document.push('\n');
+            }
+            // What follows on the same line belongs to the next one.
+            (rest, _) => found.push((number, format!("{}\n", rest.unwrap_or_default()))),
+        }
+    }
+    let says_something = |line: &str| !matches!(line.trim_start().chars().next(), None | Some('#' | '%'));
+    found.retain(|(_, document)| document.lines().any(says_something));
+    found
+}
+
+/// What a URL has. Servers of all kinds are asked without credentials.
+async fn fetch(url: &str) -> Result<String, Error> {
+    let problem = |error: &dyn std::fmt::Display| Error::said(format!("unable to read URL {url:?}: {error}"));
+    let mut uri: http::Uri = url.parse().map_err(|error| problem(&error))?;
+    for _ in 0..MOST_REDIRECTS {
+        let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        let mut root = uri.clone().into_parts();
+        root.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
+        let root = http::Uri::from_parts(root).map_err(|error| problem(&error))?;
+        let client = Client::try_from(Config::new(root)).map_err(|error| problem(&error))?;
+        let request = Request::get(path).body(Body::empty()).map_err(|error| problem(&error))?;
+        let response = client.send(request).await.map_err(|error| problem(&error))?;
+        let status = response.status();
+        if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
+            let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
+            let location = location.ok_or_else(|| problem(&"it leads elsewhere and does not say where"))?;
+            uri = join(&uri, location).ok_or_else(|| problem(&format!("it leads to {location:?}, which is no URL")))?;
+            continue;
+        }
+        if !status.is_success() {
+            return Err(problem(&format!("server reported {status}")));
+        }
+        let whole = response.into_body().collect().await.map_err(|error| problem(&error))?;
+        return String::from_utf8(whole.to_bytes().to_vec()).map_err(|error| problem(&error));
+    }
+    Err(problem(&"it leads elsewhere again and again"))
+}
+
+/// Where a redirection leads.
+fn join(from: &http::Uri, location: &str) -> Option<http::Uri> {
+    if location.contains("://") {
+        return location.parse().ok();
+    }
+    let mut parts = from.clone().into_parts();
+    let path = if location.starts_with('/') {
+        location.to_owned()
+    } else {
+        let directory = from.path().rsplit_once('/').map_or("", |(directory, _)| directory);
+        format!("{directory}/{location}")
+    };
+    parts.path_and_query = Some(path.parse().ok()?);
+    http::Uri::from_parts(parts).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str) -> Vec<String> {
+        let documents = parse("f.yaml", text).unwrap();
+        documents.iter().map(|document| document.object["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn files_have_objects_in_many_ways() {
+        let check = |text: &str, expected: &[&str]| assert_eq!(names(text), expected, "{text:?}");
+        check("metadata: {name: a}", &["a"]);
+        check("---\n# nothing\n---\nmetadata: {name: a}\n---\nmetadata:\n  name: b\n---\n", &["a", "b"]);
+        check("{\"metadata\": {\"name\": \"a\"}}\n{\"metadata\": {\"name\": \"b\"}}", &["a", "b"]);
+        check(
+            "kind: List\nitems:\n- metadata: {name: a}\n- kind: PodList\n  items: [{metadata: {name: b}}]",
+            &["a", "b"],
+        );
+        check("# only a comment\n", &[]);
+        check("metadata: {name: a}\ndata: |\n  --- not the end\n  b\n", &["a"]);
+        let value = &parse("f", "mode: 0644\non: yes\n").unwrap()[0].object;
+        assert_eq!(value["mode"], 420);
+    }
+
+    #[test]
+    fn mistakes_are_shown_where_they_are() {
+        let error = |text: &str| parse("f.yaml", text).unwrap_err().to_string();
+        let second = error("metadata: {name: a}\n---\nmetadata:\n  name: b\n labels: {}\n");
+        assert!(second.starts_with("error: error parsing f.yaml: ") && second.contains("line 5"), "{second}");
+        assert!(error("- a\n").ends_with("an object has fields, and this is a list"));
+        assert!(error("{\"a\": }").starts_with("error: error parsing f.yaml: expected value at line 1 column 7"));
+    }
+
+    #[test]
+    fn redirections_are_followed() {
+        let check = |location: &str, expected: &str| {
+            let from: http::Uri = "https://example.com/a/b.yaml?x=y".parse().unwrap();
+            assert_eq!(join(&from, location).unwrap().to_string(), expected);
+        };
+        check("https://other.example/c", "https://other.example/c");
+        check("/c", "https://example.com/c");
+        check("c.yaml", "https://example.com/a/c.yaml");
+    }
+}

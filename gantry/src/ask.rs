@@ -1,0 +1,41 @@
+//! `gantry VERB`: what people and scripts ask of a cluster. Here is only what a process has to do with it; the verbs are in the
+//! crate `ctl`.
+
+use std::io::{BufWriter, IsTerminal, Write};
+use std::process::ExitCode;
+
+use ctl::{Command, Error, Output, Session};
+
+use crate::process;
+
+/// Runs a verb to its end. Errors are in the words of the verb, which are kubectl's where the verb is.
+pub(crate) fn run(command: Command) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            process::report(&format!("error: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut out = BufWriter::new(std::io::stdout());
+    let is_terminal =
+        std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let (mut err, mut input) = (std::io::stderr(), std::io::stdin());
+    let output = Output { out: &mut out, err: &mut err, input: &mut input, is_terminal };
+    let mut session = Session::new(command.connection().clone(), output);
+    let result = runtime.block_on(command.run(&mut session));
+    drop(session);
+    let result = result.and_then(|()| Ok(out.flush()?));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read it has had enough.
+        Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            let words = error.to_string();
+            if !words.is_empty() {
+                process::report(&words);
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
