@@ -24,6 +24,8 @@ const PURE: &[&str] = &[
     "kubelet/src/containers/",
     "kubelet/src/hollow/plan",
     "kubelet/src/pod_plan",
+    "proxy/src/dns/answer.rs",
+    "proxy/src/dns/names.rs",
     "proxy/src/rules",
     "scheduler/src/cycle",
     "scheduler/src/plugins.rs",
