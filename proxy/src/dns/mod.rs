@@ -18,7 +18,8 @@
 //! ```
 //!
 //! The cache may be shared: whoever keeps Services, EndpointSlices and Namespaces in it ([`keep`] does, for who has nobody
-//! else to do it) keeps each object once for all. The addresses have to be the machine's own before that. Below `run` there are [`Server`], which answers from whatever its
+//! else to do it) keeps each object once for all. The addresses have to be the machine's own before that
+//! ([`address::put`] puts them on the loopback device). Below `run` there are [`Server`], which answers from whatever its
 //! [`Published`] names say, [`follow`] and [`complete`], which tell them what a cache has, and [`answer()`], which is pure.
 //!
 //! - [`Names`]: what is known of the cluster. Pure.
@@ -29,10 +30,12 @@
 //! - `server`: the sockets.
 //! - `feed`: where the names come from.
 //! - `metrics`: what is counted.
+//! - [`address`]: the addresses at which all this is.
 //!
 //! While the API server is away the names stay as they were known last. Until all of them have been listed for the first
 //! time, a question for one gets SERVFAIL, which makes clients ask again, and never that there is no such name.
 
+pub mod address;
 mod answer;
 mod cache;
 mod exchange;
