@@ -110,3 +110,63 @@ fn reply_to(question: &Message, bytes: &[u8]) -> Option<Message> {
     let wrong = reply.queries.is_empty() && reply.metadata.response_code != ResponseCode::NoError;
     (fits && (same || wrong)).then_some(reply)
 }
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::rr::rdata::{CNAME, SOA};
+    use hickory_proto::rr::{Name, RData, Record, RecordType};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dns::answer::Question;
+    use crate::dns::message::{Incoming, Transport, read, write};
+
+    fn key() -> Key {
+        let question = Question { name: Name::from_ascii("www.example.com.").unwrap(), kind: RecordType::A };
+        Key { question, dnssec_ok: false, checking_disabled: false }
+    }
+
+    /// A reply with names in its data, which point back to one another.
+    fn good(question: &Message) -> Vec<u8> {
+        let mut reply = Message::response(question.metadata.id, OpCode::Query);
+        reply.queries.clone_from(&question.queries);
+        let name = |text| Name::from_ascii(text).unwrap();
+        let alias = RData::CNAME(CNAME(name("web.example.com.")));
+        reply.add_answer(Record::from_rdata(name("www.example.com."), 60, alias));
+        let soa = SOA::new(name("ns.example.com."), name("admin.example.com."), 1, 2, 3, 4, 5);
+        reply.add_authority(Record::from_rdata(name("example.com."), 60, RData::SOA(soa)));
+        reply.set_edns(Edns::new());
+        reply.to_vec().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_back_is_a_reply_or_is_not(
+            damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+            cut in any::<prop::sample::Index>(),
+            other in proptest::option::weighted(0.2, proptest::collection::vec(any::<u8>(), 0..300)),
+        ) {
+            let question = message(&key(), true);
+            prop_assert!(reply_to(&question, &good(&question)).is_some());
+            let mut bytes = other.unwrap_or_else(|| good(&question));
+            if !bytes.is_empty() {
+                for (at, value) in damage {
+                    let at = at.index(bytes.len());
+                    bytes[at] = value;
+                }
+                bytes.truncate(cut.index(bytes.len()) + 1);
+            }
+            if let Some(reply) = reply_to(&question, &bytes) {
+                prop_assert_eq!(reply.metadata.id, question.metadata.id);
+                // What was taken can be said again.
+                let heard = Heard::new(reply, bytes.len());
+                let said = heard.said(&key().question, None);
+                prop_assert_eq!(said.answers.len(), heard.reply.answers.len());
+                let asked = question.to_vec().unwrap();
+                let Incoming::Request(request) = read(&asked, Transport::Udp) else { panic!("it is a question") };
+                let written = Message::from_vec(&write(&request, said, false, false));
+                prop_assert!(written.is_ok(), "{:?}", written);
+            }
+        }
+    }
+}

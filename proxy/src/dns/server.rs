@@ -25,6 +25,8 @@ use super::{DnsError, Options};
 
 /// The longest question in a datagram that is read as a whole. A question has 300 bytes at most, besides options.
 const LONGEST: usize = 4_096;
+/// So many ports are tried if any will do.
+const TRIES: usize = 8;
 /// So many datagrams are answered before other tasks have a turn.
 const TURN: usize = 64;
 /// So many tasks receive at each address.
@@ -78,7 +80,7 @@ impl Server {
         }
         let mut sockets = Vec::new();
         for address in &options.listen {
-            sockets.push(bind(*address).await?);
+            sockets.push(listen(*address).await?);
         }
         let addresses: Vec<SocketAddr> = sockets.iter().map(|(address, ..)| *address).collect();
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -131,7 +133,18 @@ impl Server {
     }
 }
 
-/// The sockets of an address. Port 0 stands for one that is free.
+/// The sockets of an address. Port 0 stands for one that is free for both.
+async fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener, UdpSocket), DnsError> {
+    // What is free for one may be in use for the other.
+    for _ in 1..TRIES {
+        match bind(address).await {
+            Err(DnsError::InUse { .. }) if address.port() == 0 => {}
+            bound => return bound,
+        }
+    }
+    bind(address).await
+}
+
 async fn bind(address: SocketAddr) -> Result<(SocketAddr, TcpListener, UdpSocket), DnsError> {
     if address.ip().is_unspecified() {
         return Err(DnsError::AnyAddress { address });

@@ -29,6 +29,12 @@ fn options(upstreams: &[SocketAddr]) -> Options {
     }
 }
 
+/// An address of this test's own, at which nobody else takes ports: each number for one test.
+fn own_address(number: u32) -> Ipv4Addr {
+    assert!(number < 8, "there are eight for each process");
+    Ipv4Addr::from(0x7F00_0000 | (std::process::id() & 0x1F_FFFF) << 3 | number)
+}
+
 /// The cluster of the tests: one Service, one headless one with a hundred endpoints, and an external name.
 fn fill(names: &mut Names) {
     names.put_namespace(&namespace("a"));
@@ -111,6 +117,24 @@ async fn the_cluster_answers_by_both_transports() {
     let reply = ask(at, "none.a.svc A").await;
     assert_eq!((reply.metadata.response_code, reply.authorities.len()), (ResponseCode::NXDomain, 1));
     server.stop().await;
+}
+
+#[tokio::test]
+async fn each_address_answers_for_itself() {
+    let listen = vec![(own_address(5), 0).into(), (own_address(6), 0).into(), "[::1]:0".parse().unwrap()];
+    let without = listen[..2].to_vec();
+    let there = std::path::Path::new("/proc/net/if_inet6").exists();
+    let server = started(Options { listen: if there { listen } else { without }, ..options(&[]) }).await;
+    for at in server.addresses() {
+        let socket = UdpSocket::bind((at.ip(), 0)).await.unwrap();
+        socket.send_to(&message("web.a.svc A").to_vec().unwrap(), at).await.unwrap();
+        let (size, from) = socket.recv_from(&mut [0; 512]).await.unwrap();
+        assert!(size > 12 && from == *at, "{at} was asked, and {from} answered");
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        say(&mut stream, &message("@ NS").to_vec().unwrap()).await;
+        let reply = hear(&mut stream).await.unwrap();
+        assert_eq!(reply.additionals.len(), server.addresses().len(), "all are servers of the zone");
+    }
 }
 
 #[tokio::test]
@@ -387,7 +411,7 @@ async fn a_server_that_forwards_back_is_asked_no_more() {
 
 #[tokio::test]
 async fn an_address_that_cannot_be_had_is_named() {
-    let taken = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let taken = UdpSocket::bind((own_address(2), 10_053)).await.unwrap();
     let address = taken.local_addr().unwrap();
     let start = async |listen: &[&str]| {
         let listen = listen.iter().map(|address| address.parse().unwrap()).collect();
@@ -401,7 +425,7 @@ async fn an_address_that_cannot_be_had_is_named() {
         "another DNS server listens at {address} (UDP): end it, or give the cluster's DNS another address with --cluster-dns"
     );
     assert_eq!(error, expected);
-    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = TcpListener::bind((own_address(3), 10_053)).await.unwrap();
     assert!(start(&[&taken.local_addr().unwrap().to_string()]).await.contains("(TCP)"));
     assert!(start(&["192.0.2.1:53"]).await.contains("192.0.2.1:53: no network device"));
     assert!(start(&["0.0.0.0:0"]).await.contains("name the addresses themselves"));
@@ -432,7 +456,8 @@ async fn connections_that_say_nothing_are_closed_and_only_so_many_are_open() {
 #[tokio::test]
 async fn a_stopped_server_leaves_nothing() {
     let (fake, _go) = held().await;
-    let server = asking(&[fake.at]).await;
+    let listen = vec![(own_address(4), 0).into()];
+    let server = started(Options { listen, ..options(&[fake.at]) }).await;
     let at = server.addresses()[0];
     let mut open = TcpStream::connect(at).await.unwrap();
     let waiting = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -451,9 +476,7 @@ async fn it_goes_on_with_what_a_cache_last_knew() {
     use k8s_openapi::api::discovery::v1::EndpointSlice;
 
     let cache = Cache::new();
-    let (port, stop) = (UdpSocket::bind("127.0.0.1:0").await.unwrap(), CancellationToken::new());
-    let at = port.local_addr().unwrap();
-    drop(port);
+    let (at, stop) = (SocketAddr::from((own_address(1), 10_053)), CancellationToken::new());
     let options = Options { listen: vec![at], ..options(&[]) };
     let metrics = Arc::clone(&options.metrics);
     let running = spawn(crate::dns::run(cache.clone(), options, stop.clone()));

@@ -65,9 +65,7 @@ impl Fake {
     }
 
     async fn listen(go: Option<Arc<Notify>>, says: Arc<Says>) -> Fake {
-        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = tcp.local_addr().unwrap();
-        let udp = UdpSocket::bind(at).await.unwrap();
+        let (at, tcp, udp) = super::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let (note, asked) = watch::channel(Vec::new());
         let note = Arc::new(note);
         let tasks = [
