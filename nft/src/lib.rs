@@ -1,12 +1,15 @@
 //! Tables of the kernel's packet filter (nftables) as values. A [`Table`] is computed by whoever has something to say
 //! about packets, and costs little to copy and to compare.
 //!
-//! Only what Gantry's own tables need of nftables is here. It can all be stated in nftables' own language, but for what
-//! [`Act::Balance`] and [`Act::Stick`] do, for which that language has no words and the kernel has.
+//! Only what Gantry's own tables need of nftables is here. [`difference`] says what leads from one to another.
 
+mod difference;
 mod kernel;
+#[cfg(test)]
+mod random;
 mod table;
 
+pub use difference::{Elements, Step, difference};
 pub use kernel::{Kernel, KernelError};
 
 pub use table::{

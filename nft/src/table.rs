@@ -25,6 +25,14 @@ pub struct Table {
     pub chains: OrdMap<Name, Arc<Chain>>,
 }
 
+impl Table {
+    /// A table with nothing in it.
+    #[must_use]
+    pub fn new(family: Family, name: impl Into<Name>) -> Table {
+        Table { family, name: name.into(), sets: OrdMap::new(), chains: OrdMap::new() }
+    }
+}
+
 /// A family of packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
