@@ -14,6 +14,7 @@ PACKAGES += iproute2
 PACKAGES += iptables
 PACKAGES += libc6-dev
 PACKAGES += libprotobuf-dev
+PACKAGES += nftables
 PACKAGES += pkg-config
 PACKAGES += procps
 PACKAGES += protobuf-compiler
@@ -67,3 +68,4 @@ bench: deps ## run the benchmarks (slow: a release build, and a quiet machine)
 	$(CARGO) build --locked --profile bench --package gantry
 	$(CARGO) bench --locked --package tests
 	$(CARGO) bench --locked --package scheduler --bench cycle
+	$(CARGO) bench --locked --package nft --bench apply
