@@ -14,6 +14,7 @@ mod message;
 mod random;
 mod socket;
 mod table;
+mod text;
 mod uapi;
 mod watch;
 
