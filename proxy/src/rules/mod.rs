@@ -1,13 +1,32 @@
 //! What the packet filter of a node is to do about Services. Pure: [`Rules`] is told of Services and endpoints, and is a
 //! [`Table`] for each family at any time, whatever the order in which it was told.
+//!
+//! - [`service`]: what matters of a Service. [`endpoints`]: where its packets may go.
+//! - [`frame`]: what a table has without Services, and the way of a packet through it.
+//! - [`part`]: what one Service adds. [`claims`]: who is served if several want the same.
+//!
+//! What a packet costs depends neither on the number of Services nor on that of endpoints: a map leads from an address, a
+//! protocol and a port to a chain, and that to one of its endpoints. What a change costs depends on that Service alone.
+
+mod claims;
+mod endpoints;
+mod frame;
+mod part;
+mod service;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use imbl::OrdMap;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use nft::{Family, Prefix, Table};
+use nft::{Family, Name, Prefix, Table};
+
+use claims::FamilyRules;
+use part::Part;
 
 /// What is to be known of the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,10 +43,13 @@ pub struct Node {
     pub answered: BTreeSet<IpAddr>,
 }
 
-/// The rules of a node.
+/// The rules of a node. Copies cost nothing.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    tables: [Table; 2],
+    node: Arc<Node>,
+    families: [FamilyRules; 2],
+    /// What each Service has of the tables, by namespace and name.
+    parts: OrdMap<(Name, Name), [Arc<Part>; 2]>,
 }
 
 /// What else has to be done when a Service or its endpoints have changed.
@@ -52,9 +74,8 @@ impl Rules {
     /// The rules of a node without Services.
     #[must_use]
     pub fn new(node: Node) -> Rules {
-        drop(node);
-        let table = |family| Table { family, name: "gantry".into(), sets: OrdMap::new(), chains: OrdMap::new() };
-        Rules { tables: [table(Family::Ip), table(Family::Ip6)] }
+        let families = [Family::Ip, Family::Ip6].map(|family| FamilyRules::new(frame::table(family, &node)));
+        Rules { node: Arc::new(node), families, parts: OrdMap::new() }
     }
 
     /// Says what a Service and its endpoints are now. Without a Service there is none of that name.
@@ -65,16 +86,28 @@ impl Rules {
         service: Option<&Service>,
         slices: &[&EndpointSlice],
     ) -> Effects {
-        let _ = (namespace, name, service, slices);
-        Effects::default()
+        let owner: (Name, Name) = (namespace.into(), name.into());
+        let old = self.parts.remove(&owner).unwrap_or_default();
+        let mut new = <[Arc<Part>; 2]>::default();
+        let mut stale = Vec::new();
+        for ((rules, old), new) in self.families.iter_mut().zip(&old).zip(&mut new) {
+            let part = service
+                .and_then(|service| Part::new(rules.table.family, &self.node, (namespace, name), service, slices));
+            *new = Arc::new(part.unwrap_or_default());
+            stale.extend(rules.replace(&owner, old, new, &self.node));
+        }
+        if new.iter().any(|part| **part != Part::default()) {
+            self.parts.insert(owner, new);
+        }
+        Effects { stale }
     }
 
     /// The table of a family.
     #[must_use]
     pub fn table(&self, family: Family) -> &Table {
         match family {
-            Family::Ip => &self.tables[0],
-            Family::Ip6 => &self.tables[1],
+            Family::Ip => &self.families[0].table,
+            Family::Ip6 => &self.families[1].table,
         }
     }
 }
