@@ -45,17 +45,18 @@ fn check_packets(rules: &Rules, world: &World, quarter: usize) -> Result<(), Tes
         prop_assert_eq!(&outcomes(table, &machine, packet), &expected, "{:?}\n{}", packet, table);
         let later = Packet { new: false, ..packet };
         prop_assert_eq!(machine.clone().pass(table, later, 0), Outcome::Untouched, "{:?}", later);
-        check_stays(table, &mut machine, packet)?;
+        check_stays(table, &mut machine, packet, world.stays(packet))?;
         machine.learned.clear();
     }
     Ok(())
 }
 
-/// A client that is remembered goes where it went.
-fn check_stays(table: &Table, machine: &mut Machine, packet: Packet) -> Result<(), TestCaseError> {
+/// A client goes where it went, if the Service wants that.
+fn check_stays(table: &Table, machine: &mut Machine, packet: Packet, stays: bool) -> Result<(), TestCaseError> {
     let first = machine.pass(table, packet, 1);
     let learned = machine.learned.clone();
-    if !learned.is_empty() {
+    prop_assert_eq!(!learned.is_empty(), stays && matches!(first, Outcome::Delivered(..)), "{:?}", packet);
+    if stays {
         for choice in 0..CHOICES {
             prop_assert_eq!(machine.pass(table, packet, choice), first, "{:?}\n{}", packet, table);
         }

@@ -134,6 +134,12 @@ impl World {
         delivered.collect()
     }
 
+    /// Whether whoever sends that is to stay with the endpoint that it gets.
+    pub(super) fn stays(&self, packet: Packet) -> bool {
+        let served = self.served(packet.destination, packet.protocol, packet.port);
+        served.is_some_and(|served| served.spec.session_affinity.as_deref() == Some("ClientIP"))
+    }
+
     /// Who serves at an address, for a protocol that has no connections.
     pub(super) fn serving(&self, address: IpAddr, port: u16) -> Option<BTreeSet<Endpoint>> {
         let served = self.served(address, 17, port)?;
