@@ -82,7 +82,8 @@ impl Kernel {
     /// Has the kernel have this table and no other of its name, in one step: all of it or nothing. What the kernel has by us
     /// already is left alone.
     ///
-    /// The first time, and when it turns out that somebody else has changed the table, the whole of it is replaced.
+    /// The first time, and when it turns out that somebody else has changed the table, the whole of it is replaced. What its
+    /// sets have learned is lost then.
     ///
     /// # Errors
     /// If the kernel does not take it. It has what it had before, unless it did not say ([`KernelError::Silent`]): then the
@@ -210,14 +211,14 @@ fn refused(family: Family, steps: &[Step], batch: &Sent, refusal: Refusal) -> Ke
         (Errno::OPNOTSUPP | Errno::AFNOSUPPORT, Some(Step::AddTable), _) => {
             missing(format!("nftables for {family:?}"), table_option(family))
         }
-        (Errno::NOENT | Errno::OPNOTSUPP, Some(Step::AddChain(_, Some(base))), _) => {
+        (Errno::NOENT, Some(Step::AddChain(_, Some(base))), _) => {
             let (what, option) = match base.translates {
                 true => ("chains that translate addresses", "CONFIG_NFT_NAT"),
                 false => ("chains that filter", table_option(family)),
             };
             missing(what.to_owned(), option)
         }
-        (Errno::NOENT | Errno::OPNOTSUPP, Some(Step::AddRules(..)), Some(name)) if option(family, name).is_some() => {
+        (Errno::NOENT, Some(Step::AddRules(..)), Some(name)) if option(family, name).is_some() => {
             missing(format!("the expression {name}"), option(family, name).unwrap_or_default())
         }
         _ => {

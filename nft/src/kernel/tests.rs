@@ -185,6 +185,9 @@ fn what_the_kernel_refuses_changes_nothing_and_says_which_step_it_was() {
     let other = Datum::Address(IpAddr::from([0_u16; 8]));
     let other = Rule { matches: vec![Match::Is(Field::Source, other, true)], acts: vec![] };
     check(&mut kernel, &with(other), ":: is not of the table's family");
+    let mut misplaced = good.clone();
+    add_rule(&mut misplaced, "forward", act(Act::Balance(Arc::new([endpoint(1)]), None)));
+    check(&mut kernel, &misplaced, "refuses rules of chain forward: Operation not supported");
     let mut circle = with(act(Act::Verdict(Verdict::Jump("more".into()))));
     add_rule(&mut circle, "forward", act(Act::Verdict(Verdict::Jump("more".into()))));
     check(&mut kernel, &circle, "the kernel refuses");

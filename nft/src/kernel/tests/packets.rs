@@ -171,6 +171,30 @@ fn masqueraded_connections_are_from_the_node() {
 }
 
 #[test]
+fn pairs_of_addresses_are_known() {
+    for_both(|networks| {
+        let (mut kernel, mut table) = (Kernel::default(), Table::new(networks.family, "t"));
+        set(&mut table, "pairs", vec![Type::Address, Type::Address], Kind::Nothing, None);
+        for (client, server) in [(2, 0), (3, 1)] {
+            let pair = [networks.client(client), networks.server(server).address].map(Datum::Address);
+            element(&mut table, "pairs", pair.into(), Value::Nothing);
+        }
+        let pair = Match::In(vec![Field::Source, Field::Destination], "pairs".into(), true);
+        let marked = Rule { matches: vec![pair], acts: vec![Act::Mark(0x4000)] };
+        chain(&mut table, "marking", Some(FILTER), vec![marked]);
+        let matches = vec![Match::Marked(0x4000, true), Match::Local(Field::Source, false)];
+        let rules = vec![Rule { matches, acts: vec![Act::Unmark(0x4000), Act::Masquerade] }];
+        chain(&mut table, "leaving", Some(LEAVING), rules);
+        kernel.apply(&table).unwrap();
+        for (client, server, masqueraded) in [(2, 0, true), (2, 1, false), (3, 1, true), (3, 0, false), (4, 0, false)] {
+            let expected = if masqueraded { networks.node(2) } else { networks.client(client) };
+            let to = SocketAddr::from((networks.server(server).address, PORT));
+            assert_eq!(networks.udp(networks.client(client), to).unwrap(), (server, expected));
+        }
+    });
+}
+
+#[test]
 fn rejected_and_dropped_packets_do_not_arrive() {
     for_both(|networks| {
         let (mut kernel, mut table) = (Kernel::default(), Table::new(networks.family, "t"));
