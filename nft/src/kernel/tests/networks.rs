@@ -1,11 +1,12 @@
 //! Networks of a test's own: a node, and one with clients and one with servers at its sides. They are gone when the test is.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
@@ -63,6 +64,8 @@ pub(super) struct Networks {
     clients: File,
     tcp: Vec<TcpListener>,
     udp: Vec<UdpSocket>,
+    /// The port that the next client has. The kernel knows connections of others for a while.
+    next: Cell<u16>,
 }
 
 impl Networks {
@@ -93,7 +96,31 @@ impl Networks {
         let tcp = addresses.clone().map(|address| TcpListener::bind(address).unwrap()).collect();
         let udp = addresses.map(|address| UdpSocket::bind(address).unwrap()).collect();
         move_into(&node);
-        Networks { family, node, clients, tcp, udp }
+        let networks = Networks { family, node, clients, tcp, udp, next: Cell::new(10_000) };
+        let start = Instant::now();
+        while !networks.is_passable() {
+            assert!(start.elapsed() < PATIENCE, "the links are not up");
+        }
+        networks
+    }
+
+    /// Whether a client reaches a server and hears from it. Links take a while to be up, and what is sent before is lost.
+    fn is_passable(&self) -> bool {
+        const MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+        let server = self.server(0);
+        let Ok(client) = self.udp_send(self.client(2), (server.address, server.port).into()) else { return false };
+        let mut buffer = [0; 8];
+        loop {
+            let mut ready = [PollFd::new(&self.udp[0], PollFlags::IN), PollFd::new(&client, PollFlags::IN)];
+            if rustix::event::poll(&mut ready, Some(&MOMENT)).unwrap() == 0 {
+                return false;
+            }
+            if !ready[1].revents().is_empty() {
+                return client.recv(&mut buffer).is_ok();
+            }
+            let (_, peer) = self.udp[0].recv_from(&mut buffer).unwrap();
+            let _ = self.udp[0].send_to(b"answer", peer);
+        }
     }
 
     /// The server that a client gets by UDP, and the client that the server sees. It has answered.
@@ -115,7 +142,8 @@ impl Networks {
 
     /// Has a client send something to whoever it may be.
     pub(super) fn udp_send(&self, from: IpAddr, to: SocketAddr) -> io::Result<UdpSocket> {
-        let client = self.among_clients(|| UdpSocket::bind((from, 0)))?;
+        let port = self.next.replace(self.next.get() + 1);
+        let client = self.among_clients(|| UdpSocket::bind((from, port)))?;
         client.set_read_timeout(Some(PATIENCE))?;
         client.connect(to)?;
         client.send(b"request")?;
