@@ -4,7 +4,7 @@ use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
@@ -66,7 +66,7 @@ impl Socket {
     pub(crate) fn exchange(&self, batch: &Sent) -> io::Result<Outcome> {
         self.answers(|_, _| ())?;
         self.make_room(batch.bytes.len());
-        match rustix::net::send(&self.descriptor, &batch.bytes, SendFlags::empty()) {
+        match retry_on_intr(|| rustix::net::send(&self.descriptor, &batch.bytes, SendFlags::empty())) {
             Ok(_) => (),
             Err(errno) => return Ok(Outcome::Unsent(errno)),
         }

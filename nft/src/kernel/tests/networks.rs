@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
@@ -112,7 +113,7 @@ impl Networks {
         let mut buffer = [0; 8];
         loop {
             let mut ready = [PollFd::new(&self.udp[0], PollFlags::IN), PollFd::new(&client, PollFlags::IN)];
-            if rustix::event::poll(&mut ready, Some(&MOMENT)).unwrap() == 0 {
+            if retry_on_intr(|| rustix::event::poll(&mut ready, Some(&MOMENT))).unwrap() == 0 {
                 return false;
             }
             if !ready[1].revents().is_empty() {
@@ -136,6 +137,7 @@ impl Networks {
         }
         let (_, peer) = self.udp[index].recv_from(&mut buffer)?;
         self.udp[index].send_to(b"answer", peer)?;
+        wait(&mut [PollFd::new(&client, PollFlags::IN)]);
         assert_eq!(client.recv(&mut buffer)?, 6);
         Ok((u8::try_from(index).unwrap(), peer.ip()))
     }
@@ -144,7 +146,6 @@ impl Networks {
     pub(super) fn udp_send(&self, from: IpAddr, to: SocketAddr) -> io::Result<UdpSocket> {
         let port = self.next.replace(self.next.get() + 1);
         let client = self.among_clients(|| UdpSocket::bind((from, port)))?;
-        client.set_read_timeout(Some(PATIENCE))?;
         client.connect(to)?;
         client.send(b"request")?;
         Ok(client)
@@ -193,11 +194,18 @@ impl Networks {
 /// Connects from that address.
 fn connect(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
     let family = if from.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(PATIENCE))?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
     rustix::net::bind(&socket, &SocketAddr::from((from, 0)))?;
-    rustix::net::connect(&socket, &to)?;
-    Ok(socket.into())
+    match rustix::net::connect(&socket, &to) {
+        Ok(()) | Err(Errno::INPROGRESS) => (),
+        Err(errno) => return Err(errno.into()),
+    }
+    wait(&mut [PollFd::new(&socket, PollFlags::OUT)]);
+    sockopt::socket_error(&socket)??;
+    let stream = TcpStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
 }
 
 /// Says something there and back.
@@ -212,7 +220,8 @@ pub(super) fn talk(client: &mut TcpStream, server: &mut TcpStream) {
 
 fn wait(ready: &mut [PollFd<'_>]) -> usize {
     let patience = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
-    assert_ne!(rustix::event::poll(ready, Some(&patience)).unwrap(), 0, "nobody got it");
+    let found = retry_on_intr(|| rustix::event::poll(ready, Some(&patience))).unwrap();
+    assert_ne!(found, 0, "nobody got it");
     ready.iter().position(|one| !one.revents().is_empty()).unwrap()
 }
 
