@@ -21,7 +21,7 @@ use crate::runtime::{Found, Private, PrivateOptions, Requirements, ResetOptions,
 /// The image that containers of these tests are made from: busybox, and nothing else.
 const IMAGE: &str = "gantry.local/busybox:asked";
 
-/// A node of one test alone: directories, a containerd, a bridge and cgroups.
+/// A node of one test alone: directories, a containerd and cgroups.
 struct Machine {
     directory: tempfile::TempDir,
     found: Found,
@@ -46,7 +46,7 @@ impl Machine {
         let name = format!("ga{}x{number}", std::process::id());
         let directory = tempfile::tempdir().unwrap();
         let private = Private::start(PrivateOptions::new(directory.path(), found.clone(), pause::NAME)).await.unwrap();
-        let network = cni::Network { bridge: name.clone(), ..cni::Network::of(private.layout()) };
+        let network = cni::Network::of(private.layout());
         let process = std::process::id();
         let range = format!("10.{}.{}.0/24", 150 + process % 50, (process / 50 + number) % 256);
         cni::write(&private.layout().networks(), &network, &[range]).unwrap();

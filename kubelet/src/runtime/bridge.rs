@@ -1,4 +1,4 @@
-//! Removing a bridge, which the network plugins make and leave behind: one question to the kernel over netlink.
+//! Removing a bridge, which the network plugins made for pods once and left behind: one question to the kernel over netlink.
 
 use std::io;
 

@@ -1,5 +1,10 @@
-//! The network of one node's pods, as a configuration for the standard CNI plugins: a bridge, addresses from the node's
-//! ranges, and host ports. The runtime adds the loopback device by itself.
+//! The network of one node's pods, as a configuration for the standard CNI plugins: a link for each pod, addresses from the
+//! node's ranges, and host ports. The runtime adds the loopback device by itself.
+//!
+//! The node routes what a pod sends, even to its neighbour, so that all of it passes the packet filter: behind a bridge, what
+//! a Service's pod answers to a pod of the same node would not, and would carry another address than the one that was asked.
+//! The plugin translates no addresses: it would do so between pods of different nodes as well. That is the business of
+//! whoever knows the ranges of all nodes.
 //!
 //! The configuration is one file, which appears and changes at once: the runtime, which watches its directory, never sees
 //! half of it.
@@ -17,20 +22,14 @@ use super::private::replace;
 const FILE: &str = "10-gantry.conflist";
 /// The version of CNI's configurations that containerd 1.6 and the plugins of that time know.
 const VERSION: &str = "1.0.0";
-/// The longest name that the kernel gives an interface.
-const INTERFACE_NAME: usize = 15;
 
 /// A node's pod network, but for its addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
     /// Its name, which the plugins keep their records under.
     pub name: String,
-    /// The bridge's name. A machine with several nodes needs several.
-    pub bridge: String,
     /// The most bytes of a packet; the kernel's own number if it is not said.
     pub mtu: Option<u32>,
-    /// Whether what pods send to elsewhere carries the node's address.
-    pub masquerade: bool,
     /// Where it is written down which addresses are taken.
     pub addresses: PathBuf,
 }
@@ -44,9 +43,6 @@ pub enum NetworkError {
     /// A range is none.
     #[error("spec.podCIDRs: {0:?} is no range of addresses: write it as 10.1.2.0/24 or fd00::/64")]
     Range(String),
-    /// The kernel takes no such name for an interface.
-    #[error("{0:?} cannot name a bridge: at most {INTERFACE_NAME} characters, without slashes and white space")]
-    Bridge(String),
     /// The file cannot be written.
     #[error("{path}: {source}", path = path.display())]
     File {
@@ -61,21 +57,11 @@ impl Network {
     /// The network of a private containerd.
     #[must_use]
     pub fn of(layout: &Layout) -> Network {
-        Network {
-            name: "gantry".to_owned(),
-            bridge: "gantry0".to_owned(),
-            mtu: None,
-            masquerade: true,
-            addresses: layout.addresses(),
-        }
+        Network { name: "gantry".to_owned(), mtu: None, addresses: layout.addresses() }
     }
 
     /// The configuration for these ranges, one of a family at most. Pure.
     pub fn configuration<S: AsRef<str>>(&self, ranges: &[S]) -> Result<Value, NetworkError> {
-        let bad = |character: char| character == '/' || character.is_whitespace() || character == ':';
-        if self.bridge.is_empty() || self.bridge.len() > INTERFACE_NAME || self.bridge.contains(bad) {
-            return Err(NetworkError::Bridge(self.bridge.clone()));
-        }
         if ranges.is_empty() {
             return Err(NetworkError::NoRange);
         }
@@ -87,13 +73,9 @@ impl Network {
             subnets.push(json!([{ "subnet": range }]));
             routes.push(json!({ "dst": if family.is_ipv4() { "0.0.0.0/0" } else { "::/0" } }));
         }
-        let mut bridge = json!({
-            "type": "bridge",
-            "bridge": self.bridge,
-            "isGateway": true,
-            "ipMasq": self.masquerade,
-            // A pod may reach itself through a Service.
-            "hairpinMode": true,
+        let mut link = json!({
+            "type": "ptp",
+            "ipMasq": false,
             "ipam": {
                 "type": "host-local",
                 "dataDir": self.addresses,
@@ -102,10 +84,10 @@ impl Network {
             },
         });
         if let Some(mtu) = self.mtu {
-            bridge["mtu"] = mtu.into();
+            link["mtu"] = mtu.into();
         }
         let ports = json!({ "type": "portmap", "capabilities": { "portMappings": true } });
-        Ok(json!({ "cniVersion": VERSION, "name": self.name, "plugins": [bridge, ports] }))
+        Ok(json!({ "cniVersion": VERSION, "name": self.name, "plugins": [link, ports] }))
     }
 }
 
@@ -135,11 +117,10 @@ pub fn remove(directory: &Path) -> io::Result<bool> {
     }
 }
 
-/// The name of the network and of its bridge that are configured in a directory, if any are.
-pub(super) fn configured(directory: &Path) -> Option<(String, String)> {
+/// The name of the network that is configured in a directory, if one is.
+pub(super) fn configured(directory: &Path) -> Option<String> {
     let configuration: Value = serde_json::from_slice(&std::fs::read(directory.join(FILE)).ok()?).ok()?;
-    let bridge = configuration.pointer("/plugins/0/bridge")?.as_str()?.to_owned();
-    Some((configuration.get("name")?.as_str()?.to_owned(), bridge))
+    Some(configuration.get("name")?.as_str()?.to_owned())
 }
 
 /// An address of the family of a range, if it is one.
@@ -176,6 +157,8 @@ mod tests {
             assert_eq!(ipam["dataDir"], "/data/containerd/cni/addresses");
             assert_eq!(configuration["plugins"][1]["capabilities"]["portMappings"], true);
             assert_eq!(configuration["plugins"][0].get("mtu"), None);
+            assert_eq!(configuration["plugins"][0]["type"], "ptp");
+            assert_eq!(configuration["plugins"][0]["ipMasq"], false);
         }
         let configuration = Network { mtu: Some(1400), ..network() }.configuration(&["10.0.0.0/8"]).unwrap();
         assert_eq!(configuration["plugins"][0]["mtu"], 1400);
@@ -188,10 +171,6 @@ mod tests {
             assert!(error.to_string().starts_with("spec.podCIDRs"), "{error}");
         }
         assert!(matches!(network().configuration::<&str>(&[]), Err(NetworkError::NoRange)));
-        for bridge in ["", "a/b", "a b", "sixteen-letters-"] {
-            let network = Network { bridge: bridge.to_owned(), ..network() };
-            assert!(matches!(network.configuration(&["10.0.0.0/8"]), Err(NetworkError::Bridge(_))), "{bridge}");
-        }
     }
 
     #[test]
@@ -202,7 +181,7 @@ mod tests {
         assert!(!write(&networks, &network(), &["10.1.2.0/24"]).unwrap());
         assert!(write(&networks, &network(), &["10.1.3.0/24"]).unwrap());
         assert_eq!(std::fs::read_dir(&networks).unwrap().count(), 1);
-        assert_eq!(configured(&networks), Some(("gantry".to_owned(), "gantry0".to_owned())));
+        assert_eq!(configured(&networks), Some("gantry".to_owned()));
         assert!(remove(&networks).unwrap());
         assert!(!remove(&networks).unwrap());
         assert_eq!(configured(&networks), None);

@@ -15,7 +15,7 @@ const PROGRAMS: [(&str, &str); 5] = [
     ("iptables", "iptables"),
 ];
 /// The network plugins, and the package that has them.
-const PLUGINS: [&str; 4] = ["bridge", "host-local", "loopback", "portmap"];
+const PLUGINS: [&str; 4] = ["host-local", "loopback", "portmap", "ptp"];
 const PLUGINS_PACKAGE: &str = "containernetworking-plugins";
 /// Where network plugins are: Debian's place, and upstream's.
 const PLUGIN_DIRECTORIES: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(nothing.packages.len(), 4);
         assert!(nothing.to_string().contains("apt-get install containerd containernetworking-plugins iptables runc"));
         install(&bin, &["containerd", "containerd-shim-runc-v2", "ctr"]);
-        install(&upstream, &["bridge", "host-local", "loopback"]);
+        install(&upstream, &["host-local", "loopback", "ptp"]);
         install(&debian, &["loopback"]);
         // A file that cannot be executed is no program.
         std::fs::create_dir_all(&sbin).unwrap();

@@ -15,6 +15,8 @@ use super::{Found, Layout, Private, PrivateOptions, StartError, bridge, cni, pro
 use crate::cri::{Cri, v1};
 use crate::paths::Paths;
 
+/// The bridge that pods were on before each had a link of its own.
+const FORMER_BRIDGE: &str = "gantry0";
 /// How many sandboxes are ended at once.
 const AT_ONCE: usize = 8;
 /// How long a shim may take to end when it is told to.
@@ -89,7 +91,7 @@ pub async fn reset(options: ResetOptions) -> Result<Done, ResetError> {
         end_by_runtime(&options, &mut pods, &mut done).await?;
         end_by_force(&options, &layout, &mut pods, &mut done).await;
         // Before the mounts go that the network namespaces are held by.
-        if let (Some((network, _)), Some(found)) = (&network, &options.found) {
+        if let (Some(network), Some(found)) = (&network, &options.found) {
             done.failed.extend(teardown::take_down(found, network, &pods.sandboxes).await);
         }
     }
@@ -98,8 +100,8 @@ pub async fn reset(options: ResetOptions) -> Result<Done, ResetError> {
         done.count(unmounted, &format!("unmounted below {}", directory.display()));
     }
     done.count(leftovers::remove_cgroups(&options.cgroup_root, &pods.uids), "pods whose cgroups were removed");
-    if let Some((network, bridge)) = &network {
-        remove_network(&layout, network, bridge, &pods, &mut done);
+    if let Some(network) = &network {
+        remove_network(&layout, network, &pods, &mut done);
     }
     let logs = leftovers::remove_logs(&options.paths.pod_logs, &options.paths.container_logs, &pods.uids);
     let logs = done.check("removing logs", logs).unwrap_or_default();
@@ -195,9 +197,9 @@ async fn delete(found: &Found, layout: &Layout, container: &str) -> Result<(), S
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
 }
 
-fn remove_network(layout: &Layout, network: &str, name: &str, pods: &Pods, done: &mut Done) {
-    if done.check(&format!("removing bridge {name}"), bridge::remove(name)) == Some(true) {
-        done.did.push(format!("removed bridge {name}"));
+fn remove_network(layout: &Layout, network: &str, pods: &Pods, done: &mut Done) {
+    if done.check(&format!("removing bridge {FORMER_BRIDGE}"), bridge::remove(FORMER_BRIDGE)) == Some(true) {
+        done.did.push(format!("removed bridge {FORMER_BRIDGE}"));
     }
     done.check("removing records of the network", teardown::remove_records(network, &pods.sandboxes));
     remove(&layout.addresses(), done);

@@ -16,7 +16,7 @@ use crate::paths::Paths;
 /// The image that containers of these tests are made from.
 const IMAGE: &str = "gantry.local/busybox:suite";
 
-/// A node's directories, cgroup and bridge, of one test alone.
+/// A node's directories, cgroup and network, of one test alone.
 struct Machine {
     directory: tempfile::TempDir,
     data: PathBuf,
@@ -24,7 +24,7 @@ struct Machine {
     number: u32,
 }
 
-/// Gives this test's thread, and all that is started from it, a network of its own: bridges and rules of the packet filter
+/// Gives this test's thread, and all that is started from it, a network of its own: pods' links and rules of the packet filter
 /// go with it.
 fn own_network() {
     // SAFETY: no file descriptors or memory are set apart, only the network that is used from now on.
@@ -88,7 +88,7 @@ impl Machine {
 
     /// Configures the network and loads the images.
     async fn furnish(&self, private: &Private) -> Stage {
-        let network = cni::Network { bridge: self.name(), ..cni::Network::of(private.layout()) };
+        let network = cni::Network::of(private.layout());
         let process = std::process::id();
         let mut ranges = vec![format!("10.{}.{}.0/24", 200 + process % 50, (process / 50 + self.number) % 256)];
         if has_ipv6() {
@@ -141,7 +141,7 @@ impl Machine {
         self.shims() == 0
             && self.runtimes() == 0
             && !mounts.contains(&self.directory.path().display().to_string())
-            && !Path::new("/sys/class/net").join(self.name()).exists()
+            && links() == ["lo"]
             && self.cgroups().iter().all(|cgroup| !cgroup.join("kubepods").exists())
     }
 }
@@ -171,6 +171,12 @@ fn has_ipv6() -> bool {
 fn rules() -> String {
     let output = std::process::Command::new("iptables-save").output().unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The names of the interfaces of this thread's network.
+fn links() -> Vec<String> {
+    let all = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap();
+    all.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim().to_owned()).collect()
 }
 
 /// Waits until the runtime answers.

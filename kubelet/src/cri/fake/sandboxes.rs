@@ -58,7 +58,7 @@ impl State {
                 None => {
                     self.put_back(&addresses);
                     return Err(Status::unknown(
-                        "failed to setup network for sandbox: plugin type=\"bridge\" failed (add): failed to \
+                        "failed to setup network for sandbox: plugin type=\"ptp\" failed (add): failed to \
                          allocate for range 0: no IP addresses available in range set",
                     ));
                 }
