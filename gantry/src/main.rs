@@ -10,6 +10,7 @@ mod image;
 mod kubelet;
 mod leading;
 mod log;
+mod network;
 mod node;
 mod process;
 mod reset;

@@ -12,7 +12,7 @@ use client::clock::Clock;
 use client::events::Recorder;
 use k8s_openapi::api::core::v1::Taint;
 use kube::Client;
-use kubelet::agent::{Agent, Door, Means, Ranges};
+use kubelet::agent::{Agent, Door, Means};
 use kubelet::cgroups::{self, Cgroups};
 use kubelet::containers::dns::Resolver;
 use kubelet::cri::{Cri, v1};
@@ -22,7 +22,7 @@ use kubelet::node::addresses;
 use kubelet::node::machine::{EVICTION_HARD, Machine, MachineError, Reserved, Roots, allocatable, amounts, thresholds};
 use kubelet::node::object::About;
 use kubelet::paths::Paths;
-use kubelet::runtime::{Private, PrivateOptions, Requirements, cni};
+use kubelet::runtime::{Layout, Private, PrivateOptions, Requirements};
 use kubelet::server::{ClientAuthority, Reviews, Running, Server, ServingCertificate};
 use kubelet::stats;
 use kubelet::volumes::objects::Objects;
@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::process;
+use crate::{network, process};
 
 /// What is said of the node, wherever it runs.
 #[derive(Clone, Debug, Args)]
@@ -101,19 +101,35 @@ pub(crate) struct Options {
     /// The cgroup below which the cgroups of pods are.
     #[arg(long, value_name = "PATH", default_value = "/")]
     pub(crate) cgroup_root: String,
-    /// Who makes pods' networks: `bridge` is Gantry's own, by the standard CNI plugins; `none` leaves them to whoever
-    /// configures the runtime.
-    #[arg(long, value_name = "KIND", default_value = "bridge")]
+    /// Who makes pods' networks: `ptp` is Gantry's own, by the standard CNI plugins; `none` leaves them to whoever
+    /// configures the runtime, and so does --container-runtime-endpoint.
+    #[arg(long, value_name = "KIND", default_value = "ptp")]
     pub(crate) cni: Cni,
+    /// How packets get to pods of other nodes: `direct` routes them to the node, which has to be on the same link and the link
+    /// has to let them pass; `vxlan` sends them to UDP port 8472 of the node; `auto` routes them where it is on the same
+    /// link.
+    #[arg(long, value_name = "WAY", default_value = "auto")]
+    pub(crate) pod_network: PodNetwork,
 }
 
 /// Who makes pods' networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Cni {
     /// This node, by the standard plugins.
-    Bridge,
+    Ptp,
     /// Somebody else.
     None,
+}
+
+/// How packets get to pods of other nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PodNetwork {
+    /// Straight to nodes on the same link.
+    Auto,
+    /// Straight, or not at all.
+    Direct,
+    /// In tunnels.
+    Vxlan,
 }
 
 impl Options {
@@ -196,16 +212,9 @@ impl Options {
         }
     }
 
-    /// What gives pods their networks, once the ranges of their addresses are known.
-    fn network(&self, runtime: &Runtime) -> Ranges {
-        let layout = runtime.private.as_ref().map(|private| private.layout().clone());
-        let Some(layout) = layout.filter(|_| self.cni == Cni::Bridge) else { return Box::new(|_| {}) };
-        let network = cni::Network::of(&layout);
-        Box::new(move |ranges| {
-            if let Err(error) = cni::write(&layout.networks(), &network, ranges) {
-                tracing::error!(%error, "pods get no network");
-            }
-        })
+    /// Where the runtime's networks are configured, if that is this node's to do.
+    fn networks<'a>(&self, runtime: &'a Runtime) -> Option<&'a Layout> {
+        runtime.private.as_ref().filter(|_| self.cni == Cni::Ptp).map(Private::layout)
     }
 
     /// What is decided about the node.
@@ -351,6 +360,7 @@ impl Node {
         let volume_facts = NodeFacts { allocatable: allocatable.clone(), recursive_read_only: false };
         let volumes = Volumes::new(&paths, Arc::clone(&objects), client.clone(), clock, volume_facts);
         let images = images_of(&runtime.cri, &client, &paths, pinned.as_deref())?;
+        let networks = options.networks(runtime).cloned().map(|layout| (layout, client.clone()));
         let means = Means {
             client,
             cri: runtime.cri.clone(),
@@ -363,7 +373,6 @@ impl Node {
             recorder,
         };
         let of_pods = cgroups.describe(options.of_pods(addresses.first().copied(), &machine, allocatable));
-        let network = options.network(runtime);
         let agent_options = kubelet::agent::Options {
             about: options.about(&name, options.kubelet_listen.port()),
             facts,
@@ -372,7 +381,6 @@ impl Node {
             static_pods: options.pod_manifest_path.clone(),
             eviction: options.eviction()?,
             configuration: options.configuration(),
-            ranges: network,
         };
         let agent = Agent::new(agent_options, means);
         let machine = stats::Machine::read(Path::new("/"));
@@ -380,6 +388,9 @@ impl Node {
         let server = Server::start(agent.server(door)).await?;
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         tasks.spawn(recording);
+        if let Some((layout, api)) = networks {
+            tasks.spawn(network::keep(layout, options.pod_network, &name, api, stop.clone()));
+        }
         let (up, is_up) = oneshot::channel();
         let (running, stopping) = (Arc::clone(&agent), stop.clone());
         tasks.spawn(async move { running.run(stopping, || up.send(()).unwrap_or(())).await });

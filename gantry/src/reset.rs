@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use kubelet::paths::Paths;
-use kubelet::runtime::{Requirements, ResetOptions, reset};
+use kubelet::runtime::{Requirements, ResetError, ResetOptions, reset};
 
 use crate::process;
 
@@ -35,7 +35,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         data_dir,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let done = runtime.block_on(reset(options))?;
+    let done = runtime.block_on(async {
+        let mut done = reset(options).await?;
+        match network::remove_all().await {
+            Ok(did) => done.did.extend(did),
+            Err(error) => done.failed.push(error.to_string()),
+        }
+        Ok::<_, ResetError>(done)
+    })?;
     for line in &done.did {
         process::announce(line);
     }

@@ -85,6 +85,11 @@ pub enum Error {
     /// There is no such kind of device.
     #[error("this kernel makes no VXLAN devices: load its module vxlan (modprobe vxlan), or use --pod-network direct")]
     NoVxlan,
+    /// Another network is in the way.
+    #[error(
+        "device {0} cannot be made: another one has its name, or is VXLAN {VNI} at port {PORT} of UDP, as flannel's is"
+    )]
+    Taken(&'static str),
     /// A setting of the kernel cannot be changed.
     #[error("{path} cannot be set to {value}: {source}")]
     Setting {

@@ -203,6 +203,7 @@ impl Netlink {
         let made = self.handle.link().add(message.up().build()).execute().await;
         match made {
             Err(error) if code(&error) == Some(NOT_SUPPORTED) => Err(Error::NoVxlan),
+            Err(error) if code(&error) == Some(EXISTS) => Err(Error::Taken(device.name)),
             made => made.map_err(|error| refused(&describe(&Step::MakeDevice(device.clone())), error)),
         }
     }

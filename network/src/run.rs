@@ -35,6 +35,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a look is taken even if nothing has changed.
 const CHECK: Duration = Duration::from_secs(60);
+/// The least time between two questions to iptables, which is a program to be run. It tells nobody of changes either.
+const ASK_IPTABLES: Duration = Duration::from_secs(10);
 /// How soon what failed is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -78,7 +80,8 @@ pub async fn run(options: Options, means: Means, stop: CancellationToken) {
     let cache = means.cache.clone();
     let keep = async {
         cache.synced(&nodes).await;
-        Keeper { options, means, filter: Kernel::default(), said: BTreeMap::new() }.keep(&wake).await;
+        let (filter, said) = (Kernel::default(), BTreeMap::new());
+        Keeper { options, means, filter, said, iptables_asked: None }.keep(&wake).await;
     };
     tokio::select! {
         biased;
@@ -122,6 +125,8 @@ struct Keeper {
     filter: Kernel,
     /// What was said to be wrong, by the node that it is about.
     said: BTreeMap<String, String>,
+    /// When iptables was asked last.
+    iptables_asked: Option<Instant>,
 }
 
 /// What came of a look.
@@ -180,10 +185,7 @@ impl Keeper {
         let Some(mut wanted) = plan(me, others, self.options.mode, &seen).map_err(of_own)? else { return Ok(None) };
         forward(me, &seen).map_err(text)?;
         self.have_tables(&wanted.tables).map_err(text)?;
-        if let Err(error) = filter::accept(&me.ranges).await {
-            // It may be that nobody drops anything, of which iptables cannot tell.
-            tracing::warn!(%error, "whether iptables lets pods' packets pass is not known");
-        }
+        self.pass_iptables(me).await;
         let mut failed = have_devices(&netlink, &mut wanted, &seen).await;
         let seen = if wanted.devices.is_empty() { seen } else { netlink.look(addresses()).await.map_err(text)? };
         let changes = changes(&wanted, &seen);
@@ -206,6 +208,18 @@ impl Keeper {
         configured.map_err(|why| text(Error::Configuration(why)))?;
         failed.extend(wanted.problems.into_iter().map(|(name, problem)| (name, problem.to_string())));
         Ok(Some(failed))
+    }
+
+    /// Has iptables let pods' packets pass, unless it was asked just now.
+    async fn pass_iptables(&mut self, me: &Member) {
+        if self.iptables_asked.is_some_and(|asked| asked.elapsed() < ASK_IPTABLES) {
+            return;
+        }
+        self.iptables_asked = Some(Instant::now());
+        if let Err(error) = filter::accept(&me.ranges).await {
+            // It may be that nobody drops anything, which iptables could not tell either.
+            tracing::warn!(%error, "whether iptables lets pods' packets pass is not known");
+        }
     }
 
     fn have_tables(&mut self, tables: &[Table]) -> Result<(), Error> {

@@ -74,9 +74,6 @@ const INTERVALS: Intervals = Intervals {
     check: Some(Duration::from_secs(10)),
 };
 
-/// Is told of ranges of addresses.
-pub type Ranges = Box<dyn Fn(&[&str]) + Send + Sync>;
-
 /// What an agent is told.
 pub struct Options {
     /// What is decided about the node.
@@ -93,8 +90,6 @@ pub struct Options {
     pub eviction: Settings,
     /// All that was configured, as a `KubeletConfiguration`, for those who ask.
     pub configuration: Value,
-    /// Is told of the ranges of addresses that the node's pods get, whenever they change.
-    pub ranges: Ranges,
 }
 
 /// What an agent works with.
@@ -152,7 +147,6 @@ struct Described {
     about: About,
     facts: Facts,
     state: Arc<State>,
-    ranges: Ranges,
 }
 
 /// How the agent is.
@@ -166,12 +160,8 @@ impl Describes for Described {
         object::node(&self.about, &self.facts, &self.state.health.lock(), now)
     }
 
-    fn learn(&self, node: &Node) {
-        let ranges = crate::node::report::pod_ranges(node);
-        if !ranges.is_empty() {
-            (self.ranges)(&ranges);
-        }
-    }
+    // Whoever makes pods' networks watches Nodes.
+    fn learn(&self, _: &Node) {}
 }
 
 /// What tells the worker of a pod something, by the pod's uid.
@@ -188,7 +178,7 @@ impl Agent {
     /// An agent that has not begun.
     #[must_use]
     pub fn new(options: Options, means: Means) -> Arc<Agent> {
-        let Options { about, facts, node, paths, static_pods, eviction, configuration, ranges } = options;
+        let Options { about, facts, node, paths, static_pods, eviction, configuration } = options;
         let Means { client, cri, runtime, clock, images, volumes, objects, cgroups, recorder } = means;
         let node_name = about.name.clone();
         let known = Arc::new(Known::new(client.clone(), &node_name));
@@ -209,7 +199,7 @@ impl Agent {
             known: Arc::clone(&known),
         };
         let state = Arc::new(State::default());
-        let described = Described { about, facts, state: Arc::clone(&state), ranges };
+        let described = Described { about, facts, state: Arc::clone(&state) };
         let random = StdRng::from_rng(&mut rand::rng());
         let keeper = Keeper::new(client.clone(), clock, &node_name, INTERVALS, described, random);
         Arc::new_cyclic(|agent: &Weak<Agent>| {

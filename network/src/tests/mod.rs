@@ -151,7 +151,7 @@ const SIX: [Is; 2] = [
 #[test]
 fn pods_reach_each_other_on_a_link_and_beyond_a_router() {
     let Some(router) = Space::new() else { return };
-    router.ok("sysctl -qw net.ipv4.ip_forward=1; ip link add lan type bridge; ip link set lan up");
+    router.ok("echo 1 > /proc/sys/net/ipv4/ip_forward; ip link add lan type bridge; ip link set lan up");
     router.ok("ip addr add 192.168.1.254/24 dev lan");
     let spaces = [A, B].map(|is| {
         let space = Space::new().unwrap();
@@ -199,12 +199,18 @@ fn pods_reach_each_other_on_a_link_and_beyond_a_router() {
 
 /// Two nodes on one link.
 fn pair(nodes: &[Is; 2], mode: Mode) -> Option<[Running; 2]> {
+    prepared(nodes, mode, "")
+}
+
+/// Two nodes on one link. Before they are started, this is done at the first.
+fn prepared(nodes: &[Is; 2], mode: Mode, script: &str) -> Option<[Running; 2]> {
     let (left, right) = (Space::new()?, Space::new()?);
     left.joins(&right, "eth0");
     let length = if nodes[0].address.contains(':') { 64 } else { 24 };
     for (space, is) in [(&left, &nodes[0]), (&right, &nodes[1])] {
         space.ok(&format!("ip link set eth0 up; ip addr add {}/{length} dev eth0 nodad", is.address));
     }
+    left.ok(script);
     Some([Running::start(&nodes[0], left, mode, nodes), Running::start(&nodes[1], right, mode, nodes)])
 }
 
@@ -217,6 +223,18 @@ fn tunnels_over_ipv6_carry_both_families() {
     space::talk(&from, &to, Some("10.0.1.5"), "10.0.2.5");
     space::talk(&from, &to, Some("fd00:1::5"), "fd00:2::5");
     assert!(a.routes().contains("dev gantry.vxlan6"), "{}", a.routes());
+}
+
+#[test]
+fn each_family_goes_straight_where_it_can() {
+    let Some([a, b]) = pair(&SIX, Mode::Auto) else { return };
+    assert_eq!([a.mtu(), b.mtu()], [1430; 2]);
+    space::wait(|| a.routes().contains("fd00:2::/64 via fd01::2 dev eth0 proto 103"), "a straight route");
+    space::wait(|| a.routes().contains("10.0.2.0/24 via 10.0.2.0 dev gantry.vxlan6 proto 103"), "a tunnel");
+    let from = Space::pod(&a.space, &["10.0.1.5", "fd00:1::5"]);
+    let to = Space::pod(&b.space, &["10.0.2.5", "fd00:2::5"]);
+    space::talk(&from, &to, Some("10.0.1.5"), "10.0.2.5");
+    space::talk(&to, &from, Some("fd00:2::5"), "fd00:1::5");
 }
 
 #[test]
@@ -261,10 +279,8 @@ fn what_others_have_made_is_left_alone() {
 
 #[test]
 fn pods_pass_where_iptables_lets_nobody_pass() {
-    let Some([a, b]) = pair(&[A, B], Mode::Auto) else { return };
-    a.space.ok("iptables -P FORWARD DROP; ip6tables -P FORWARD DROP");
-    // What wakes it, as iptables tells nobody.
-    a.space.ok("ip addr add 192.168.1.77/24 dev eth0");
+    let drops = "iptables -P FORWARD DROP; ip6tables -P FORWARD DROP";
+    let Some([a, b]) = prepared(&[A, B], Mode::Auto, drops) else { return };
     space::wait(|| a.space.ok("iptables -S FORWARD").contains(FORWARD_CHAIN), "a chain");
     space::wait(|| a.space.ok("ip6tables -S FORWARD").contains(FORWARD_CHAIN), "a chain");
     b.mtu();

@@ -22,6 +22,9 @@ pub(crate) fn reach(user: &User<'_>) {
     };
     assert_eq!(fetch("client", &address, 8080), "server\n");
     assert_eq!(fetch("client", ADDRESS, 18080), "server\n");
+    user.wait("node/node-1", "condition=NetworkUnavailable=False");
+    // There is room for what a tunnel to another node takes.
+    assert_eq!(user.ok("exec client -- cat /sys/class/net/eth0/mtu"), "1450\n");
     let own = json!({"hostNetwork": true});
     user.apply(&pod("host", "exec sleep 1000", json!({}), own));
     user.wait("pod/host", "condition=Ready");

@@ -136,6 +136,8 @@ fn leaves_nothing(node: &mut Node) {
     }
     let cards = seen("ip", &["-brief", "link"]);
     assert!(cards.lines().all(|line| ["lo ", "eth0", "uplink"].iter().any(|known| line.starts_with(known))), "{cards}");
+    let routes = seen("sh", &["-c", "ip route; ip -6 route; nft list tables 2>/dev/null"]);
+    assert!(!routes.contains("proto 103") && !routes.contains("gantry-network"), "{routes}");
     assert_eq!(seen("sh", &["-c", "ls /var/log/pods /var/log/containers 2>/dev/null | grep left"]), "");
 }
 
