@@ -112,6 +112,7 @@ pub struct ListWatch<S = Cache> {
     resource: Resource,
     namespace: Option<String>,
     fields: Option<String>,
+    labels: Option<String>,
     page: u32,
 }
 
@@ -150,7 +151,7 @@ impl ListWatch {
     /// Keeps `resource` in `cache`.
     #[must_use]
     pub fn new(client: Client, cache: Cache, resource: Resource) -> ListWatch {
-        ListWatch { client, sink: cache, resource, namespace: None, fields: None, page: PAGE }
+        ListWatch { client, sink: cache, resource, namespace: None, fields: None, labels: None, page: PAGE }
     }
 
     /// Keeps whole objects, of the built-in kind that the resource is of. Runs until it is dropped.
@@ -165,8 +166,8 @@ impl ListWatch {
 
     fn into_table(self) -> ListWatch<InTable> {
         let sink = InTable(self.sink.table(&self.resource));
-        let ListWatch { client, resource, namespace, fields, page, .. } = self;
-        ListWatch { client, sink, resource, namespace, fields, page }
+        let ListWatch { client, resource, namespace, fields, labels, page, .. } = self;
+        ListWatch { client, sink, resource, namespace, fields, labels, page }
     }
 }
 
@@ -175,6 +176,12 @@ impl<S> ListWatch<S> {
     #[must_use]
     pub fn selecting(self, fields: impl Into<String>) -> ListWatch<S> {
         ListWatch { fields: Some(fields.into()), ..self }
+    }
+
+    /// Sees only the objects that a label selector such as `app=web,!canary` selects.
+    #[must_use]
+    pub fn labelled(self, labels: impl Into<String>) -> ListWatch<S> {
+        ListWatch { labels: Some(labels.into()), ..self }
     }
 
     /// Sees only the objects of a namespace. Whoever may not see all of them, as a node, has to ask so.
@@ -186,7 +193,7 @@ impl<S> ListWatch<S> {
     /// Tells `sink` of what there is of `resource`, for whoever needs less than a cache of it.
     #[must_use]
     pub fn telling(client: Client, sink: S, resource: Resource) -> ListWatch<S> {
-        ListWatch { client, sink, resource, namespace: None, fields: None, page: PAGE }
+        ListWatch { client, sink, resource, namespace: None, fields: None, labels: None, page: PAGE }
     }
 
     /// Tells the sink of whole objects, of the built-in kind that the resource is of. Runs until it is dropped.
@@ -240,8 +247,8 @@ impl<S> ListWatch<S> {
     where
         S: Sink<D>,
     {
-        let mut params =
-            ListParams { field_selector: self.fields.clone(), limit: Some(self.page), ..ListParams::default() };
+        let (field_selector, label_selector) = (self.fields.clone(), self.labels.clone());
+        let mut params = ListParams { field_selector, label_selector, limit: Some(self.page), ..ListParams::default() };
         if let Some(known) = known {
             params = params.at(known).matching(VersionMatch::NotOlderThan);
         }
@@ -325,8 +332,9 @@ impl<S> ListWatch<S> {
     where
         S: Sink<D>,
     {
-        let field_selector = self.fields.clone();
-        let params = WatchParams { timeout: Some(WATCH_SECONDS), field_selector, ..WatchParams::default() };
+        let (field_selector, label_selector) = (self.fields.clone(), self.labels.clone());
+        let params =
+            WatchParams { timeout: Some(WATCH_SECONDS), field_selector, label_selector, ..WatchParams::default() };
         let request = Request::new(self.resource.path(self.namespace.as_deref()));
         let request =
             if metadata_only { request.watch_metadata(&params, version) } else { request.watch(&params, version) };

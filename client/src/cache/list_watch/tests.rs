@@ -518,6 +518,15 @@ proptest! {
 }
 
 #[tokio::test(start_paused = true)]
+async fn labels_are_asked_for_in_lists_and_watches() {
+    let setup = Setup::with(FakeServer::new(), |it| it.labelled("app=web,!canary"));
+    settle().await;
+    let asked = setup.server.asked();
+    assert!(asked.len() >= 2, "{asked:?}");
+    assert!(asked.iter().all(|asked| asked.parameter("labelSelector") == "app=web,!canary"), "{asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_object_of_a_namespace_is_asked_for_where_it_is() {
     let setup = Setup::with(FakeServer::new(), |it| it.within("a").selecting("metadata.name=x"));
     settle().await;
