@@ -145,6 +145,7 @@ async fn open_engine(
     let orphans = if alone { Orphans::All } else { Orphans::SeenBefore(&[]) };
     let report = engine.repair_claims(orphans).await.map_err(RunError::Bootstrap)?;
     engine.bootstrap_kubernetes_service(&config.services, location).await.map_err(RunError::Bootstrap)?;
+    engine.bootstrap_cluster_dns(&config.services).await.map_err(RunError::Bootstrap)?;
     for conflict in &report.conflicts {
         tracing::warn!(?conflict, "two Services have the same address or port: change one of them");
     }

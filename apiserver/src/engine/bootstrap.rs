@@ -3,6 +3,7 @@
 mod api_services;
 mod ask;
 mod born;
+mod cluster_dns;
 mod flow_control;
 mod kubernetes_service;
 

@@ -272,6 +272,11 @@ impl Server {
         self.engine.keep_kubernetes_service(config, location, alone).await.unwrap();
     }
 
+    /// Makes the Service of the cluster's DNS.
+    pub(crate) async fn name(&self, config: &service::Config) {
+        self.engine.bootstrap_cluster_dns(config).await.unwrap();
+    }
+
     /// Makes what every cluster is born with besides.
     pub(crate) async fn bear(&self) {
         self.engine.bootstrap_born().await.unwrap();

@@ -7,6 +7,7 @@
 mod addresses;
 mod api_services;
 mod born;
+mod cluster_dns;
 mod deletion;
 mod devices;
 mod dynamic;

@@ -12,6 +12,9 @@ use super::spec::{IPV4, IPV6};
 /// The longest prefix that a range of IPv6 addresses may leave to hosts, as upstream has it.
 const SHORTEST_IPV6_PREFIX: u8 = 64;
 
+/// The number of the address of the cluster's DNS in its range.
+const DNS: u64 = 9;
+
 /// The ranges that Services are given addresses and node ports from.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -77,6 +80,14 @@ impl Config {
     #[must_use]
     pub fn first_address(&self) -> String {
         self.primary.item(0)
+    }
+
+    /// The address that the cluster's DNS has among Services: the tenth of the primary range, as kubeadm has it. A range may be
+    /// too small to have one.
+    #[must_use]
+    pub fn dns_address(&self) -> Option<String> {
+        let address = self.primary.item(DNS);
+        self.primary.index(&address).map(|_| address)
     }
 
     /// Whether the primary range is of IPv4 addresses.
