@@ -1,7 +1,7 @@
 //! Puts the parts together: options in, a server that runs until it is told to stop.
 
 use std::fs::{File, TryLockError};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,6 +28,9 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// Where it listens; port 0 is any that is free.
     pub listen: SocketAddr,
+    /// At which addresses others in the cluster find it: the first of the family of Services is the one. Without any, it is
+    /// worked out from where it listens and from the machine's routes.
+    pub advertise: Vec<IpAddr>,
     /// What it keeps objects in.
     pub store: StoreChoice,
     /// A file with bearer tokens.
@@ -168,7 +171,7 @@ impl Server {
         let address = listener.address();
         let lock = lock(&data_dir)?;
         let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let names = serving_names(address, &host_name);
+        let names = serving_names(address, &host_name, &options.advertise);
         let authority = Authority::open(&data_dir, &names, clock.clone(), random.clone())?;
         let clients = ClientCertificates::new(authority.roots()?)?;
         let tls = server_config(authority.serving(), &clients)?;
@@ -181,7 +184,7 @@ impl Server {
         }
 
         let config = Config { seed: rand::random(), ..Config::default() };
-        let ip = advertised_address(address.ip(), config.services.prefers_ipv4());
+        let ip = advertised_address(address.ip(), config.services.prefers_ipv4(), &options.advertise);
         let core = Core::open(Parts {
             backend: open_backend(&data_dir, &options.store)?,
             alone: matches!(options.store, StoreChoice::Embedded),

@@ -1,7 +1,7 @@
 //! `gantry apiserver`: serve the Kubernetes API.
 
 use std::error::Error;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use apiserver::proxy::AddressType;
@@ -28,6 +28,10 @@ pub(crate) struct Serving {
     /// The address to serve at; port 0 is any that is free.
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:6443")]
     listen: SocketAddr,
+    /// The address that pods and others in the cluster find the server at [default: the one that it listens at, or that the
+    /// machine reaches others by].
+    #[arg(long, value_name = "IP")]
+    advertise_address: Option<IpAddr>,
     /// What objects are kept in: a file in the data directory, or etcd.
     #[arg(long, value_enum, default_value_t = Store::Embedded)]
     store: Store,
@@ -64,6 +68,9 @@ pub(crate) struct Serving {
     /// How many requests that change something may be under way; 0 is no limit.
     #[arg(long, value_name = "N", default_value_t = Limits::default().mutating_in_flight)]
     max_mutating_requests_inflight: usize,
+    /// The addresses of the node that the server is on, if it is on one.
+    #[arg(skip)]
+    of_node: Vec<IpAddr>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -104,6 +111,13 @@ impl Serving {
         self.store == Store::Etcd
     }
 
+    /// Lets others in the cluster find the server at the node's addresses, if it listens at them and nobody said otherwise.
+    pub(crate) fn on_node(&mut self, addresses: &[IpAddr]) {
+        if self.advertise_address.is_none() && self.listen.ip().is_unspecified() {
+            self.of_node = addresses.to_vec();
+        }
+    }
+
     /// The server's options, with its files in `data_dir`.
     pub(crate) fn options(self, data_dir: PathBuf, ready: Option<oneshot::Sender<Ready>>) -> Options {
         let store = match self.store {
@@ -126,7 +140,8 @@ impl Serving {
             address_types: self.kubelet_preferred_address_types,
         };
         let token_auth_file = self.token_auth_file;
-        Options { data_dir, listen: self.listen, store, token_auth_file, kubelets, limits, ready }
+        let advertise = self.advertise_address.map_or(self.of_node, |address| vec![address]);
+        Options { data_dir, listen: self.listen, advertise, store, token_auth_file, kubelets, limits, ready }
     }
 }
 
@@ -176,6 +191,23 @@ mod tests {
         };
         assert_eq!(options.store, StoreChoice::Etcd(etcd));
         assert_eq!((options.limits.read_only_in_flight, options.limits.mutating_in_flight), (5, 200));
+    }
+
+    #[test]
+    fn others_find_the_server_at_its_node() {
+        let node: Vec<IpAddr> = ["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()].into();
+        let check = |line: &str, expected: &[IpAddr]| {
+            let line = Line::try_parse_from(format!("apiserver --data-dir /d {line}").trim().split(' ')).unwrap();
+            let mut serving = line.arguments.serving;
+            serving.on_node(&node);
+            assert_eq!(serving.options("/d".into(), None).advertise, expected);
+        };
+        check("", &node);
+        check("--listen [::]:6443", &node);
+        check("--listen 127.0.0.1:6443", &[]);
+        check("--listen 192.0.2.9:6443", &[]);
+        check("--advertise-address 198.51.100.1", &["198.51.100.1".parse().unwrap()]);
+        assert!(parse("apiserver --data-dir /d --advertise-address here").unwrap_err().contains("--advertise-address"));
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
 }
 
 async fn run_all(arguments: Arguments, started: Instant) -> Result<(), Box<dyn Error>> {
-    let Arguments { data_dir, serving, controllers, hollow_nodes, no_node, no_scheduler, scheduler_config, node } =
+    let Arguments { data_dir, mut serving, controllers, hollow_nodes, no_node, no_scheduler, scheduler_config, node } =
         arguments;
     controllers.check()?;
     let configuration = scheduler::configuration("--scheduler-config", scheduler_config.as_deref())?;
@@ -73,6 +73,9 @@ async fn run_all(arguments: Arguments, started: Instant) -> Result<(), Box<dyn E
         options.check()?;
     }
     let data_dir = data_dir.map_or_else(process::data_directory, Ok)?;
+    if let Some(options) = &node {
+        serving.on_node(&options.addresses(&data_dir)?);
+    }
     let is_shared = serving.is_shared();
     let pki = data_dir.join("pki");
     let runtime = async {

@@ -57,6 +57,7 @@ impl Server {
         let options = Options {
             data_dir: directory.path().join("data"),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            advertise: Vec::new(),
             store,
             token_auth_file: None,
             kubelets: apiserver::Kubelets::default(),

@@ -315,7 +315,7 @@ fn node_user(node: &str) -> String {
 /// The names under which a server that listens at `listen` is found: those of every cluster, of this machine, and the
 /// address itself; if that is every address, the one from which this machine reaches others.
 #[must_use]
-pub fn serving_names(listen: SocketAddr, host_name: &str) -> Vec<String> {
+pub fn serving_names(listen: SocketAddr, host_name: &str, advertised: &[IpAddr]) -> Vec<String> {
     let mut names: Vec<String> = [
         "localhost",
         "kubernetes",
@@ -330,7 +330,7 @@ pub fn serving_names(listen: SocketAddr, host_name: &str) -> Vec<String> {
     }
     let own = if listen.ip().is_unspecified() { outward_address() } else { Some(listen.ip()) };
     names.extend(["127.0.0.1".to_owned(), "::1".to_owned(), SERVICE_ADDRESS.to_string()]);
-    names.extend(own.map(|ip| ip.to_string()));
+    names.extend(own.iter().chain(advertised).map(|ip| ip.to_string()));
     names.sort_unstable();
     names.dedup();
     names

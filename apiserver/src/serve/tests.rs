@@ -94,7 +94,7 @@ const TOKENS: &str = "secret,alice,u1,\"dev,ops\"\n";
 async fn start(limits: Limits) -> Server {
     let directory = tempfile::tempdir().unwrap();
     let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
-    let names = serving_names(listener.address(), "");
+    let names = serving_names(listener.address(), "", &[]);
     let authority = Authority::open(directory.path(), &names, system_clock(), system_random()).unwrap();
     let clients = ClientCertificates::new(authority.roots().unwrap()).unwrap();
     let tls = server_config(authority.serving(), &clients).unwrap();
@@ -222,7 +222,7 @@ async fn everybody_is_who_they_prove_to_be() {
     let clock_of_yesterday: Clock = Arc::new(|| SystemTime::now() - Duration::from_secs(2 * 24 * 3600));
     let expired = {
         let directory = server._directory.path();
-        let names = serving_names(server.running.address(), "");
+        let names = serving_names(server.running.address(), "", &[]);
         let yesterday = Authority::open(directory, &names, system_clock(), system_random()).unwrap();
         yesterday
             .with_clock(clock_of_yesterday)

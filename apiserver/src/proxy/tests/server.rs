@@ -84,7 +84,7 @@ impl Server {
     pub(super) async fn start() -> Server {
         let directory = tempfile::tempdir().unwrap();
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
-        let names = serving_names(listener.address(), "");
+        let names = serving_names(listener.address(), "", &[]);
         let authority = Authority::open(directory.path(), &names, system_clock(), system_random()).unwrap();
         let clients = ClientCertificates::new(authority.roots().unwrap()).unwrap();
         let tls = server_config(authority.serving(), &clients).unwrap();

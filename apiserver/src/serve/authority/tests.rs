@@ -186,7 +186,7 @@ fn certificates_are_judged_by_issuer_purpose_and_time() {
 #[test]
 fn servers_are_found_by_their_names() {
     let check = |listen: &str, host: &str, expected: &[&str]| {
-        let names = serving_names(listen.parse().unwrap(), host);
+        let names = serving_names(listen.parse().unwrap(), host, &[]);
         for name in expected {
             assert!(names.iter().any(|found| found == name), "{name} in {names:?}");
         }
