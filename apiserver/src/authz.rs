@@ -213,8 +213,9 @@ fn path_rule(paths: &[&str]) -> NonResourceRule {
     NonResourceRule { non_resource_urls, verbs: vec!["get".to_owned()] }
 }
 
-/// Allows everything to the cluster's own parts: the controllers, the scheduler and the nodes, by the names that upstream
-/// gives them.
+/// Allows everything to the cluster's own parts: the controllers, the scheduler, the proxies and the nodes, by the names that
+/// upstream gives them. A node's proxy may also come as the node: of what nodes may do, it needs to see all Services,
+/// EndpointSlices and Namespaces and its own Node, and to record Events.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Components;
 
@@ -229,9 +230,11 @@ impl Components {
 pub const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
 /// The scheduler's.
 pub const SCHEDULER: &str = "system:kube-scheduler";
+/// The proxies', which make Services reachable on nodes.
+pub const PROXY: &str = "system:kube-proxy";
 /// The group of all nodes.
 pub const NODES: &str = "system:nodes";
-const COMPONENTS: [&str; 2] = [CONTROLLER_MANAGER, SCHEDULER];
+const COMPONENTS: [&str; 3] = [CONTROLLER_MANAGER, SCHEDULER, PROXY];
 
 impl Authorizer for Components {
     fn authorize(&self, identity: &Identity, _: &Attributes) -> Decision {
@@ -435,6 +438,10 @@ mod tests {
             check(who, "DELETE", "/api/v1/namespaces/a", true);
             check(who, "GET", "/metrics", true);
         }
+        for (name, groups) in [(PROXY, &[][..]), (SCHEDULER, &[]), ("system:node:n", &[NODES])] {
+            check(&user(name, groups), "GET", "/api/v1/services?watch=1", true);
+        }
+        check(&user("system:node:n", &[]), "GET", "/api/v1/services", false);
         for who in [&anonymous, &other] {
             check(who, "GET", "/api/v1/pods", false);
             check(who, "GET", "/metrics", false);

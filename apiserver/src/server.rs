@@ -11,7 +11,7 @@ use store::{Backend, Embedded, EmbeddedOptions, EtcdBackend, EtcdClientCertifica
 use tokio::sync::oneshot;
 
 use crate::authn::{CertificateError, ClientCertificates, DEFAULT_ISSUER, Issuer, KeyError, TokenFile, TokenFileError};
-use crate::authz::{CONTROLLER_MANAGER, SCHEDULER};
+use crate::authz::{CONTROLLER_MANAGER, PROXY, SCHEDULER};
 use crate::core::{Core, Parts};
 use crate::engine::{Location, Surroundings};
 use crate::proxy::{self, AddressType, Dialer, KubeletTlsError};
@@ -178,7 +178,9 @@ impl Server {
         let url = server_url(address);
         let kubeconfig = data_dir.join("admin.kubeconfig");
         authority.write_kubeconfig(&kubeconfig, &url)?;
-        for (component, user) in [("controller-manager", CONTROLLER_MANAGER), ("scheduler", SCHEDULER)] {
+        for (component, user) in
+            [("controller-manager", CONTROLLER_MANAGER), ("scheduler", SCHEDULER), ("proxy", PROXY)]
+        {
             let kubeconfig = data_dir.join(format!("{component}.kubeconfig"));
             authority.write_component_kubeconfig(&kubeconfig, &url, component, user)?;
         }
