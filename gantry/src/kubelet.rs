@@ -71,7 +71,8 @@ async fn run_node(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     };
     let keeping = keeping.keep(client.clone(), Clock::Machine);
     let reviews = Arc::new(client.clone());
-    let setting = Setting { name: name.clone(), data_dir, client, reviews, serving, clients };
+    // The node has no other identity, and may see what its proxy has to.
+    let setting = Setting { name: name.clone(), data_dir, proxy: client.clone(), client, reviews, serving, clients };
     let work = async {
         let node = Node::start(&options, runtime, setting).await?;
         process::announce(&format!("gantry kubelet is ready as node {name}"));

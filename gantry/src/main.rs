@@ -13,6 +13,7 @@ mod log;
 mod network;
 mod node;
 mod process;
+mod proxy;
 mod reset;
 mod scheduler;
 mod store;
@@ -50,10 +51,12 @@ enum Command {
     Scheduler(scheduler::Arguments),
     /// Make this machine a node of the cluster that a kubeconfig names.
     Kubelet(Box<kubelet::Arguments>),
+    /// Make Services reachable on this machine, for the cluster that a kubeconfig names. `kubelet` and `up` do that, too.
+    Proxy(proxy::Arguments),
     /// Add nodes that are there for the API only, and run nothing.
     Hollow(hollow::Arguments),
     /// End the pods that this machine ran as a node with a containerd of its own, and remove what they left on it: mounts,
-    /// cgroups, logs, the network. Images and the cluster's data stay. The node's agent must have ended.
+    /// cgroups, logs, the network, the rules of Services. Images and the cluster's data stay. The node's agent must have ended.
     Reset(reset::Arguments),
     /// Ask something of a cluster.
     #[command(flatten)]
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Command::ControllerManager(arguments) => controller_manager::run(arguments),
         Command::Scheduler(arguments) => scheduler::run(arguments),
         Command::Kubelet(arguments) => kubelet::run(*arguments),
+        Command::Proxy(arguments) => proxy::run(arguments),
         Command::Hollow(arguments) => hollow::run(arguments),
         Command::Reset(arguments) => reset::run(arguments),
         Command::Ask(_) => Ok(()),

@@ -29,10 +29,10 @@ use kubelet::volumes::objects::Objects;
 use kubelet::volumes::{NodeFacts, Volumes};
 use serde_json::json;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{network, process};
+use crate::{network, process, proxy};
 
 /// What is said of the node, wherever it runs.
 #[derive(Clone, Debug, Args)]
@@ -68,7 +68,8 @@ pub(crate) struct Options {
     /// A directory of pods that this node runs, whatever the API says: a Pod a file, in YAML or JSON.
     #[arg(long, value_name = "DIR")]
     pub(crate) pod_manifest_path: Option<PathBuf>,
-    /// The addresses of the cluster's DNS servers.
+    /// The addresses of the cluster's DNS servers [default: those of the Service kube-system/kube-dns, if somebody answers
+    /// there].
     #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
     pub(crate) cluster_dns: Vec<IpAddr>,
     /// The domain of the cluster's names.
@@ -110,6 +111,11 @@ pub(crate) struct Options {
     /// link.
     #[arg(long, value_name = "WAY", default_value = "auto")]
     pub(crate) pod_network: PodNetwork,
+    /// Make no Services reachable on this node, so that another proxy can.
+    #[arg(long)]
+    pub(crate) no_proxy: bool,
+    #[command(flatten)]
+    pub(crate) services: proxy::Options,
 }
 
 /// Who makes pods' networks.
@@ -146,9 +152,7 @@ impl Options {
 
     /// The node's name.
     pub(crate) fn name(&self) -> Result<String, String> {
-        let name = self.node_name.clone().unwrap_or_else(|| process::host_name().to_lowercase());
-        let wrong = api::names::dns1123_subdomain(&name);
-        if wrong.is_empty() { Ok(name) } else { Err(format!("--node-name {name}: {}", wrong.join("; "))) }
+        process::node_name(self.node_name.as_deref())
     }
 
     /// Where pods' volumes are.
@@ -183,7 +187,7 @@ impl Options {
     }
 
     /// What was configured, in the words of a `KubeletConfiguration`.
-    fn configuration(&self) -> serde_json::Value {
+    fn configuration(&self, cluster_dns: &[IpAddr]) -> serde_json::Value {
         json!({
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
@@ -191,7 +195,7 @@ impl Options {
             "port": self.kubelet_listen.port(),
             "containerRuntimeEndpoint": self.container_runtime_endpoint,
             "staticPodPath": self.pod_manifest_path,
-            "clusterDNS": self.cluster_dns,
+            "clusterDNS": cluster_dns,
             "clusterDomain": self.cluster_domain,
             "maxPods": self.max_pods,
             "cgroupRoot": self.cgroup_root,
@@ -199,17 +203,36 @@ impl Options {
     }
 
     /// What pods need to know of the node, but for its cgroups.
-    fn of_pods(&self, address: Option<IpAddr>, machine: &Machine, allocatable: List) -> kubelet::containers::Node {
+    fn of_pods(
+        &self,
+        address: Option<IpAddr>,
+        cluster_dns: &[IpAddr],
+        machine: &Machine,
+        allocatable: List,
+    ) -> kubelet::containers::Node {
         let resolver = std::fs::read_to_string(resolver_file()).unwrap_or_default();
         kubelet::containers::Node {
             address,
-            cluster_dns: self.cluster_dns.clone(),
+            cluster_dns: cluster_dns.to_vec(),
             cluster_domain: self.cluster_domain.clone(),
             resolver: Some(Resolver::parse(&resolver)),
             allocatable,
             memory_capacity: i64::try_from(machine.memory).unwrap_or(i64::MAX),
             ..kubelet::containers::Node::default()
         }
+    }
+
+    /// Makes Services reachable on the node of this name until it is stopped, unless another proxy is to.
+    fn start_proxy(
+        &self,
+        client: Client,
+        node: &str,
+        addresses: Vec<IpAddr>,
+        stop: &CancellationToken,
+    ) -> Option<JoinHandle<()>> {
+        let names = proxy::Names { addresses, domain: self.cluster_domain.clone() };
+        let work = || tokio::spawn(proxy::start(client, &self.services, node, names, stop.clone()));
+        (!self.no_proxy).then(work)
     }
 
     /// Where the runtime's networks are configured, if that is this node's to do.
@@ -260,6 +283,8 @@ pub(crate) struct Setting {
     pub(crate) data_dir: PathBuf,
     /// The API, as the node.
     pub(crate) client: Client,
+    /// The API, as the node's proxy.
+    pub(crate) proxy: Client,
     /// Who answers what the node's server must know about its clients.
     pub(crate) reviews: Arc<dyn Reviews>,
     /// What the node's server shows to its clients.
@@ -311,8 +336,14 @@ fn images_of(cri: &Cri, client: &Client, paths: &Paths, sandboxes: Option<&str>)
 pub(crate) struct Node {
     runtime: Runtime,
     server: Running,
+    work: Work,
+}
+
+/// What a node does besides its server.
+struct Work {
     stop: CancellationToken,
     tasks: JoinSet<()>,
+    proxy: Option<JoinHandle<()>>,
 }
 
 impl Node {
@@ -320,7 +351,7 @@ impl Node {
     /// cannot be one.
     pub(crate) async fn start(options: &Options, runtime: Runtime, setting: Setting) -> Result<Node, Box<dyn Error>> {
         match Node::begin(options, &runtime, setting).await {
-            Ok((server, stop, tasks)) => Ok(Node { runtime, server, stop, tasks }),
+            Ok((server, work)) => Ok(Node { runtime, server, work }),
             Err(error) => {
                 runtime.stop().await;
                 Err(error)
@@ -328,12 +359,8 @@ impl Node {
         }
     }
 
-    async fn begin(
-        options: &Options,
-        runtime: &Runtime,
-        setting: Setting,
-    ) -> Result<(Running, CancellationToken, JoinSet<()>), Box<dyn Error>> {
-        let Setting { name, data_dir, client, reviews, serving, clients } = setting;
+    async fn begin(options: &Options, runtime: &Runtime, setting: Setting) -> Result<(Running, Work), Box<dyn Error>> {
+        let Setting { name, data_dir, client, proxy: of_proxy, reviews, serving, clients } = setting;
         let pinned = pause::ensure(&runtime.cri, &runtime.endpoint).await?;
         let version = runtime.cri.version(v1::VersionRequest::default()).await?;
         let paths = Paths::new(options.root(&data_dir));
@@ -353,6 +380,8 @@ impl Node {
         let layout = cgroups::Layout::new(driver, &options.cgroup_root);
         let cgroups =
             Cgroups::open(cgroups::Options { layout, pids: options.pod_max_pids, ..cgroups::Options::default() })?;
+        let cluster_dns =
+            proxy::dns_addresses(&client, &options.cluster_dns, Some(&paths.root.join("cluster-dns"))).await;
         let (recorder, recording) = Recorder::new(client.clone(), "kubelet", &name, clock);
         let objects = Objects::new(client.clone());
         cgroups.prepare_node(&allocatable)?;
@@ -372,7 +401,8 @@ impl Node {
             cgroups: Arc::clone(&cgroups),
             recorder,
         };
-        let of_pods = cgroups.describe(options.of_pods(addresses.first().copied(), &machine, allocatable));
+        let of_pods =
+            cgroups.describe(options.of_pods(addresses.first().copied(), &cluster_dns, &machine, allocatable));
         let agent_options = kubelet::agent::Options {
             about: options.about(&name, options.kubelet_listen.port()),
             facts,
@@ -380,7 +410,7 @@ impl Node {
             paths,
             static_pods: options.pod_manifest_path.clone(),
             eviction: options.eviction()?,
-            configuration: options.configuration(),
+            configuration: options.configuration(&cluster_dns),
         };
         let agent = Agent::new(agent_options, means);
         let machine = stats::Machine::read(Path::new("/"));
@@ -396,14 +426,19 @@ impl Node {
         tasks.spawn(async move { running.run(stopping, || up.send(()).unwrap_or(())).await });
         // Fails only if the agent has ended, of which more is said elsewhere.
         let _ = is_up.await;
-        Ok((server, stop, tasks))
+        let proxy = options.start_proxy(of_proxy, &name, cluster_dns, &stop);
+        Ok((server, Work { stop, tasks, proxy }))
     }
 
     /// Ends the agent and what is its own. Pods go on.
     pub(crate) async fn stop(self) {
-        let Node { runtime, server, stop, mut tasks } = self;
+        let Node { runtime, server, work: Work { stop, mut tasks, proxy } } = self;
         stop.cancel();
         server.stop().await;
+        if let Some(proxy) = proxy {
+            // It ends by itself, or has failed, of which more is said elsewhere.
+            let _ = proxy.await;
+        }
         // What is recorded is written as far as the API is there.
         tasks.shutdown().await;
         runtime.stop().await;

@@ -53,6 +53,13 @@ pub(crate) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
+/// The name of this machine as a node: the one that was `told`, or the machine's own.
+pub(crate) fn node_name(told: Option<&str>) -> Result<String, String> {
+    let name = told.map_or_else(|| host_name().to_lowercase(), str::to_owned);
+    let wrong = api::names::dns1123_subdomain(&name);
+    if wrong.is_empty() { Ok(name) } else { Err(format!("--node-name {name}: {}", wrong.join("; "))) }
+}
+
 /// Where a cluster keeps its files if nobody says where.
 pub(crate) fn data_directory() -> Result<PathBuf, String> {
     if rustix::process::geteuid().is_root() {

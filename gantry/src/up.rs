@@ -9,7 +9,7 @@ use std::time::Instant;
 use ::scheduler::config::Configuration;
 use ::scheduler::driver::watches;
 use apiserver::authn::Identity;
-use apiserver::authz::{CONTROLLER_MANAGER, NODES, SCHEDULER};
+use apiserver::authz::{CONTROLLER_MANAGER, NODES, PROXY, SCHEDULER};
 use apiserver::core::Core;
 use apiserver::{RunError, Server};
 use clap::Args;
@@ -185,6 +185,7 @@ fn setting(options: &node::Options, server: &Server, data_dir: PathBuf) -> Resul
         data_dir,
         reviews: Arc::new(client.clone()),
         client,
+        proxy: as_user(server.core(), PROXY, &[]),
         serving: ServingCertificate::new(&pair.certificate, &pair.key)?,
         clients: Some(ClientAuthority::new(&authority)?),
     })
