@@ -210,7 +210,7 @@ impl Options {
         machine: &Machine,
         allocatable: List,
     ) -> kubelet::containers::Node {
-        let resolver = std::fs::read_to_string(resolver_file()).unwrap_or_default();
+        let resolver = std::fs::read_to_string(process::resolver_file()).unwrap_or_default();
         kubelet::containers::Node {
             address,
             cluster_dns: cluster_dns.to_vec(),
@@ -220,6 +220,12 @@ impl Options {
             memory_capacity: i64::try_from(machine.memory).unwrap_or(i64::MAX),
             ..kubelet::containers::Node::default()
         }
+    }
+
+    /// Where this node's pods ask for names. Where no proxy runs nobody answers on the node itself.
+    async fn dns_addresses(&self, client: &Client, file: &Path) -> Vec<IpAddr> {
+        let answers = !self.no_proxy && !self.services.no_dns;
+        proxy::dns_addresses(client, &self.cluster_dns, answers, Some(file)).await
     }
 
     /// Makes Services reachable on the node of this name until it is stopped, unless another proxy is to.
@@ -380,8 +386,7 @@ impl Node {
         let layout = cgroups::Layout::new(driver, &options.cgroup_root);
         let cgroups =
             Cgroups::open(cgroups::Options { layout, pids: options.pod_max_pids, ..cgroups::Options::default() })?;
-        let cluster_dns =
-            proxy::dns_addresses(&client, &options.cluster_dns, Some(&paths.root.join("cluster-dns"))).await;
+        let cluster_dns = options.dns_addresses(&client, &paths.root.join("cluster-dns")).await;
         let (recorder, recording) = Recorder::new(client.clone(), "kubelet", &name, clock);
         let objects = Objects::new(client.clone());
         cgroups.prepare_node(&allocatable)?;
@@ -443,12 +448,6 @@ impl Node {
         tasks.shutdown().await;
         runtime.stop().await;
     }
-}
-
-/// How the machine resolves names. Where systemd does it, its own file leads to an address that pods do not reach.
-fn resolver_file() -> &'static str {
-    const BEHIND_SYSTEMD: &str = "/run/systemd/resolve/resolv.conf";
-    if Path::new(BEHIND_SYSTEMD).exists() { BEHIND_SYSTEMD } else { "/etc/resolv.conf" }
 }
 
 /// Why this machine cannot be a node now.

@@ -94,3 +94,9 @@ pub(crate) fn authority_of(kubeconfig: &Path) -> Result<Option<String>, Box<dyn 
     let Some(path) = &cluster.certificate_authority else { return Ok(None) };
     Ok(Some(std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?))
 }
+
+/// How the machine resolves names. Where systemd does it, its own file leads to an address that pods do not reach.
+pub(crate) fn resolver_file() -> &'static str {
+    const BEHIND_SYSTEMD: &str = "/run/systemd/resolve/resolv.conf";
+    if Path::new(BEHIND_SYSTEMD).exists() { BEHIND_SYSTEMD } else { "/etc/resolv.conf" }
+}

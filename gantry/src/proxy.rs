@@ -9,8 +9,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ::proxy::node::NodePorts;
-use ::proxy::{Dns, cleanup};
+use ::proxy::{Dns, cleanup, dns};
 use clap::Args;
+use client::cache::Cache;
 use client::clock::Clock;
 use k8s_openapi::api::core::v1::Service;
 use kube::{Api, Client};
@@ -56,6 +57,9 @@ pub(crate) struct Options {
     /// Where figures about that are told; nowhere, if it is empty.
     #[arg(long, alias = "metrics-bind-address", value_name = "ADDRESS", default_value = "127.0.0.1:10249")]
     proxy_metrics_listen: Listen,
+    /// Answer no names on this node: pods ask those who are behind the Service kube-system/kube-dns, such as CoreDNS.
+    #[arg(long)]
+    pub(crate) no_dns: bool,
 }
 
 /// Where to listen, if anywhere.
@@ -83,11 +87,43 @@ pub(crate) struct Names {
     pub(crate) domain: String,
 }
 
-/// Makes what answers names on this machine.
-pub(crate) type Resolver = fn(Names) -> Dns;
+/// How soon it is tried again to answer names, where that failed.
+const RETRY: Duration = Duration::from_secs(5);
 
-/// What answers names on this machine. Without it, pods ask whoever is behind the Service of the cluster's DNS.
-pub(crate) const RESOLVER: Option<Resolver> = None;
+/// What answers names on this machine, at these addresses.
+fn resolver(names: Names) -> Dns {
+    Box::new(move |cache, stop| {
+        Box::pin(async move {
+            let mut said = String::new();
+            loop {
+                let Err(error) = answer(&names, cache.clone(), stop.clone()).await else { return };
+                let error = error.to_string();
+                if error != said {
+                    tracing::error!(error, "pods cannot look up names on this node; it is tried again");
+                    said = error;
+                }
+                if tokio::time::timeout(RETRY, stop.cancelled()).await.is_ok() {
+                    return;
+                }
+            }
+        })
+    })
+}
+
+/// Answers names until it is stopped.
+async fn answer(names: &Names, cache: Cache, stop: CancellationToken) -> Result<(), Box<dyn Error + Send + Sync>> {
+    dns::address::put(&names.addresses).await?;
+    let options = dns::Options {
+        listen: names.addresses.iter().map(|address| SocketAddr::new(*address, DNS_PORT)).collect(),
+        zone: names.domain.clone(),
+        upstreams: dns::Upstreams::File(process::resolver_file().into()),
+        ..dns::Options::default()
+    };
+    Ok(dns::run(cache, options, stop).await?)
+}
+
+/// The port at which names are asked for.
+const DNS_PORT: u16 = 53;
 
 /// Runs until the process is asked to end, or only cleans up.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
@@ -101,7 +137,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let client = process::connect(&kubeconfig).await?;
-        let addresses = dns_addresses(&client, &cluster_dns, None).await;
+        let addresses = dns_addresses(&client, &cluster_dns, !options.no_dns, None).await;
         let stop = CancellationToken::new();
         let work = start(client, &options, &node, Names { addresses, domain: cluster_domain }, stop.clone());
         let work = tokio::spawn(work);
@@ -116,11 +152,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
 /// Removes what a proxy has left, and says what that was.
 fn clean_up() -> Result<(), Box<dyn Error>> {
     is_possible()?;
-    let removed = cleanup()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let removed = runtime.block_on(cleanup())?;
     if removed.is_empty() {
         process::announce("there was nothing to do");
     }
-    removed.iter().for_each(|table| process::announce(&format!("removed the table {table} of the packet filter")));
+    removed.iter().for_each(|line| process::announce(line));
     Ok(())
 }
 
@@ -140,15 +177,15 @@ pub(crate) fn start(
     names: Names,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + use<> {
-    let resolver = RESOLVER.filter(|_| !names.addresses.is_empty());
-    let answered: BTreeSet<IpAddr> = resolver.iter().flat_map(|_| names.addresses.iter().copied()).collect();
+    let names = Some(names).filter(|names| !options.no_dns && !names.addresses.is_empty());
+    let answered: BTreeSet<IpAddr> = names.iter().flat_map(|names| names.addresses.iter().copied()).collect();
     let options = ::proxy::Options {
         node: node.to_owned(),
         node_ports: options.nodeport_addresses.clone(),
         answered,
         healthz: options.proxy_healthz_listen.0,
         metrics: options.proxy_metrics_listen.0,
-        dns: resolver.map(|resolver| resolver(names)),
+        dns: names.map(resolver),
         clock: Clock::Machine,
     };
     ::proxy::run(client, options, stop)
@@ -162,7 +199,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The addresses at which pods ask for names: those that were `told`, or else those of the Service kube-system/kube-dns, if
 /// somebody answers there: this machine itself, or those whom it selects. What was learned is kept in a file, for when the API
 /// server is away.
-pub(crate) async fn dns_addresses(client: &Client, told: &[IpAddr], file: Option<&Path>) -> Vec<IpAddr> {
+pub(crate) async fn dns_addresses(client: &Client, told: &[IpAddr], answers: bool, file: Option<&Path>) -> Vec<IpAddr> {
     if !told.is_empty() {
         return told.to_vec();
     }
@@ -172,7 +209,7 @@ pub(crate) async fn dns_addresses(client: &Client, told: &[IpAddr], file: Option
     for attempt in 1..=attempts {
         match tokio::time::timeout(PATIENCE, services.get_opt("kube-dns")).await {
             Ok(Ok(service)) => {
-                let addresses = service.map(|service| addresses_of(&service, RESOLVER.is_some()));
+                let addresses = service.map(|service| addresses_of(&service, answers));
                 let addresses = addresses.unwrap_or_default();
                 file.into_iter().for_each(|file| remember(file, &addresses));
                 return addresses;

@@ -35,20 +35,18 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         data_dir,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut done = runtime.block_on(async {
+    let done = runtime.block_on(async {
         let mut done = reset(options).await?;
         match network::remove_all().await {
             Ok(did) => done.did.extend(did),
             Err(error) => done.failed.push(error.to_string()),
         }
+        match proxy::cleanup().await {
+            Ok(did) => done.did.extend(did),
+            Err(error) => done.failed.push(error.to_string()),
+        }
         Ok::<_, ResetError>(done)
     })?;
-    match ::proxy::cleanup() {
-        Ok(removed) => {
-            done.did.extend(removed.iter().map(|table| format!("removed the table {table} of the packet filter")));
-        }
-        Err(error) => done.failed.push(format!("the rules of Services: {error}")),
-    }
     for line in &done.did {
         process::announce(line);
     }

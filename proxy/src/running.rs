@@ -12,20 +12,20 @@ use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Namespace, Node, ObjectReference, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Client;
-use nft::{Family, KernelError, Table};
+use nft::{KernelError, Table, Watch};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::conntrack::{self, Forgetting};
-use crate::driver::{Driver, HEADLESS, PROXY_NAME, Setting, Timing};
+use crate::dns::address;
+use crate::driver::{Disturbed, Driver, FAMILIES, HEADLESS, PROXY_NAME, Setting, Timing};
 use crate::health::{Checks, Health};
 use crate::http::{Answers, serve};
 use crate::metrics::Metrics;
 use crate::node::NodePorts;
-use crate::rules::{self, Rules};
-use crate::{addresses, driver};
+use crate::{addresses, announce, driver, rules};
 
 /// The name that Events are recorded under: upstream's.
 const COMPONENT: &str = "kube-proxy";
@@ -73,10 +73,17 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) {
     }
     say_that_it_starts(&recorder, &node);
     let names = dns.map(|dns| dns(cache.clone(), stop.clone()));
+    let (announced, announcer) = (cache.clone(), node.clone());
     let timing = Timing::default();
     let setting = Setting { node, node_ports, answered, cache, health, checks, metrics, recorder, clock, timing };
-    let driver: Driver<Machine> = Driver::new(setting, Machine::default());
-    tokio::join!(driver.run(stop), async {
+    let mut machine = Machine::default();
+    let watch = machine.filter.watch(FAMILIES.map(|family| (family, rules::TABLE.into())));
+    let driver: Driver<Machine> = Driver::new(setting, machine);
+    match watch {
+        Ok(watch) => drop(tasks.spawn(listen(watch, driver.disturbed()))),
+        Err(error) => tracing::warn!(%error, "what others change of the packet filter is repaired only now and then"),
+    }
+    tokio::join!(driver.run(stop.clone()), announce::run(&announced, &announcer, stop), async {
         if let Some(names) = names {
             names.await;
         }
@@ -133,6 +140,19 @@ async fn answer_at(what: &'static str, address: SocketAddr, answers: Answers) {
     }
 }
 
+/// Tells the driver whenever somebody else has changed our tables.
+async fn listen(mut watch: Watch, disturbed: Disturbed) {
+    loop {
+        match watch.changed().await {
+            Ok(_) => disturbed.tell(),
+            Err(error) => {
+                tracing::warn!(%error, "what others change of the packet filter is repaired only now and then");
+                return;
+            }
+        }
+    }
+}
+
 /// This machine's kernel.
 #[derive(Default)]
 struct Machine {
@@ -145,8 +165,7 @@ impl driver::Kernel for Machine {
     }
 
     fn look_anew(&mut self) {
-        // What is known is what this one has put there; a new one looks itself.
-        self.filter = nft::Kernel::default();
+        FAMILIES.into_iter().for_each(|family| self.filter.forget(family, rules::TABLE));
     }
 
     fn forget(&mut self, connections: &Forgetting) -> Result<usize, String> {
@@ -158,19 +177,38 @@ impl driver::Kernel for Machine {
     }
 }
 
-/// Removes from the kernel what a proxy left there, and returns the names of the tables that there were.
+/// Removes from the machine what a proxy left there, and says what that was.
 ///
 /// # Errors
 /// The kernel refuses.
-pub fn cleanup() -> Result<Vec<String>, KernelError> {
-    let rules = Rules::new(rules::Node::default());
+pub async fn cleanup() -> Result<Vec<String>, CleanupError> {
     let mut kernel = nft::Kernel::default();
     let mut removed = Vec::new();
-    for (family, word) in [(Family::Ip, "ip"), (Family::Ip6, "ip6")] {
-        let name = &rules.table(family).name;
-        if kernel.remove(family, name)? {
-            removed.push(format!("{word} {name}"));
+    for (family, word) in FAMILIES.into_iter().zip(["ip", "ip6"]) {
+        if kernel.remove(family, rules::TABLE)? {
+            removed.push(format!("removed the table {word} {} of the packet filter", rules::TABLE));
+        }
+    }
+    for (number, what) in
+        [(announce::remove_all().await?, "load balancers"), (address::remove_all().await?, "the cluster's DNS")]
+    {
+        if number > 0 {
+            removed.push(format!("removed {number} addresses of {what}"));
         }
     }
     Ok(removed)
+}
+
+/// Why something is left.
+#[derive(Debug, thiserror::Error)]
+pub enum CleanupError {
+    /// The rules of Services.
+    #[error("the rules of Services: {0}")]
+    Rules(#[from] KernelError),
+    /// Addresses of load balancers.
+    #[error("addresses of load balancers: {0}")]
+    Announced(#[from] announce::LinksError),
+    /// Addresses of the cluster's DNS.
+    #[error("addresses of the cluster's DNS: {0}")]
+    Names(#[from] address::AddressError),
 }

@@ -22,7 +22,8 @@ use k8s_openapi::api::core::v1::Service;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use links::{Links, LinksError};
+use links::Links;
+pub use links::LinksError;
 
 /// Says which node announces the addresses of a Service.
 const ANNOUNCED_BY: &str = "gantry.io/announced-by";
@@ -65,8 +66,11 @@ pub async fn run(cache: &Cache, node: &str, stop: CancellationToken) {
     }
 }
 
-/// Takes all addresses off this machine's links that were put there to be announced.
-pub async fn remove_all() -> Result<(), LinksError> {
+/// Takes all addresses off this machine's links that were put there to be announced, and returns how many there were.
+///
+/// # Errors
+/// The kernel refuses.
+pub async fn remove_all() -> Result<usize, LinksError> {
     keep(&BTreeSet::new()).await
 }
 
@@ -82,13 +86,15 @@ fn wanted(services: &[Arc<Service>], node: &str) -> BTreeSet<IpAddr> {
     ingress.filter_map(|ingress| ingress.ip.as_deref()?.parse().ok()).collect()
 }
 
-/// Has the links have these addresses of ours and no others.
-async fn keep(wanted: &BTreeSet<IpAddr>) -> Result<(), LinksError> {
+/// Has the links have these addresses of ours and no others. Returns how many were taken off.
+async fn keep(wanted: &BTreeSet<IpAddr>) -> Result<usize, LinksError> {
     let links = Links::connect()?;
     let present = links.ours().await?;
+    let mut removed = 0;
     for ours in &present {
         if !wanted.contains(&ours.address) {
             links.remove(ours).await?;
+            removed += 1;
             tracing::info!(address = %ours.address, "announces an address no longer");
         }
     }
@@ -103,7 +109,7 @@ async fn keep(wanted: &BTreeSet<IpAddr>) -> Result<(), LinksError> {
             Err(error) => problem = Some(error),
         }
     }
-    problem.map_or(Ok(()), Err)
+    problem.map_or(Ok(removed), Err)
 }
 
 /// Tells everybody on a link that an address is here.

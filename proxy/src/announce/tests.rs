@@ -97,7 +97,7 @@ async fn announcing() {
     stop.cancel();
     running.await.unwrap();
     assert!(ip("address show dev here").contains("192.0.2.9/32"), "it stays for the next process");
-    remove_all().await.unwrap();
+    assert_eq!(remove_all().await.unwrap(), 1);
     let left = ip("address show dev here");
     assert!(
         !left.contains("192.0.2.9/32") && left.contains("192.0.2.77/32") && left.contains("192.0.2.1/24"),

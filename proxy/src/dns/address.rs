@@ -1,19 +1,22 @@
 //! The addresses of the cluster's DNS, on the loopback device of every node.
 //!
 //! So the node itself has them, and answers its own pods without a detour. They are single addresses (`/32`, `/128`) that
-//! are known on this machine only, and no connection that leaves it begins at one. To put one that is there, or to remove
-//! one that is not, is no error: what a process that was killed has left behind needs no care.
+//! are known on this machine only, and no connection that leaves it begins at one. To put one that is there is no error: what
+//! a process that was killed has left behind needs no care. They carry a mark, by which they are found and removed.
 
 use std::io;
 use std::net::IpAddr;
 
 use futures::TryStreamExt;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressScope, CacheInfo};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol, AddressScope, CacheInfo};
 use rtnetlink::{Handle, new_connection};
 use thiserror::Error;
 
 /// The loopback device.
 const DEVICE: &str = "lo";
+
+/// What addresses of ours are marked with (`IFA_PROTO`): a number that neither the kernel nor well-known programs use.
+const OURS: u8 = 72;
 
 /// Why addresses could not be put or removed.
 #[derive(Debug, Error)]
@@ -44,6 +47,7 @@ pub async fn put(addresses: &[IpAddr]) -> Result<(), AddressError> {
         for address in addresses {
             let mut request = handle.address().add(device, *address, width(*address));
             limit(request.message_mut(), *address);
+            request.message_mut().attributes.push(mark());
             unless(request.execute().await, io::ErrorKind::AlreadyExists, *address)?;
         }
         Ok(())
@@ -51,21 +55,37 @@ pub async fn put(addresses: &[IpAddr]) -> Result<(), AddressError> {
     .await
 }
 
-/// Removes addresses from the loopback device of the network that the calling thread is in.
+/// Removes all addresses that were put on the loopback device of the network that the calling thread is in, and returns
+/// how many there were.
 ///
 /// # Errors
 ///
 /// As of [`put`].
-pub async fn remove(addresses: &[IpAddr]) -> Result<(), AddressError> {
+pub async fn remove_all() -> Result<usize, AddressError> {
+    let mut removed = 0;
     with_device(async |handle, device| {
-        for address in addresses {
-            let mut request = handle.address().add(device, *address, width(*address));
-            let message = request.message_mut().clone();
-            unless(handle.address().del(message).execute().await, io::ErrorKind::AddrNotAvailable, *address)?;
+        let all = handle.address().get().set_link_index_filter(device).execute();
+        let all: Vec<AddressMessage> = all.try_collect().await.map_err(AddressError::Device)?;
+        for message in all.into_iter().filter(|message| message.attributes.contains(&mark())) {
+            let Some(address) = address_of(&message) else { continue };
+            unless(handle.address().del(message).execute().await, io::ErrorKind::AddrNotAvailable, address)?;
+            removed += 1;
         }
         Ok(())
     })
-    .await
+    .await?;
+    Ok(removed)
+}
+
+fn mark() -> AddressAttribute {
+    AddressAttribute::Protocol(AddressProtocol::Other(OURS))
+}
+
+fn address_of(message: &AddressMessage) -> Option<IpAddr> {
+    message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Address(address) => Some(*address),
+        _ => None,
+    })
 }
 
 /// Does something with a way to the kernel and the number of the loopback device.
@@ -148,8 +168,8 @@ mod tests {
         for address in &addresses {
             std::net::UdpSocket::bind((*address, 53)).unwrap();
         }
-        for _ in 0..2 {
-            remove(&addresses).await.unwrap();
+        for left in [2, 0] {
+            assert_eq!(remove_all().await.unwrap(), left);
             assert!(!shown().contains("10.96.0.10") && !shown().contains("fd00:96::a"), "{}", shown());
         }
     }

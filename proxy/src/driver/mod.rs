@@ -177,7 +177,8 @@ struct Decided<D> {
     rules: D,
 }
 
-const FAMILIES: [Family; 2] = [Family::Ip, Family::Ip6];
+/// Every family has a table of its own.
+pub(crate) const FAMILIES: [Family; 2] = [Family::Ip, Family::Ip6];
 
 /// What came of telling the kernel of a family.
 struct Outcome {

@@ -20,7 +20,7 @@ use nft::{
     Act, Base, Chain, Datum, Family, Field, Hook, Kind, Match, Name, Rule, Set, Shape, Table, Type, Value, Verdict,
 };
 
-use super::Node;
+use super::{Node, TABLE};
 
 /// The bit of a packet's mark that says that it is to get the node's address. It is upstream's, and as there it is gone by
 /// the time the packet leaves.
@@ -71,7 +71,7 @@ pub(super) fn table(family: Family, node: &Node) -> Table {
     ];
     Table {
         family,
-        name: "gantry".into(),
+        name: TABLE.into(),
         sets: sets.into_iter().map(|(name, set)| (Name::from(name), set)).collect(),
         chains: chains
             .into_iter()

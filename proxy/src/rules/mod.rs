@@ -28,6 +28,9 @@ use nft::{Family, Name, Prefix, Table};
 use claims::FamilyRules;
 use part::Part;
 
+/// The name of the tables.
+pub const TABLE: &str = "gantry";
+
 /// What is to be known of the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
