@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::CgroupError;
 
 /// The controllers that pods' limits and figures are of.
-pub(super) const CONTROLLERS: &[&str] = &["cpu", "cpuacct", "cpuset", "hugetlb", "memory", "pids"];
+pub(super) const CONTROLLERS: &[&str] = &["blkio", "cpu", "cpuacct", "cpuset", "hugetlb", "io", "memory", "pids"];
 
 /// Which version of cgroups a machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,7 +185,7 @@ mod tests {
     fn one_tree_has_all_controllers() {
         let content = "31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n";
         let found = parse(content).hierarchies("cpuset cpu io memory pids\n").unwrap();
-        assert_eq!(found, Hierarchies::unified("/sys/fs/cgroup", &["cpuset", "cpu", "memory", "pids"]));
+        assert_eq!(found, Hierarchies::unified("/sys/fs/cgroup", &["cpuset", "cpu", "io", "memory", "pids"]));
         assert_eq!(found.controlled("/a"), [PathBuf::from("/sys/fs/cgroup/a")]);
         assert!(parse("1 2 0:3 / /proc rw - proc proc rw\n").hierarchies("").is_none());
         assert_eq!(unescaped("/else\\040where"), PathBuf::from("/else where"));

@@ -1,7 +1,7 @@
 //! `/metrics/cadvisor`: what cgroups use, under the names and labels of cAdvisor, which dashboards are made for.
 //!
-//! There is a sample for the machine (`id="/"`), each pod's cgroup (without a container) and each container. What the
-//! figures do not tell (CPU throttling, block devices) is left out.
+//! There is a sample for the machine (`id="/"`), each pod's cgroup (without a container) and each container. Throttling and
+//! the traffic of block devices are told of pods and containers; what nothing is known of is left out.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,14 @@ use jiff::Timestamp;
 
 use super::View;
 use super::exposition::{Kind, Text};
-use crate::stats::{Cpu, Figures, Filesystem, Interface, Machine, Memory};
+use crate::stats::{Cpu, DiskTraffic, Figures, Filesystem, Interface, Machine, Memory, Throttling};
 
 /// A cgroup with what is known of it.
 struct Cgroup<'a> {
     labels: Labels<'a>,
     cpu: Option<Cpu>,
+    throttling: Option<Throttling>,
+    disks: &'a [DiskTraffic],
     memory: Option<Memory>,
     network: &'a [Interface],
     root: Option<Filesystem>,
@@ -66,6 +68,7 @@ pub(super) fn cadvisor(figures: &Figures, machine: &Machine, view: &dyn View) ->
     ];
     text.sample("cadvisor_version_info", &labels, 1.0, None);
     of_cpu(&mut text, &cgroups);
+    of_disks(&mut text, &cgroups);
     of_memory(&mut text, &cgroups);
     of_network(&mut text, &cgroups);
     of_rest(&mut text, &cgroups);
@@ -82,6 +85,8 @@ fn cgroups<'a>(figures: &'a Figures, view: &dyn View) -> Vec<Cgroup<'a>> {
     let mut cgroups = vec![Cgroup {
         labels: Labels { id: "/".to_owned(), ..Labels::default() },
         cpu: node.cpu,
+        throttling: None,
+        disks: &[],
         memory: node.memory,
         network: &node.network,
         root: node.filesystem,
@@ -110,6 +115,8 @@ fn cgroups<'a>(figures: &'a Figures, view: &dyn View) -> Vec<Cgroup<'a>> {
                     pod: &pod.name,
                 },
                 cpu: container.cpu,
+                throttling: container.throttling,
+                disks: &container.disks,
                 memory: container.memory,
                 network: &[],
                 root: container.root,
@@ -121,6 +128,8 @@ fn cgroups<'a>(figures: &'a Figures, view: &dyn View) -> Vec<Cgroup<'a>> {
         cgroups.push(Cgroup {
             labels: Labels { id, namespace: &pod.namespace, pod: &pod.name, ..Labels::default() },
             cpu: pod.cpu,
+            throttling: pod.throttling,
+            disks: &pod.disks,
             memory: pod.memory,
             network: &pod.network,
             root: None,
@@ -158,6 +167,42 @@ fn of_cpu(text: &mut Text, cgroups: &[Cgroup<'_>]) {
     metric(text, cgroups, total, &[("cpu", "total")], |cgroup| {
         cgroup.cpu.map(|cpu| (cpu.total_nanoseconds as f64 / 1e9, Some(cpu.at)))
     });
+    type Read = fn(&Throttling) -> f64;
+    let of_limit: [(&str, &str, Read); 3] = [
+        ("periods", "Number of elapsed enforcement period intervals.", |it| it.periods as f64),
+        ("throttled_periods", "Number of throttled period intervals.", |it| it.throttled_periods as f64),
+        ("throttled_seconds", "Total time duration the container has been throttled.", |it| {
+            it.nanoseconds as f64 / 1e9
+        }),
+    ];
+    for (name, help, read) in of_limit {
+        let name = format!("container_cpu_cfs_{name}_total");
+        metric(text, cgroups, (&name, Kind::Counter, help), &[], |cgroup| {
+            Some((read(&cgroup.throttling?), cgroup.cpu.map(|cpu| cpu.at)))
+        });
+    }
+}
+
+/// What was read from block devices and written to them, by the devices' names.
+fn of_disks(text: &mut Text, cgroups: &[Cgroup<'_>]) {
+    type Read = fn(&DiskTraffic) -> u64;
+    let metrics: [(&str, &str, Read); 4] = [
+        ("reads_bytes", "Cumulative count of bytes read", |disk| disk.bytes_read),
+        ("reads", "Cumulative count of reads completed", |disk| disk.reads),
+        ("writes_bytes", "Cumulative count of bytes written", |disk| disk.bytes_written),
+        ("writes", "Cumulative count of writes completed", |disk| disk.writes),
+    ];
+    for (name, help, read) in metrics {
+        let name = format!("container_fs_{name}_total");
+        let disks = || cgroups.iter().flat_map(|cgroup| cgroup.disks.iter().map(move |disk| (cgroup, disk)));
+        if disks().next().is_some() {
+            text.metric(&name, Kind::Counter, help);
+        }
+        for (cgroup, disk) in disks() {
+            let labels = cgroup.labels.with(&[("device", &disk.device)]);
+            text.sample(&name, &labels, read(disk) as f64, cgroup.cpu.map(|cpu| cpu.at));
+        }
+    }
 }
 
 fn of_memory(text: &mut Text, cgroups: &[Cgroup<'_>]) {

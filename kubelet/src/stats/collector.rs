@@ -20,8 +20,8 @@ use super::disk::{self, Used};
 use super::from_runtime::{self, ContainerUsage};
 use super::rates::Rates;
 use super::{
-    ContainerFigures, Cpu, Figures, Filesystem, Interface, Memory, NodeFigures, PodFigures, Source, VolumeFigures,
-    node, proc,
+    ContainerFigures, Cpu, DiskTraffic, Figures, Filesystem, Interface, Memory, NodeFigures, PodFigures, Source,
+    Throttling, VolumeFigures, node, proc,
 };
 use crate::cgroups;
 use crate::cri::{Cri, v1};
@@ -33,10 +33,14 @@ use crate::server::View;
 const ASKED_AT_ONCE: usize = 8;
 
 /// What a cgroup says of what is in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Usage {
     /// CPU time.
     pub cpu: Option<Cpu>,
+    /// How often a limit on it held it up, if there is one.
+    pub throttling: Option<Throttling>,
+    /// What was read from block devices and written to them.
+    pub disks: Vec<DiskTraffic>,
     /// Memory.
     pub memory: Option<Memory>,
     /// How many processes there are.
@@ -64,8 +68,9 @@ struct OfMachine {
 
 impl OfMachine {
     fn usage(&self, cgroup: &str) -> Option<Usage> {
-        let cgroups::Usage { cpu, memory, processes, .. } = self.cgroups.usage(cgroup, self.clock.now())?;
-        Some(Usage { cpu, memory, processes })
+        let cgroups::Usage { cpu, throttling, disks, memory, processes, .. } =
+            self.cgroups.usage(cgroup, self.clock.now())?;
+        Some(Usage { cpu, throttling, disks, memory, processes })
     }
 }
 
@@ -322,6 +327,8 @@ impl Reading<'_> {
             ephemeral: node.filesystem.map(|filesystem| filesystem.of(ephemeral(&containers, &volumes))),
             containers,
             cpu,
+            throttling: usage.throttling,
+            disks: disk::named(&self.parts.root, usage.disks),
             memory,
             network: self.network(&seen.runtime),
             volumes,
@@ -349,6 +356,8 @@ impl Reading<'_> {
             id: container.id.clone(),
             started: container.started.unwrap_or(container.created),
             cpu,
+            throttling: usage.throttling,
+            disks: disk::named(&self.parts.root, usage.disks),
             memory,
             root: asked.root.and_then(|used| Some(node.images?.of(used))),
             logs: logs.and_then(|used| Some(node.filesystem?.of(used))),

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::Filesystem;
+use super::{DiskTraffic, Filesystem};
 
 /// The most entries of a directory that are counted, those below it included: who makes more has used enough.
 const ENTRIES: u64 = 1 << 20;
@@ -73,9 +73,31 @@ impl Filesystem {
     }
 }
 
+/// The same with devices' names instead of their numbers, by what is in `/sys` below `root`; the name of one that is gone is
+/// empty.
+pub(super) fn named(root: &Path, disks: Vec<DiskTraffic>) -> Vec<DiskTraffic> {
+    let name = |numbers: &str| {
+        let link = std::fs::read_link(root.join("sys/dev/block").join(numbers)).ok()?;
+        Some(format!("/dev/{}", link.file_name()?.to_str()?))
+    };
+    let disks = disks.into_iter().map(|disk| DiskTraffic { device: name(&disk.device).unwrap_or_default(), ..disk });
+    disks.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn devices_are_named_as_the_kernel_names_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let of_numbers = directory.path().join("sys/dev/block");
+        std::fs::create_dir_all(&of_numbers).unwrap();
+        let link = "../../devices/pci0000:00/virtio1/block/vda";
+        std::os::unix::fs::symlink(link, of_numbers.join("254:0")).unwrap();
+        let found = named(directory.path(), vec![DiskTraffic::of("254:0"), DiskTraffic::of("8:0")]);
+        assert_eq!(found, [DiskTraffic::of("/dev/vda"), DiskTraffic::of("")]);
+    }
 
     #[test]
     fn a_file_counts_once() {

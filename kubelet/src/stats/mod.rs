@@ -58,6 +58,40 @@ pub struct Memory {
     pub swap: Option<u64>,
 }
 
+/// How often a limit on CPU time held processes up, since the beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Throttling {
+    /// Periods in which anything ran.
+    pub periods: u64,
+    /// Those of them in which all of the limit was used up.
+    pub throttled_periods: u64,
+    /// For how many nanoseconds processes were held up.
+    pub nanoseconds: u64,
+}
+
+/// What was read from a block device and written to it, since the beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DiskTraffic {
+    /// The device: `/dev/sda`. A cgroup has only its numbers, `8:0`.
+    pub device: String,
+    /// Bytes read.
+    pub bytes_read: u64,
+    /// Bytes written.
+    pub bytes_written: u64,
+    /// Reads that were done.
+    pub reads: u64,
+    /// Writes that were done.
+    pub writes: u64,
+}
+
+impl DiskTraffic {
+    /// None yet, of the device of these numbers.
+    #[must_use]
+    pub fn of(device: &str) -> DiskTraffic {
+        DiskTraffic { device: device.to_owned(), ..DiskTraffic::default() }
+    }
+}
+
 /// A file system, or a part of one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Filesystem {
@@ -114,6 +148,10 @@ pub struct ContainerFigures {
     pub started: Timestamp,
     /// CPU time.
     pub cpu: Option<Cpu>,
+    /// How often its limit on CPU time held it up, if it has one.
+    pub throttling: Option<Throttling>,
+    /// What it read from block devices and wrote to them.
+    pub disks: Vec<DiskTraffic>,
     /// Memory.
     pub memory: Option<Memory>,
     /// What it wrote to its own root.
@@ -150,6 +188,10 @@ pub struct PodFigures {
     pub containers: Vec<ContainerFigures>,
     /// CPU time of all of it.
     pub cpu: Option<Cpu>,
+    /// How often its limit on CPU time held it up, if it has one.
+    pub throttling: Option<Throttling>,
+    /// What it read from block devices and wrote to them.
+    pub disks: Vec<DiskTraffic>,
     /// Memory of all of it.
     pub memory: Option<Memory>,
     /// Its network interfaces; none with the host's network.

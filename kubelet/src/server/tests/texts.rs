@@ -9,8 +9,8 @@ use serde_json::json;
 use super::super::{View, cadvisor, resource, summary};
 use crate::observed::{AppliedResources, RuntimeContainer, RuntimePod};
 use crate::stats::{
-    ContainerFigures, Cpu, Figures, Filesystem, Interface, Machine, Memory, NodeFigures, PodFigures, Processes,
-    VolumeFigures,
+    ContainerFigures, Cpu, DiskTraffic, Figures, Filesystem, Interface, Machine, Memory, NodeFigures, PodFigures,
+    Processes, Throttling, VolumeFigures,
 };
 
 fn at() -> Timestamp {
@@ -42,6 +42,10 @@ fn interface(name: &str) -> Interface {
     Interface { name: name.to_owned(), received: 11, receive_errors: 1, sent: 22, send_errors: 2 }
 }
 
+fn disk(device: &str) -> DiskTraffic {
+    DiskTraffic { device: device.to_owned(), bytes_read: 4096, bytes_written: 512, reads: 2, writes: 1 }
+}
+
 fn figures() -> Figures {
     let node = NodeFigures {
         started: "2026-03-01T00:00:00Z".parse().unwrap(),
@@ -57,6 +61,8 @@ fn figures() -> Figures {
         id: "c0ffee".to_owned(),
         started: "2026-03-01T11:00:00.5Z".parse().unwrap(),
         cpu: cpu(3),
+        throttling: Some(Throttling { periods: 40, throttled_periods: 7, nanoseconds: 1_500_000_000 }),
+        disks: ["/dev/sda", "/dev/sdb"].map(disk).into(),
         memory: memory(200).map(|memory| Memory { available: Some(90), ..memory }),
         root: Some(filesystem(30)),
         logs: Some(filesystem(4)),
@@ -71,6 +77,8 @@ fn figures() -> Figures {
         started: "2026-03-01T10:59:00Z".parse().unwrap(),
         containers: vec![container],
         cpu: cpu(4),
+        throttling: None,
+        disks: vec![disk("/dev/sda")],
         memory: memory(300),
         network: vec![interface("eth0")],
         volumes: volumes.into(),
@@ -118,7 +126,10 @@ impl View for Seen {
 
 /// Compares line by line, so that what differs is seen.
 fn check(name: &str, text: &str, expected: &str) {
-    assert_eq!(text.lines().count(), expected.lines().count(), "{name}");
+    for (found, expected) in text.lines().zip(expected.lines()) {
+        assert_eq!(found, expected, "{name}");
+    }
+    assert_eq!(text.lines().count(), expected.lines().count(), "{name}\n{text}");
 }
 
 #[test]
