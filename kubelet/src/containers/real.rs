@@ -16,12 +16,13 @@ use crate::cri::{Cri, v1};
 use crate::images::{archive, pause};
 use crate::paths::Paths;
 use crate::pod_plan::Role;
+use crate::runtime::tests::own_network;
 use crate::runtime::{Found, Private, PrivateOptions, Requirements, ResetOptions, cni, reset};
 
 /// The image that containers of these tests are made from: busybox, and nothing else.
 const IMAGE: &str = "gantry.local/busybox:asked";
 
-/// A node of one test alone: directories, a containerd and cgroups.
+/// A node of one test alone: directories, a containerd, a network and cgroups.
 struct Machine {
     directory: tempfile::TempDir,
     found: Found,
@@ -44,6 +45,7 @@ impl Machine {
         let found = Requirements::find().inspect_err(|missing| println!("skipped: {missing}")).ok()?;
         let number = MACHINES.fetch_add(1, Ordering::Relaxed);
         let name = format!("ga{}x{number}", std::process::id());
+        own_network();
         let directory = tempfile::tempdir().unwrap();
         let private = Private::start(PrivateOptions::new(directory.path(), found.clone(), pause::NAME)).await.unwrap();
         let network = cni::Network::of(private.layout());
@@ -279,7 +281,8 @@ async fn resources_are_the_kernels_and_follow() {
 #[tokio::test]
 async fn namespaces_are_shared_as_the_pod_says() {
     let Some(machine) = Machine::start().await else { return };
-    let own = |kind: &str| std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap().display().to_string();
+    // The network is this thread's, from which the runtime was started.
+    let own = |kind: &str| std::fs::read_link(format!("/proc/thread-self/ns/{kind}")).unwrap().display().to_string();
     let host = pod(
         "host",
         json!({"securityContext": {"privileged": true}}),

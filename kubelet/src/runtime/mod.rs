@@ -22,7 +22,7 @@ mod requirements;
 mod reset;
 mod teardown;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use private::{Health, Private, PrivateOptions, StartError};
 pub use requirements::{Found, Missing, Requirements};

@@ -26,7 +26,7 @@ struct Machine {
 
 /// Gives this test's thread, and all that is started from it, a network of its own: pods' links and rules of the packet filter
 /// go with it.
-fn own_network() {
+pub(crate) fn own_network() {
     // SAFETY: no file descriptors or memory are set apart, only the network that is used from now on.
     unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }.unwrap();
     let up = std::process::Command::new("ip").args(["link", "set", "lo", "up"]).status();
