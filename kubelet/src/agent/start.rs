@@ -113,6 +113,7 @@ impl Hands {
         self.make_termination_log(job, container, attempt).await?;
         let target = self.target(job, &container.name);
         let hash = hash_of(container);
+        let groups = self.volumes.groups(job.pod);
         let making = Making {
             pod: job.pod,
             container,
@@ -123,7 +124,7 @@ impl Hands {
             environment: &environment,
             mounts: &mounts,
             hosts,
-            groups: &[],
+            groups: &groups,
             target: target.as_deref(),
             node,
             paths: &self.paths,

@@ -37,7 +37,12 @@ pub(super) struct Claimed {
     pub is_block: bool,
     /// How it is to be mounted.
     pub options: Vec<String>,
+    /// The group that may use what is in it, which every process of the pod is to be in.
+    pub group: Option<i64>,
 }
+
+/// Says on a persistent volume which group that is.
+const GROUP: &str = "pv.beta.kubernetes.io/gid";
 
 /// Asks what a claim stands for. `is_owned` says that the claim is the pod's own, made for a generic ephemeral volume.
 ///
@@ -120,7 +125,14 @@ fn claimed(claim: &PersistentVolumeClaim, volume: &PersistentVolume) -> Result<C
         return Err(format!("PV {name} has volumeMode Block, which hostPath volumes cannot have: use local"));
     }
     let options = spec.mount_options.clone().unwrap_or_default();
-    Ok(Claimed { claim: self::name(&claim.metadata).to_owned(), volume: name.to_owned(), place, is_block, options })
+    let claim = self::name(&claim.metadata).to_owned();
+    Ok(Claimed { claim, volume: name.to_owned(), place, is_block, options, group: group_of(volume) })
+}
+
+/// The group of a volume. What is no number is of no effect, as by upstream.
+fn group_of(volume: &PersistentVolume) -> Option<i64> {
+    let text = volume.metadata.annotations.as_ref()?.get(GROUP)?;
+    text.parse().ok()
 }
 
 #[cfg(test)]
@@ -173,7 +185,8 @@ mod tests {
         let check = |claim: Value, volume: Value, place: Place, is_block: bool| {
             let options = volume["mountOptions"].as_array().into_iter().flatten();
             let options = options.map(|option| option.as_str().unwrap().to_owned()).collect();
-            let expected = Claimed { claim: "data".to_owned(), volume: "pv1".to_owned(), place, is_block, options };
+            let (claimed, volume_name, group) = ("data".to_owned(), "pv1".to_owned(), None);
+            let expected = Claimed { claim: claimed, volume: volume_name, place, is_block, options, group };
             let is_owned = !claim.is_null();
             assert_eq!(outcome(if is_owned { claim } else { json!({}) }, volume, is_owned), Ok(expected));
         };
@@ -184,5 +197,18 @@ mod tests {
         check(json!({"metadata": {"ownerReferences": [owner]}}), json!({"local": {"path": "/dev/x"}}), local(), false);
         check(Value::Null, json!({"local": {"path": "/dev/x"}, "volumeMode": "Block"}), local(), true);
         check(Value::Null, json!({"local": {"path": "/dev/x"}, "mountOptions": ["noexec"]}), local(), false);
+    }
+
+    #[test]
+    fn a_volume_may_be_of_a_group() {
+        let check = |text: Option<&str>, expected: Option<i64>| {
+            let annotations = text.map(|text| json!({GROUP: text}));
+            let volume = json!({"metadata": {"name": "pv1", "annotations": annotations}});
+            assert_eq!(group_of(&serde_json::from_value(volume).unwrap()), expected, "{text:?}");
+        };
+        check(None, None);
+        check(Some("1234"), Some(1234));
+        check(Some("abc123"), None);
+        check(Some(""), None);
     }
 }

@@ -32,7 +32,7 @@ mod teardown;
 mod tokens;
 mod trust;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use api::pod_resources::List;
@@ -306,6 +306,17 @@ impl Volumes {
     /// What a container has as devices. The pod's volumes have to be mounted.
     pub fn container_devices(&self, pod: &Pod, container: &Container) -> Result<Vec<v1::Device>, Problem> {
         container::devices(container, &self.mounted(pod.metadata.uid.as_deref().unwrap_or_default()))
+    }
+
+    /// The groups that a pod's processes are to be in besides those that it names, because its volumes are of them. Its volumes
+    /// have to be mounted.
+    #[must_use]
+    pub fn groups(&self, pod: &Pod) -> Vec<i64> {
+        let context = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
+        let named = context.and_then(|context| context.supplemental_groups.as_deref()).unwrap_or_default();
+        let mounted = self.mounted(pod.metadata.uid.as_deref().unwrap_or_default());
+        let groups: BTreeSet<i64> = mounted.values().filter_map(|volume| volume.group).collect();
+        groups.into_iter().filter(|group| !named.contains(group)).collect()
     }
 
     fn mounted(&self, uid: &str) -> BTreeMap<String, Mounted> {

@@ -29,6 +29,8 @@ pub(super) struct Mounted {
     pub is_block: bool,
     /// The claim that it stands for.
     pub claim: Option<String>,
+    /// The group that its content is of, if it says so.
+    pub group: Option<i64>,
     /// How its use is found out.
     pub measure: Measure,
     /// Whether its use counts as the pod's ephemeral storage.
@@ -65,6 +67,7 @@ impl Site<'_> {
             read_only: false,
             is_block: false,
             claim: None,
+            group: None,
             measure: Measure::Content,
             is_ephemeral: kinds::is_local_ephemeral(volume),
         };
@@ -96,6 +99,7 @@ impl Site<'_> {
                     read_only: *read_only,
                     is_block: claimed.is_block,
                     claim: Some(claimed.claim.clone()),
+                    group: claimed.group,
                     measure,
                     ..ready(path)
                 })

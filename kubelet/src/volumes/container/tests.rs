@@ -11,6 +11,7 @@ fn volume(path: &str, inner: &str) -> Mounted {
         read_only: false,
         is_block: false,
         claim: None,
+        group: None,
         measure: Measure::Content,
         is_ephemeral: false,
     }

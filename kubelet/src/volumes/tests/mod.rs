@@ -296,7 +296,8 @@ fn fill(server: &FakeServer, disk: &Path) {
     let claim = json!({"metadata": meta, "spec": {"volumeName": "pv1"}, "status": {"phase": "Bound"}});
     server.put("/api/v1/namespaces/a/persistentvolumeclaims/c", claim);
     let spec = json!({"claimRef": {"uid": "c1"}, "local": {"path": disk}});
-    server.put("/api/v1/persistentvolumes/pv1", json!({"spec": spec}));
+    let meta = json!({"name": "pv1", "annotations": {"pv.beta.kubernetes.io/gid": "4343"}});
+    server.put("/api/v1/persistentvolumes/pv1", json!({"metadata": meta, "spec": spec}));
 }
 
 /// A block device of this machine, whatever it is: nobody opens it.
@@ -378,6 +379,11 @@ async fn what_has_to_be_mounted_is_mounted() {
     assert!(fs::write(local.join("sub/data"), "y").is_err(), "the claim says so");
     let claims: Vec<Option<String>> = node.volumes.figures(&pod).await.into_iter().map(|it| it.claim).collect();
     assert_eq!(claims.iter().flatten().collect::<Vec<_>>(), ["c"]);
+    assert_eq!(node.volumes.groups(&pod), [4343]);
+    let mut named = (*pod).clone();
+    let context = named.spec.as_mut().unwrap().security_context.as_mut().unwrap();
+    context.supplemental_groups = Some(vec![4343]);
+    assert_eq!(node.volumes.groups(&named), [0; 0], "the pod names it itself");
     let all = node.path("kubernetes.io/projected", "all");
     assert_eq!(fs::read_to_string(all.join("app")).unwrap(), "one");
     let mut changed = (*pod).clone();
