@@ -1,9 +1,9 @@
 //! An API server for tests, in memory: what a [`Client`] asks is answered without a network, on tokio's clock, paused or not.
 //!
 //! It does what caches and drivers depend on: revisions, lists in pages, watches with history, preconditions, finalizers and
-//! discovery. It validates and defaults nothing, and knows no kinds. What is answered is exact as long as nothing is told
-//! otherwise; a test can make it fail ([`FakeServer::fail`]), fall behind ([`FakeServer::hold_watches`]), forget
-//! ([`FakeServer::compact`]) and take time, and can read what was asked.
+//! discovery. It validates and defaults nothing, and looks at what kind an object is only for strategic merge patches. What is
+//! answered is exact as long as nothing is told otherwise; a test can make it fail ([`FakeServer::fail`]), fall behind
+//! ([`FakeServer::hold_watches`]), forget ([`FakeServer::compact`]) and take time, and can read what was asked.
 //!
 //! It is public, behind the feature `testing`, since the tests of several crates need it: a crate's own test modules cannot
 //! be seen by another, and two such servers would soon differ. Nothing that is shipped turns the feature on.

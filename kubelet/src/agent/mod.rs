@@ -6,6 +6,7 @@
 mod admit;
 mod applied;
 mod carry;
+mod echo;
 mod evict;
 mod files;
 mod house;
@@ -21,6 +22,8 @@ mod start;
 mod static_pods;
 mod status;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod view;
 mod worker;
 

@@ -157,6 +157,25 @@ impl Observer {
 /// Tells states of containers from states of sandboxes.
 const CONTAINER: i32 = 1 << 8;
 
+/// The same of what a worker has seen in full.
+pub(super) fn summary(pod: &RuntimePod) -> Summary {
+    let sandbox = |sandbox: &Sandbox| {
+        let ready =
+            if sandbox.ready { v1::PodSandboxState::SandboxReady } else { v1::PodSandboxState::SandboxNotready };
+        (sandbox.id.clone(), ready as i32)
+    };
+    let container = |container: &RuntimeContainer| {
+        let state = match container.state {
+            ContainerState::Created => v1::ContainerState::ContainerCreated,
+            ContainerState::Running => v1::ContainerState::ContainerRunning,
+            ContainerState::Exited => v1::ContainerState::ContainerExited,
+            ContainerState::Unknown => v1::ContainerState::ContainerUnknown,
+        };
+        (container.id.clone(), state as i32 | CONTAINER)
+    };
+    pod.sandboxes.iter().map(sandbox).chain(pod.containers.iter().map(container)).collect()
+}
+
 fn entry<'a>(pods: &'a mut BTreeMap<String, Brief>, found: &HashMap<String, String>) -> Option<&'a mut Brief> {
     // Others may use the runtime, too.
     let uid = found.get(labels::POD_UID)?;

@@ -12,6 +12,7 @@ use client::told::Told;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use parking_lot::Mutex;
 
+use super::echo::{Said, is_echo};
 use crate::observed::RuntimePod;
 use crate::pod_plan::{Condemned, Verdict};
 
@@ -57,6 +58,8 @@ pub(super) struct Entry {
     pub(super) want: Told<Want>,
     /// What its worker knows, for others to see.
     pub(super) seen: Mutex<Seen>,
+    /// What the API was told of it, or is to be.
+    pub(super) said: Mutex<Said>,
 }
 
 /// What a worker knows of its pod.
@@ -188,7 +191,8 @@ impl Pods {
                         news: 1,
                     };
                     let want = Told::new(want);
-                    let entry = Entry { uid: Arc::clone(&uid), origin, want, seen: Mutex::default() };
+                    let entry =
+                        Entry { uid: Arc::clone(&uid), origin, want, seen: Mutex::default(), said: Mutex::default() };
                     let entry = Arc::new(entry);
                     held.by_uid.insert(uid, Arc::clone(&entry));
                     (Arc::clone(&entry), Some(entry))
@@ -221,14 +225,21 @@ impl Pods {
     }
 }
 
-/// Takes in a newer version of a pod. One that is older than what is known, or the same, is of no interest.
+/// Takes in a newer version of a pod. One that is older than what is known, or the same, is of no interest; and one that
+/// says nothing but what the agent said itself is no news.
 fn update(entry: &Entry, pod: Pod) {
     let newer = entry.want.look(|want| {
         let (known, new) = (revision(&want.pod), revision(&pod));
         // A pod of a file has no revision, and is told of only when it has changed.
         new > known || new == 0
     });
-    if newer {
+    if !newer {
+        return;
+    }
+    let echo = entry.origin == Origin::Api && is_echo(&entry.pod(), &pod, &entry.said.lock());
+    if echo {
+        entry.want.change(|want| want.pod = Arc::new(pod));
+    } else {
         entry.change(|want| want.pod = Arc::new(pod));
     }
 }

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Agent;
-use super::observe::Brief;
+use super::observe::{self, Brief};
 use super::pods::Origin;
 use crate::containers::labels;
 
@@ -77,7 +77,11 @@ impl Agent {
         let changed = now.iter().filter(|(uid, brief)| known.get(*uid) != Some(brief)).map(|(uid, _)| uid);
         for uid in changed.chain(gone) {
             if let Some(entry) = self.pods.get(uid) {
-                entry.poke();
+                let seen = observe::summary(&entry.seen.lock().runtime);
+                // Mostly it is the worker itself that changed it, and has looked since.
+                if now.get(uid).is_none_or(|brief| brief.summary != seen) {
+                    entry.poke();
+                }
             }
         }
         self.end_orphans(&now);

@@ -2,6 +2,8 @@
 //!
 //! A status that is overtaken by a newer one before it could be written is never written. While the API is away, the
 //! newest one waits. How many can wait is bounded by how many pods there are.
+//!
+//! That a pod has a sandbox, and no more, waits a little: mostly its containers run soon after, and both are one write.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,8 +15,10 @@ use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
+use serde_json::Value;
 use tokio::time::Instant;
 
+use super::echo::Said;
 use super::pods::{Entry, Origin, Pods, Uid};
 use crate::request::ask;
 use crate::status_patch::difference;
@@ -23,6 +27,9 @@ use crate::status_patch::difference;
 const AT_ONCE: usize = 8;
 /// The waits after failures.
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5) };
+
+/// How long a status waits for what mostly follows soon.
+const HELD: Duration = Duration::from_secs(1);
 
 /// Writes statuses.
 pub(super) struct Writer {
@@ -40,15 +47,21 @@ impl Writer {
 
     /// Has a status written, unless the API has it.
     pub(super) fn set(&self, entry: &Entry, status: &Arc<PodStatus>) {
-        let written = self.counterpart(entry).is_some_and(|pod| patch(&pod, status).is_none());
+        let patch = self.counterpart(entry).map(|pod| patch(&pod, status));
         let waits = self.pending.look(|pending| pending.contains_key(&entry.uid));
+        let written = matches!(patch, Some(None));
+        *entry.said.lock() = Said { status: Some(Arc::clone(status)), waits: waits || !written };
         if written && !waits {
             return;
         }
         self.pending.change(|pending| {
             pending.insert(Arc::clone(&entry.uid), Arc::clone(status));
         });
-        self.queue.add(Arc::clone(&entry.uid));
+        if patch.flatten().is_some_and(|patch| has_only_a_sandbox(&patch)) {
+            self.queue.add_after(Arc::clone(&entry.uid), HELD);
+        } else {
+            self.queue.add(Arc::clone(&entry.uid));
+        }
     }
 
     /// Waits until the API has the newest status of a pod, or the pod no longer.
@@ -67,11 +80,16 @@ impl Writer {
             let Some(status) = self.pending.look(|pending| pending.get(uid).cloned()) else { continue };
             if self.write(uid, &status).await {
                 self.queue.succeeded(uid);
+                let mut is_newest = false;
                 self.pending.change(|pending| {
-                    if pending.get(uid).is_some_and(|newest| Arc::ptr_eq(newest, &status)) {
+                    is_newest = pending.get(uid).is_some_and(|newest| Arc::ptr_eq(newest, &status));
+                    if is_newest {
                         pending.remove(uid);
                     }
                 });
+                if let Some(entry) = self.pods.get(uid).filter(|_| is_newest) {
+                    entry.said.lock().waits = false;
+                }
             } else {
                 self.queue.add_failed(Arc::clone(uid));
             }
@@ -124,10 +142,40 @@ impl Writer {
 }
 
 /// What has to be written.
-fn patch(pod: &Pod, status: &PodStatus) -> Option<serde_json::Value> {
+fn patch(pod: &Pod, status: &PodStatus) -> Option<Value> {
     let uid = pod.metadata.uid.as_deref().unwrap_or_default();
     match &pod.status {
         Some(known) => difference(uid, known, status),
         None => difference(uid, &PodStatus::default(), status),
+    }
+}
+
+/// Whether a patch says nothing but that the pod has a sandbox, and an address with it.
+fn has_only_a_sandbox(patch: &Value) -> bool {
+    const OF_SANDBOXES: [&str; 4] = ["$setElementOrder/conditions", "conditions", "podIP", "podIPs"];
+    let status = patch["status"].as_object();
+    let mut conditions = patch["status"]["conditions"].as_array().into_iter().flatten();
+    let is_of_sandbox = |it: &Value| it["type"] == "PodReadyToStartContainers" && it["status"] == "True";
+    status.is_some_and(|status| status.keys().all(|field| OF_SANDBOXES.contains(&field.as_str())))
+        && conditions.all(is_of_sandbox)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_a_sandbox_waits() {
+        let check = |status: Value, expected: bool| {
+            assert_eq!(has_only_a_sandbox(&json!({"status": status})), expected, "{status}");
+        };
+        let condition = |kind: &str, status: &str| json!([{"type": kind, "status": status}]);
+        check(json!({"podIP": "10.0.0.1", "conditions": condition("PodReadyToStartContainers", "True")}), true);
+        check(json!({"conditions": condition("PodReadyToStartContainers", "False")}), false);
+        check(json!({"conditions": condition("Ready", "True")}), false);
+        check(json!({"podIP": "10.0.0.1", "phase": "Running"}), false);
+        check(json!({"podIP": "10.0.0.1", "containerStatuses": []}), false);
     }
 }

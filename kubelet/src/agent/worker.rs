@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Agent;
 use super::admit::{is_granted, resources_of};
 use super::carry::{Carried, Job};
+use super::echo::OWN;
 use super::pods::{Entry, Seen, Want};
 use crate::containers::CONTAINER_ERROR;
 use crate::observed::RuntimePod;
@@ -339,7 +340,3 @@ fn with_status(pod: &Pod, decided: Option<&PodStatus>) -> Pod {
     status.extended_resource_claim_status = api.extended_resource_claim_status;
     Pod { metadata: pod.metadata.clone(), spec: pod.spec.clone(), status: Some(status) }
 }
-
-/// The conditions that the agent alone sets.
-const OWN: [&str; 6] =
-    ["ContainersReady", "Initialized", "PodReadyToStartContainers", "PodResizeInProgress", "PodResizePending", "Ready"];

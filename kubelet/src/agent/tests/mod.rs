@@ -1,0 +1,4 @@
+//! An agent at work, on paused time: what it asks of the API and of a runtime in memory.
+
+mod stage;
+mod writes;
