@@ -141,19 +141,12 @@ pub struct Settings {
     pub transition: Duration,
     /// The longest time that containers have when a soft threshold makes them go (`--eviction-max-pod-grace-period`).
     pub longest_grace: Duration,
-    /// Whether images and what containers write are on a file system of their own.
-    pub dedicated_images: bool,
 }
 
 impl Default for Settings {
     /// As upstream's.
     fn default() -> Settings {
-        Settings {
-            thresholds: defaults(),
-            transition: Duration::from_secs(5 * 60),
-            longest_grace: Duration::ZERO,
-            dedicated_images: false,
-        }
+        Settings { thresholds: defaults(), transition: Duration::from_secs(5 * 60), longest_grace: Duration::ZERO }
     }
 }
 
@@ -200,13 +193,16 @@ pub struct Low {
 pub struct Eviction {
     /// The pod's uid.
     pub uid: String,
+    /// What made it go: a signal's name, or that of a limit of its own.
+    pub signal: &'static str,
     /// Why, and how.
     pub condemned: Condemned,
 }
 
 impl Eviction {
-    fn of(pod: &Pod, message: String, grace: Duration, disruption: Option<&str>) -> Eviction {
+    fn of(pod: &Pod, signal: &'static str, message: String, grace: Duration, disruption: Option<&str>) -> Eviction {
         Eviction {
+            signal,
             uid: pod.metadata.uid.clone().unwrap_or_default(),
             condemned: Condemned {
                 why: Verdict { reason: EVICTED.to_owned(), message },
@@ -255,8 +251,10 @@ pub fn decide(figures: &Figures, pods: &[Arc<Pod>], state: &State, settings: &Se
     };
     let due: Vec<Threshold> = acted_on.iter().filter(|threshold| is_news(threshold.signal)).cloned().collect();
     let by_uid: ByUid<'_> = figures.pods.iter().map(|pod| (pod.uid.as_str(), pod)).collect();
-    let over_limits = storage::over_limits(pods, &by_uid, settings.dedicated_images);
-    let low = if over_limits.is_empty() { low(&due, &observed, pods, &by_uid, settings) } else { None };
+    let dedicated_images = figures.node.dedicated_images;
+    let over_limits = storage::over_limits(pods, &by_uid, dedicated_images);
+    let low = || low(&due, &observed, pods, &by_uid, (settings, dedicated_images));
+    let low = if over_limits.is_empty() { low() } else { None };
     let has = |pressure| seen.contains_key(&pressure);
     let conditions = Conditions { memory: has(Pressure::Memory), disk: has(Pressure::Disk), pid: has(Pressure::Pid) };
     let figures = observed.iter().map(|(signal, observation)| (*signal, observation.at)).collect();
@@ -275,19 +273,19 @@ fn low(
     observed: &BTreeMap<Signal, Observation>,
     pods: &[Arc<Pod>],
     figures: &ByUid<'_>,
-    settings: &Settings,
+    (settings, dedicated_images): (&Settings, bool),
 ) -> Option<Low> {
     let threshold = due.iter().min_by_key(|threshold| threshold.signal != Signal::Memory)?;
     let resource = threshold.signal.resource();
-    let ranked = ranking::ranked(threshold.signal, pods, figures, settings.dedicated_images);
+    let ranked = ranking::ranked(threshold.signal, pods, figures, dedicated_images);
     let evict = ranked.into_iter().find(|pod| !is_critical(pod)).map(|pod| {
         let message = messages::low(resource, pod, of_pod(figures, pod), due, observed);
         let grace = if threshold.grace.is_zero() { AT_ONCE } else { settings.longest_grace.min(own_grace(pod)) };
-        Eviction::of(pod, message, grace, Some(BY_KUBELET))
+        Eviction::of(pod, threshold.signal.name(), message, grace, Some(BY_KUBELET))
     });
     let reclaim = match threshold.signal {
         Signal::Memory | Signal::Processes => false,
-        Signal::NodeBytes | Signal::NodeInodes => !settings.dedicated_images,
+        Signal::NodeBytes | Signal::NodeInodes => !dedicated_images,
         Signal::ImageBytes | Signal::ImageInodes => true,
     };
     Some(Low { resource, reclaim, evict })

@@ -11,6 +11,10 @@ use super::{AT_ONCE, ByUid, Eviction, of_pod};
 use crate::containers::priority::is_critical;
 use crate::stats::{ContainerFigures, PodFigures};
 
+/// What limits are called where evictions are counted.
+const EMPTY_DIR: &str = "emptydirfs.limit";
+const POD: &str = "ephemeralpodfs.limit";
+const CONTAINER: &str = "ephemeralcontainerfs.limit";
 /// What is limited.
 const STORAGE: &str = "ephemeral-storage";
 
@@ -18,10 +22,11 @@ const STORAGE: &str = "ephemeral-storage";
 pub(super) fn over_limits(pods: &[Arc<Pod>], figures: &ByUid<'_>, dedicated_images: bool) -> Vec<Eviction> {
     let over = |pod: &Arc<Pod>| {
         let figures = of_pod(figures, pod)?;
-        let message = empty_dir(pod, figures)
-            .or_else(|| whole_pod(pod, figures))
-            .or_else(|| container(pod, figures, dedicated_images))?;
-        Some(Eviction::of(pod, message, AT_ONCE, None))
+        let of = |signal: &'static str| move |message: String| (signal, message);
+        let (signal, message) = (empty_dir(pod, figures).map(of(EMPTY_DIR)))
+            .or_else(|| whole_pod(pod, figures).map(of(POD)))
+            .or_else(|| container(pod, figures, dedicated_images).map(of(CONTAINER)))?;
+        Some(Eviction::of(pod, signal, message, AT_ONCE, None))
     };
     pods.iter().filter(|pod| !is_critical(pod)).filter_map(over).collect()
 }

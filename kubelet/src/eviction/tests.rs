@@ -217,9 +217,9 @@ fn disks_are_made_room_on_by_who_is_on_them() {
         (disks(99, 99, 99, 4, stored.clone()), true, "inodes", "root", true),
         (disks(99, 99, 99, 4, stored), false, "inodes", "root", true),
     ];
-    for (figures, dedicated_images, resource, uid, reclaim) in cases {
-        let settings = Settings { dedicated_images, ..Settings::default() };
-        let decision = decide(&figures, &pods, &State::default(), &settings, at(0));
+    for (mut figures, dedicated_images, resource, uid, reclaim) in cases {
+        figures.node.dedicated_images = dedicated_images;
+        let decision = decide(&figures, &pods, &State::default(), &Settings::default(), at(0));
         assert_eq!(goes(&decision), Some(uid), "{figures:?}");
         let low = decision.low.unwrap();
         assert_eq!((low.resource, low.reclaim), (resource, reclaim));
@@ -257,7 +257,9 @@ fn process_ids_are_taken_from_who_matters_least() {
     let pods = [requests("important", "1Mi", 9), requests("few", "1Mi", 1), requests("many", "1Mi", 1)];
     let decision = decide(&figures, &pods, &State::default(), &settings, at(0));
     assert_eq!(goes(&decision), Some("many"));
-    let message = decision.low.unwrap().evict.unwrap().condemned.why.message;
+    let evict = decision.low.unwrap().evict.unwrap();
+    assert_eq!(evict.signal, "pid.available");
+    let message = evict.condemned.why.message;
     assert_eq!(message, "The node was low on resource: pids. Threshold quantity: 50, available: 1. ");
 }
 

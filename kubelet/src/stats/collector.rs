@@ -288,6 +288,8 @@ impl Reading<'_> {
             Some((path, used)) => self.filesystem(path).map(|filesystem| Filesystem { used: used.bytes, ..filesystem }),
             None => node.filesystem,
         };
+        let images = self.asked.images.as_ref().map(|(path, _)| path);
+        node.dedicated_images = images.is_some_and(|path| disk::are_apart(path, &self.parts.paths.root));
         let pods = seen.iter().map(|seen| self.pod(seen, &node)).collect();
         Figures { node_name: self.parts.node.clone(), node, pods }
     }

@@ -27,6 +27,12 @@ pub fn filesystem(path: &Path, at: Timestamp) -> io::Result<Filesystem> {
     })
 }
 
+/// Whether two directories are on file systems of different devices. What cannot be found out is not.
+pub(super) fn are_apart(one: &Path, other: &Path) -> bool {
+    let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev()).ok();
+    device(one).zip(device(other)).is_some_and(|(one, other)| one != other)
+}
+
 /// What there is in a directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
@@ -97,6 +103,16 @@ mod tests {
         std::os::unix::fs::symlink(link, of_numbers.join("254:0")).unwrap();
         let found = named(directory.path(), vec![DiskTraffic::of("254:0"), DiskTraffic::of("8:0")]);
         assert_eq!(found, [DiskTraffic::of("/dev/vda"), DiskTraffic::of("")]);
+    }
+
+    #[test]
+    fn directories_may_be_on_file_systems_of_their_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let below = directory.path().join("below");
+        std::fs::create_dir(&below).unwrap();
+        assert!(!are_apart(&below, directory.path()));
+        assert!(are_apart(Path::new("/proc"), directory.path()));
+        assert!(!are_apart(Path::new("/nowhere"), directory.path()));
     }
 
     #[test]

@@ -219,6 +219,8 @@ pub struct NodeFigures {
     pub filesystem: Option<Filesystem>,
     /// The file system that images are on.
     pub images: Option<Filesystem>,
+    /// Whether images, and what containers write to their roots, are on a file system of their own.
+    pub dedicated_images: bool,
     /// Processes.
     pub processes: Option<Processes>,
 }

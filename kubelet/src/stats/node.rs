@@ -19,6 +19,7 @@ pub(super) fn read(root: &Path, at: Timestamp) -> NodeFigures {
         network: proc::interfaces(&text("net/dev")),
         filesystem: None,
         images: None,
+        dedicated_images: false,
         processes: processes(&text("loadavg"), &text("sys/kernel/pid_max"), &text("sys/kernel/threads-max"), at),
     }
 }

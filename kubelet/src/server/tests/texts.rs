@@ -54,6 +54,7 @@ fn figures() -> Figures {
         network: vec![interface("ens3")],
         filesystem: Some(filesystem(400)),
         images: Some(filesystem(300)),
+        dedicated_images: false,
         processes: Some(Processes { at: at(), most: 32_768, running: 120 }),
     };
     let container = ContainerFigures {
