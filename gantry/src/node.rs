@@ -99,6 +99,9 @@ pub(crate) struct Options {
     /// How much more than a threshold is freed: signal=amount, with commas in between.
     #[arg(long, value_name = "AMOUNTS", default_value = "")]
     pub(crate) eviction_minimum_reclaim: String,
+    /// Unsafe kernel parameters that pods may set, with commas in between: names, or beginnings of names with * after them.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = sysctl)]
+    pub(crate) allowed_unsafe_sysctls: Vec<String>,
     /// The cgroup below which the cgroups of pods are.
     #[arg(long, value_name = "PATH", default_value = "/")]
     pub(crate) cgroup_root: String,
@@ -199,6 +202,7 @@ impl Options {
             "clusterDomain": self.cluster_domain,
             "maxPods": self.max_pods,
             "cgroupRoot": self.cgroup_root,
+            "allowedUnsafeSysctls": self.allowed_unsafe_sysctls,
         })
     }
 
@@ -256,6 +260,11 @@ impl Options {
             provider_id: self.provider_id.clone(),
         }
     }
+}
+
+/// A kernel parameter that pods can be allowed to set.
+fn sysctl(text: &str) -> Result<String, String> {
+    kubelet::containers::sysctls::allowable(text).map(|()| text.to_owned())
 }
 
 /// A label, as `key=value`.
@@ -415,6 +424,7 @@ impl Node {
             paths,
             static_pods: options.pod_manifest_path.clone(),
             eviction: options.eviction()?,
+            unsafe_sysctls: options.allowed_unsafe_sysctls.clone(),
             configuration: options.configuration(&cluster_dns),
         };
         let agent = Agent::new(agent_options, means);
@@ -484,6 +494,16 @@ mod tests {
         check("node --node-name a --kube-reserved cpu", Some("--kube-reserved: "));
         check("node --node-name a --eviction-hard memory<1", Some("--eviction-hard: "));
         check("node --node-name a --container-runtime-endpoint /run/x", Some("--container-runtime-endpoint: "));
+    }
+
+    #[test]
+    fn sysctls_are_of_namespaces() {
+        let parse = |line: &str| <Line as clap::Parser>::try_parse_from(line.split(' ')).map(|line| line.options);
+        let options = parse("node --allowed-unsafe-sysctls kernel.msg*,net/core/somaxconn").unwrap();
+        assert_eq!(options.allowed_unsafe_sysctls, ["kernel.msg*", "net/core/somaxconn"]);
+        assert_eq!(options.configuration()["allowedUnsafeSysctls"][0], "kernel.msg*");
+        let error = parse("node --allowed-unsafe-sysctls vm.swappiness").unwrap_err().to_string();
+        assert!(error.contains("not known to be namespaced"), "{error}");
     }
 
     #[test]

@@ -85,6 +85,7 @@ impl Machine {
             static_pods: None,
             // Nothing here uses what it is said to, and the machine's disk may be full.
             eviction: eviction::Settings { thresholds: Vec::new(), ..eviction::Settings::default() },
+            unsafe_sysctls: Vec::new(),
             configuration: json!({}),
             ranges: Box::new(|_| {}),
         };

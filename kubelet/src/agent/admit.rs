@@ -10,9 +10,6 @@ use super::pods::{Entry, Origin};
 use crate::admission::{self, Decision};
 use crate::pod_plan::{Condemned, Resize, Verdict};
 
-/// What comes before the message in the status of a pod that the node does not take.
-const REJECTED: &str = "Pod was rejected: ";
-
 impl Agent {
     /// Decides about a pod that is new to this agent.
     pub(super) fn admit(&self, entry: &Entry) {
@@ -29,8 +26,7 @@ impl Agent {
             Decision::Admit => {}
             Decision::Reject(verdict) => {
                 self.recorder.say(&pod, None, true, &verdict.reason, verdict.message.clone());
-                let message = format!("{REJECTED}{}", verdict.message);
-                entry.change(|want| want.rejected = Some(Verdict { message, ..verdict }));
+                entry.change(|want| want.rejected = Some(verdict));
             }
             Decision::Preempt(victims) => {
                 for (victim, pod) in victims.iter().filter_map(|place| others.get(*place)) {
@@ -83,6 +79,8 @@ impl Agent {
             taints,
             allocatable: self.known.node().allocatable,
             pressures: pressures.iter().filter(|(under, _)| *under).map(|(_, kind)| (*kind).to_owned()).collect(),
+            unsafe_sysctls: self.unsafe_sysctls.clone(),
+            strict_groups: health.supplemental_groups_policy == Some(true),
             apparmor: std::path::Path::new("/sys/kernel/security/apparmor").exists(),
             ..admission::Node::default()
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{NodeRuntimeHandler, Pod};
+use k8s_openapi::api::core::v1::{NodeRuntimeHandler, NodeRuntimeHandlerFeatures, Pod};
 use tokio::time::sleep;
 
 use super::Agent;
@@ -25,6 +25,17 @@ const COLLECT: Duration = Duration::from_secs(300);
 const ASK: Duration = Duration::from_secs(5);
 /// The same as long as the node is not ready: pods wait for it.
 const ASK_SOON: Duration = Duration::from_millis(200);
+
+/// What the runtime says of itself.
+#[derive(Default)]
+struct Said {
+    /// What keeps the node from being ready.
+    problems: Vec<String>,
+    /// What it can run pods with.
+    handlers: Vec<NodeRuntimeHandler>,
+    /// Whether it heeds which further groups a pod's users are to be in.
+    supplemental_groups_policy: Option<bool>,
+}
 
 impl Agent {
     /// Keeps the node in order, until it is dropped.
@@ -148,17 +159,21 @@ impl Agent {
     /// Keeps what the Node says of the agent's health true.
     async fn keep_health(&self) {
         loop {
-            let (problems, handlers) = self.ask_runtime().await;
+            let Said { problems, handlers, supplemental_groups_policy } = self.ask_runtime().await;
             let images = if problems.is_empty() { self.hands.images.on_node().await.ok() } else { None };
             let turned = {
                 let mut health = self.state.health.lock();
                 let turned = health.problems.is_empty() != problems.is_empty();
                 health.problems = problems;
+                if supplemental_groups_policy.is_some() {
+                    health.supplemental_groups_policy = supplemental_groups_policy;
+                }
                 if let Some(images) = images {
                     (health.images, health.handlers) = (images, handlers);
                 }
                 turned
             };
+            self.state.asked.change(|asked| *asked = true);
             if turned {
                 self.keeper.changed();
             }
@@ -168,15 +183,15 @@ impl Agent {
     }
 
     /// What keeps the node from being ready, and what the runtime can run pods with.
-    async fn ask_runtime(&self) -> (Vec<String>, Vec<NodeRuntimeHandler>) {
+    async fn ask_runtime(&self) -> Said {
         let status = match self.hands.cri.status(v1::StatusRequest { verbose: false }).await {
             Ok(answer) => answer,
             Err(status) => {
                 let problem = format!("container runtime is down: {}", status.message());
-                return (vec![problem], Vec::new());
+                return Said { problems: vec![problem], ..Said::default() };
             }
         };
-        let conditions = status.status.unwrap_or_default().conditions;
+        let conditions = status.status.clone().unwrap_or_default().conditions;
         let condition = |kind: &str| conditions.iter().find(|condition| condition.r#type == kind);
         let lacks = |kind: &str, what: &str| match condition(kind) {
             Some(condition) if condition.status => None,
@@ -188,10 +203,14 @@ impl Agent {
         let mut problems: Vec<String> = self.pulse.problem().into_iter().collect();
         problems.extend(lacks("RuntimeReady", "container runtime"));
         problems.extend(lacks("NetworkReady", "container runtime network"));
-        let handlers = status
-            .runtime_handlers
-            .into_iter()
-            .map(|handler| NodeRuntimeHandler { name: Some(handler.name), ..NodeRuntimeHandler::default() });
-        (problems, handlers.collect())
+        let handlers = status.runtime_handlers.into_iter().map(|handler| NodeRuntimeHandler {
+            name: Some(handler.name),
+            features: handler.features.map(|features| NodeRuntimeHandlerFeatures {
+                recursive_read_only_mounts: Some(features.recursive_read_only_mounts),
+                user_namespaces: Some(features.user_namespaces),
+            }),
+        });
+        let supplemental_groups_policy = status.features.map(|features| features.supplemental_groups_policy);
+        Said { problems, handlers: handlers.collect(), supplemental_groups_policy }
     }
 }

@@ -36,6 +36,7 @@ use client::cache::ListWatch;
 use client::clock::Clock;
 use client::events::Recorder;
 use client::resource::Resource;
+use client::told::Told;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Client;
@@ -77,6 +78,9 @@ const INTERVALS: Intervals = Intervals {
     check: Some(Duration::from_secs(10)),
 };
 
+/// How long it is waited for what the runtime says of itself.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What an agent is told.
 pub struct Options {
     /// What is decided about the node.
@@ -91,6 +95,8 @@ pub struct Options {
     pub static_pods: Option<PathBuf>,
     /// When pods have to go.
     pub eviction: Settings,
+    /// Unsafe kernel parameters that pods may set.
+    pub unsafe_sysctls: Vec<String>,
     /// All that was configured, as a `KubeletConfiguration`, for those who ask.
     pub configuration: Value,
 }
@@ -125,6 +131,7 @@ pub struct Agent {
     runtime: String,
     static_pods: Option<PathBuf>,
     eviction: Settings,
+    unsafe_sysctls: Vec<String>,
     configuration: Value,
     figures: OnceLock<Arc<Collector>>,
     pods: Arc<Pods>,
@@ -156,6 +163,15 @@ struct Described {
 #[derive(Default)]
 struct State {
     health: Mutex<Health>,
+    /// Whether the runtime was asked how it is.
+    asked: Told<bool>,
+}
+
+impl State {
+    /// Waits until the runtime was asked how it is, and so what it can do; but not for long.
+    async fn asked(&self) {
+        let _ = tokio::time::timeout(PATIENCE, self.asked.wait(|asked| asked.then_some(()))).await;
+    }
 }
 
 impl Describes for Described {
@@ -181,7 +197,7 @@ impl Agent {
     /// An agent that has not begun.
     #[must_use]
     pub fn new(options: Options, means: Means) -> Arc<Agent> {
-        let Options { about, facts, node, paths, static_pods, eviction, configuration } = options;
+        let Options { about, facts, node, paths, static_pods, eviction, unsafe_sysctls, configuration } = options;
         let Means { client, cri, runtime, clock, images, volumes, objects, cgroups, recorder } = means;
         let node_name = about.name.clone();
         let known = Arc::new(Known::new(client.clone(), &node_name));
@@ -223,6 +239,7 @@ impl Agent {
                 runtime,
                 static_pods,
                 eviction,
+                unsafe_sysctls,
                 configuration,
                 figures: OnceLock::new(),
                 writer: Writer::new(client, Arc::clone(&pods)),
@@ -249,8 +266,9 @@ impl Agent {
             .selecting(format!("spec.nodeName={}", self.node_name));
         let api = async {
             self.keeper.register().await;
-            // Whether it takes a pod depends on its labels.
+            // Whether it takes a pod depends on its labels, and on what its runtime can do.
             self.known.node_known().await;
+            self.state.asked().await;
             tokio::join!(watch.tell::<Pod>(), self.keeper.keep_lease(), self.keeper.keep_reporting());
         };
         let come_up = async {

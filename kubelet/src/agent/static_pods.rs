@@ -64,6 +64,7 @@ impl Agent {
             self.know_files();
             return std::future::pending().await;
         };
+        self.state.asked().await;
         let changed = Arc::new(Notify::new());
         // Without one, the directory is read now and then all the same.
         let _watcher = watcher(directory, &changed);

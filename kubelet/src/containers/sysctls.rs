@@ -52,6 +52,41 @@ pub fn dotted(name: &str) -> String {
     name.chars().map(swapped).collect()
 }
 
+/// The most characters of a name (upstream's number).
+const NAME: usize = 253;
+
+/// Whether pods can be allowed to set what a pattern stands for: the name of a parameter, or the beginning of names with `*`
+/// after it.
+///
+/// # Errors
+/// If it is no pattern, or if what it stands for is not of a namespace of its own, so that it would be the machine's.
+pub fn allowable(pattern: &str) -> Result<(), String> {
+    if pattern.chars().count() > NAME || !is_pattern(pattern) {
+        return Err(format!(
+            "sysctl {pattern:?} must be a name of at most {NAME} characters, such as kernel.shmmax or kernel.shm*"
+        ));
+    }
+    let name = dotted(pattern);
+    let start = name.strip_suffix('*').unwrap_or(&name);
+    match NAMESPACED.iter().any(|(namespace, _)| start.starts_with(namespace)) {
+        true => Ok(()),
+        false => Err(format!("the sysctl {name:?} is not known to be namespaced")),
+    }
+}
+
+/// Parts with dots or slashes in between, the last of which may end in `*`.
+fn is_pattern(pattern: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_start = |part: &str| {
+        let inner = part.bytes().all(|byte| is_plain(byte) || matches!(byte, b'-' | b'_'));
+        inner && part.bytes().next().is_none_or(is_plain)
+    };
+    let is_part = |part: &str| is_start(part) && part.bytes().last().is_some_and(is_plain);
+    let (parts, last) = pattern.rsplit_once(['.', '/']).map_or((None, pattern), |(parts, last)| (Some(parts), last));
+    let good = last.strip_suffix('*').map_or_else(|| is_part(last), is_start);
+    good && parts.is_none_or(|parts| parts.split(['.', '/']).all(is_part))
+}
+
 /// Why a pod must not set what it wants to. `allowed` are those that the node's owner allows besides the safe ones; one that
 /// ends in `*` stands for all that start so.
 #[must_use]
@@ -95,6 +130,28 @@ mod tests {
         check("net.ipv4.conf.eno2/100.rp_filter", "net.ipv4.conf.eno2/100.rp_filter");
         check("net/ipv4/conf/eno2.100/rp_filter", "net.ipv4.conf.eno2/100.rp_filter");
         check("plain", "plain");
+    }
+
+    #[test]
+    fn only_what_is_of_a_namespace_can_be_allowed() {
+        let check = |pattern: &str, expected: Option<&str>| {
+            let found = allowable(pattern).err();
+            assert_eq!(found.is_some(), expected.is_some(), "{pattern}: {found:?}");
+            assert!(found.is_none_or(|found| found.contains(expected.unwrap_or_default())), "{pattern}");
+        };
+        check("kernel.msg*", None);
+        check("kernel/shmmax", None);
+        check("net.*", None);
+        check("net.ipv4.conf.eth0-1.rp_filter", None);
+        check("*", Some("not known to be namespaced"));
+        check("vm.swappiness", Some("not known to be namespaced"));
+        check("kernel.*", Some("not known to be namespaced"));
+        check("", Some("must be a name"));
+        check("net..core", Some("must be a name"));
+        check("net.*.x", Some("must be a name"));
+        check("net.core_", Some("must be a name"));
+        check("Net.core", Some("must be a name"));
+        check(&format!("net.{}", "a".repeat(250)), Some("must be a name"));
     }
 
     #[test]

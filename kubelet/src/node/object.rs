@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeRuntimeHandler,
-    NodeSpec, NodeStatus, NodeSystemInfo, Taint,
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeFeatures,
+    NodeRuntimeHandler, NodeSpec, NodeStatus, NodeSystemInfo, Taint,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -59,6 +59,8 @@ pub struct Health {
     pub images: Vec<ContainerImage>,
     /// What the runtime can run pods with.
     pub handlers: Vec<NodeRuntimeHandler>,
+    /// Whether the runtime heeds which further groups a pod's users are to be in, if it says anything of that.
+    pub supplemental_groups_policy: Option<bool>,
 }
 
 /// The Node. Its conditions say that they have been so since `now`; whoever writes them knows better.
@@ -93,6 +95,9 @@ pub fn node(about: &About, facts: &Facts, health: &Health, now: Timestamp) -> No
         conditions: Some(conditions(health, now)),
         declared_features: Some(DECLARED.map(str::to_owned).to_vec()),
         daemon_endpoints: Some(NodeDaemonEndpoints { kubelet_endpoint: Some(endpoint) }),
+        features: health
+            .supplemental_groups_policy
+            .map(|heeded| NodeFeatures { supplemental_groups_policy: Some(heeded) }),
         images: Some(health.images.clone()).filter(|images| !images.is_empty()),
         node_info: Some(facts.system.clone()),
         runtime_handlers: Some(health.handlers.clone()).filter(|handlers| !handlers.is_empty()),

@@ -1,4 +1,5 @@
 //! An agent at work, on paused time: what it asks of the API and of a runtime in memory.
 
+mod admission;
 mod stage;
 mod writes;

@@ -36,6 +36,15 @@ const TAKES: Takes = Takes {
     pull: Duration::from_secs(2),
 };
 
+/// What is set up otherwise than usual.
+#[derive(Default)]
+pub(super) struct Setup {
+    /// Whether the runtime heeds which further groups users are to be in.
+    pub(super) strict_groups: bool,
+    /// Unsafe kernel parameters that pods may set.
+    pub(super) unsafe_sysctls: Vec<String>,
+}
+
 /// An agent, and what it works between.
 pub(super) struct Stage {
     pub(super) server: FakeServer,
@@ -50,12 +59,18 @@ pub(super) struct Stage {
 impl Stage {
     /// With an agent that knows its pods.
     pub(super) async fn new() -> Stage {
+        Stage::with(Setup::default()).await
+    }
+
+    /// The same, set up otherwise.
+    pub(super) async fn with(setup: Setup) -> Stage {
         let clock = Clock::simulated(Timestamp::from_second(1_772_366_400).unwrap());
-        let options = fake::Options { clock, takes: TAKES, ..fake::Options::default() };
+        let strict_groups = setup.strict_groups;
+        let options = fake::Options { clock, takes: TAKES, strict_groups, ..fake::Options::default() };
         let (server, runtime, files) = (FakeServer::new(), Fake::new(options), tempfile::tempdir().unwrap());
         // Answers that take no time would have nothing happen while something is asked.
         server.take(Duration::from_millis(5));
-        let (agent, recording) = agent(&server, &runtime, &files, clock);
+        let (agent, recording) = agent(&server, &runtime, &files, (clock, setup));
         let (stop, (up, is_up)) = (CancellationToken::new(), tokio::sync::oneshot::channel());
         let (stopping, running) = (stop.clone(), Arc::clone(&agent));
         let task = tokio::spawn(async move {
@@ -150,7 +165,7 @@ fn agent(
     server: &FakeServer,
     runtime: &Arc<Fake>,
     files: &TempDir,
-    clock: Clock,
+    (clock, setup): (Clock, Setup),
 ) -> (Arc<Agent>, impl Future<Output = ()> + Send + 'static) {
     let below = |name: &str| files.path().join(name);
     let paths = Paths { root: below("kubelet"), pod_logs: below("pods"), container_logs: below("containers") };
@@ -170,6 +185,7 @@ fn agent(
         static_pods: None,
         // The machine's disk may be full.
         eviction: eviction::Settings { thresholds: Vec::new(), ..eviction::Settings::default() },
+        unsafe_sysctls: setup.unsafe_sysctls,
         configuration: json!({}),
         ranges: Box::new(|_| {}),
     };

@@ -63,6 +63,8 @@ pub struct Options {
     pub writes_files: bool,
     /// How long things take.
     pub takes: Takes,
+    /// Whether it heeds which further groups users are to be in (`supplementalGroupsPolicy`).
+    pub strict_groups: bool,
     /// The URL below which the streams of `Exec`, `Attach` and `PortForward` are; with none, they are not served.
     pub streams: Option<String>,
 }
@@ -92,6 +94,7 @@ impl Default for Options {
             recorded: 1024,
             writes_files: false,
             takes: Takes::default(),
+            strict_groups: false,
             streams: None,
         }
     }
@@ -102,6 +105,7 @@ impl Default for Options {
 pub struct Fake {
     clock: Clock,
     takes: Takes,
+    strict_groups: bool,
     writes_files: bool,
     streams: Option<String>,
     state: Mutex<State>,
@@ -123,6 +127,7 @@ impl Fake {
             state: Mutex::new(state),
             clock: options.clock,
             takes: options.takes,
+            strict_groups: options.strict_groups,
             writes_files: options.writes_files,
             streams: options.streams,
             calls: Mutex::new(Calls::new(options.recorded)),

@@ -34,7 +34,9 @@ impl RuntimeService for Fake {
     }
 
     async fn status(&self, _: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
-        self.answer(Call::Status, "", |state, _| Ok(status(state))).await
+        // One that does not heed it has never heard of it.
+        let features = self.strict_groups.then_some(v1::RuntimeFeatures { supplemental_groups_policy: true });
+        self.answer(Call::Status, "", |state, _| Ok(v1::StatusResponse { features, ..status(state) })).await
     }
 
     async fn run_pod_sandbox(&self, request: Request<v1::RunPodSandboxRequest>) -> Answer<v1::RunPodSandboxResponse> {
