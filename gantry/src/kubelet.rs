@@ -24,7 +24,8 @@ pub(crate) struct Arguments {
     /// Where the node keeps its files [default: /var/lib/gantry].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// The authority, in PEM, by which those who call the node are trusted [default: the one of the kubeconfig].
+    /// The authority, in PEM, by which those who call the node are trusted [default: the one of the kubeconfig]. The file is
+    /// read again when it changes.
     #[arg(long, value_name = "FILE")]
     client_ca_file: Option<PathBuf>,
     #[command(flatten)]
@@ -70,6 +71,13 @@ async fn run_node(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         }),
     };
     let keeping = keeping.keep(client.clone(), Clock::Machine);
+    let trusted = clients.clone();
+    let following = async {
+        match (&trusted, &client_ca_file) {
+            (Some(trusted), Some(path)) => match trusted.follow(path).await {},
+            _ => std::future::pending().await,
+        }
+    };
     let reviews = Arc::new(client.clone());
     // The node has no other identity, and may see what its proxy has to.
     let setting = Setting { name: name.clone(), data_dir, proxy: client.clone(), client, reviews, serving, clients };
@@ -84,6 +92,7 @@ async fn run_node(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         worked = work => worked,
         () = renewing => Ok(()),
         () = keeping => Ok(()),
+        () = following => Ok(()),
     }
 }
 

@@ -20,7 +20,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::remembered::Remembered;
 use super::reviews::{ReviewError, Reviews};
-use super::tls::ClientAuthority;
+use super::tls::{ClientAuthority, Verifier};
 
 /// The group of everybody who is known.
 const AUTHENTICATED: &str = "system:authenticated";
@@ -55,9 +55,20 @@ pub(super) enum Peer {
     #[default]
     Unknown,
     /// A certificate that one of the authorities issued.
-    Certified { identity: Arc<Identity>, valid_from: SystemTime, valid_until: SystemTime },
+    Certified(Certified),
     /// One that proves nothing, and why.
     Refused(String),
+}
+
+/// What is known by a certificate.
+#[derive(Clone, Debug)]
+pub(super) struct Certified {
+    identity: Arc<Identity>,
+    valid_from: SystemTime,
+    valid_until: SystemTime,
+    /// What was shown, the client's own first, and what judged it: whom else is trusted later has to judge it again.
+    shown: Arc<[CertificateDer<'static>]>,
+    by: Verifier,
 }
 
 /// Finds out who asks.
@@ -77,18 +88,18 @@ impl Authentication {
 
     /// Reads the certificates that a client showed, its own first.
     pub(super) fn judge(&self, shown: &[CertificateDer<'_>]) -> Peer {
-        let (Some(authority), Some((own, intermediates))) = (&self.clients, shown.split_first()) else {
-            return Peer::Unknown;
-        };
-        read(authority, own, intermediates, self.now()).unwrap_or_else(Peer::Refused)
+        let Some(authority) = self.clients.as_ref().filter(|_| !shown.is_empty()) else { return Peer::Unknown };
+        let shown = shown.iter().map(|certificate| certificate.clone().into_owned()).collect();
+        read(authority.current(), shown, self.now()).unwrap_or_else(Peer::Refused)
     }
 
     /// Who asks, or `None` if that cannot be told. The certificate is looked at first; if it proves nothing, a token may.
     pub(super) async fn identify(&self, peer: &Peer, headers: &HeaderMap) -> Option<Arc<Identity>> {
         match peer {
-            Peer::Certified { identity, valid_from, valid_until } => {
-                // A connection may outlive the certificate that it began with.
-                if (*valid_from..=*valid_until).contains(&self.now()) {
+            Peer::Certified(certified) => {
+                let Certified { identity, valid_from, valid_until, .. } = certified;
+                // A connection may outlive the certificate that it began with, and the trust in who issued it.
+                if (*valid_from..=*valid_until).contains(&self.now()) && self.is_trusted(certified) {
                     return Some(Arc::clone(identity));
                 }
                 tracing::debug!(user = identity.user, "a client's certificate is not valid at this time");
@@ -104,6 +115,14 @@ impl Authentication {
                 None
             }
         }
+    }
+
+    /// Whether who is trusted now issued a certificate that was good before.
+    fn is_trusted(&self, certified: &Certified) -> bool {
+        let Some(current) = self.clients.as_ref().map(ClientAuthority::current) else { return false };
+        let again =
+            || matches!(read(current.clone(), Arc::clone(&certified.shown), self.now()), Ok(Peer::Certified(_)));
+        Arc::ptr_eq(&current, &certified.by) || again()
     }
 
     async fn owner(&self, token: &str) -> Result<Option<Arc<Identity>>, ReviewError> {
@@ -160,14 +179,11 @@ fn authenticated(mut identity: Identity) -> Identity {
 }
 
 /// The common name is the user, the organizations are the groups.
-fn read(
-    authority: &ClientAuthority,
-    own: &CertificateDer<'_>,
-    intermediates: &[CertificateDer<'_>],
-    now: SystemTime,
-) -> Result<Peer, String> {
+fn read(by: Verifier, shown: Arc<[CertificateDer<'static>]>, now: SystemTime) -> Result<Peer, String> {
+    let Some((own, intermediates)) = shown.split_first() else { return Ok(Peer::Unknown) };
     let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).map_err(|error| error.to_string())?;
-    authority.verify(own, intermediates, UnixTime::since_unix_epoch(since_epoch)).map_err(|error| error.to_string())?;
+    let since_epoch = UnixTime::since_unix_epoch(since_epoch);
+    by.verify_client_cert(own, intermediates, since_epoch).map_err(|error| error.to_string())?;
     let (_, parsed) = X509Certificate::from_der(own).map_err(|error| error.to_string())?;
     let subject = parsed.subject();
     let text = |attribute: &x509_parser::x509::AttributeTypeAndValue<'_>| {
@@ -181,11 +197,9 @@ fn read(
     let groups = subject.iter_organization().map(text).collect::<Result<Vec<_>, _>>()?;
     let uid = subject.iter_by_oid(&UID_ATTRIBUTE).last().map(text).transpose()?.unwrap_or_default();
     let validity = parsed.validity();
-    Ok(Peer::Certified {
-        identity: Arc::new(authenticated(Identity { user, uid, groups, extra: BTreeMap::new() })),
-        valid_from: time_of(validity.not_before.timestamp()),
-        valid_until: time_of(validity.not_after.timestamp()),
-    })
+    let identity = Arc::new(authenticated(Identity { user, uid, groups, extra: BTreeMap::new() }));
+    let [valid_from, valid_until] = [validity.not_before, validity.not_after].map(|time| time_of(time.timestamp()));
+    Ok(Peer::Certified(Certified { identity, valid_from, valid_until, shown: Arc::clone(&shown), by }))
 }
 
 fn time_of(seconds: i64) -> SystemTime {

@@ -20,7 +20,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -38,7 +37,7 @@ const PING_TIME: Duration = Duration::from_secs(20);
 
 /// What the connections of a listener share.
 pub(super) struct Shared {
-    pub(super) acceptor: TlsAcceptor,
+    pub(super) handshakes: tls::Handshakes,
     pub(super) service: Service,
     /// Every connection's task.
     pub(super) tasks: TaskTracker,
@@ -99,7 +98,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// Serves a connection until it ends or becomes a stream.
 async fn serve(shared: Arc<Shared>, socket: Socket) {
     let limits = &shared.service.limits;
-    let handshake = tokio::time::timeout(limits.handshake_time, shared.acceptor.accept(socket));
+    let handshake = tokio::time::timeout(limits.handshake_time, shared.handshakes.acceptor().accept(socket));
     let stream = tokio::select! {
         () = shared.stopping.cancelled() => return,
         stream = handshake => match stream {

@@ -7,6 +7,7 @@
 
 mod answer;
 mod authentication;
+mod authority_file;
 mod authorization;
 mod cadvisor;
 mod connection;
@@ -38,7 +39,6 @@ use std::sync::Arc;
 
 use client::clock::Clock;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -62,7 +62,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// What is shown to clients. It may be replaced while the server runs.
     pub serving: Arc<ServingCertificate>,
-    /// By whom clients' certificates may be issued; with `None` there are only tokens.
+    /// By whom clients' certificates may be issued, which may be replaced while the server runs; with `None` there are only
+    /// tokens.
     pub clients: Option<ClientAuthority>,
     /// Who answers what the server must know about clients: a [`kube::Client`] will do.
     pub reviews: Arc<dyn Reviews>,
@@ -111,11 +112,11 @@ impl Server {
     pub async fn start(options: Options) -> Result<Running, StartError> {
         let address = options.listen;
         let listen = |source| StartError::Listen { address, source };
-        let tls = tls::server_config(Arc::clone(&options.serving), options.clients.as_ref())?;
+        let handshakes = tls::Handshakes::new(Arc::clone(&options.serving), options.clients.clone())?;
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let shared = Arc::new(connection::Shared {
-            acceptor: TlsAcceptor::from(tls),
+            handshakes,
             service: Service::new(options),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),

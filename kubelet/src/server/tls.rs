@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
@@ -17,6 +17,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
+use tokio_rustls::TlsAcceptor;
 
 /// HTTP/2 over TLS, as RFC 9113 names it.
 pub(super) const ALPN_H2: &[u8] = b"h2";
@@ -97,45 +98,87 @@ fn certified(provider: &CryptoProvider, chain: &str, key: &str) -> Result<Certif
     Ok(CertifiedKey::from_der(chain, key, provider)?)
 }
 
-/// Judges clients' certificates by the authorities that the node trusts for that.
+/// Judges clients' certificates by the authorities that the node trusts for that, which may be replaced at any time. Cloning
+/// gives another handle to the same.
 #[derive(Clone, Debug)]
 pub struct ClientAuthority {
-    verifier: Arc<dyn ClientCertVerifier>,
+    current: Arc<RwLock<Verifier>>,
 }
+
+/// Judges certificates by the authorities of one moment.
+pub(super) type Verifier = Arc<dyn ClientCertVerifier>;
 
 impl ClientAuthority {
     /// Trusts what was issued by one of the certificates in `pem`, of which there must be one.
     pub fn new(pem: &str) -> Result<ClientAuthority, TlsError> {
-        let authority = |why: String| TlsError::Authority(why);
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-            let certificate = certificate.map_err(|error| authority(error.to_string()))?;
-            roots.add(certificate).map_err(|error| authority(error.to_string()))?;
-        }
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build();
-        Ok(ClientAuthority { verifier: verifier.map_err(|error| authority(error.to_string()))? })
+        Ok(ClientAuthority { current: Arc::new(RwLock::new(verifier(pem)?)) })
     }
 
-    /// Whether one of the authorities issued a certificate for a client, at this time.
-    pub(super) fn verify(
-        &self,
-        own: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<(), rustls::Error> {
-        self.verifier.verify_client_cert(own, intermediates, now).map(|_| ())
+    /// Trusts others from now on, on connections that there are too. If there is none in `pem`, those before stay.
+    pub fn replace(&self, pem: &str) -> Result<(), TlsError> {
+        *self.current.write() = verifier(pem)?;
+        Ok(())
+    }
+
+    /// What judges now.
+    pub(super) fn current(&self) -> Verifier {
+        Arc::clone(&self.current.read())
+    }
+}
+
+/// Judges by the certificates in `pem`, of which there must be one.
+fn verifier(pem: &str) -> Result<Verifier, TlsError> {
+    let authority = |why: String| TlsError::Authority(why);
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let certificate = certificate.map_err(|error| authority(error.to_string()))?;
+        roots.add(certificate).map_err(|error| authority(error.to_string()))?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+    verifier.map_err(|error| authority(error.to_string()))
+}
+
+/// What handshakes are made by: with the authorities that are trusted when they begin.
+pub(super) struct Handshakes {
+    serving: Arc<ServingCertificate>,
+    clients: Option<ClientAuthority>,
+    made: Mutex<(Option<Verifier>, TlsAcceptor)>,
+}
+
+impl Handshakes {
+    pub(super) fn new(
+        serving: Arc<ServingCertificate>,
+        clients: Option<ClientAuthority>,
+    ) -> Result<Handshakes, TlsError> {
+        let current = clients.as_ref().map(ClientAuthority::current);
+        let config = server_config(Arc::clone(&serving), current.clone())?;
+        Ok(Handshakes { serving, clients, made: Mutex::new((current, TlsAcceptor::from(config))) })
+    }
+
+    /// What makes the next one.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        let current = self.clients.as_ref().map(ClientAuthority::current);
+        let mut made = self.made.lock();
+        let is_same = match (&made.0, &current) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        if !is_same {
+            match server_config(Arc::clone(&self.serving), current.clone()) {
+                Ok(config) => *made = (current, TlsAcceptor::from(config)),
+                Err(error) => tracing::warn!(%error, "clients are told of the authorities from before"),
+            }
+        }
+        made.1.clone()
     }
 }
 
 /// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1, with a certificate of the client's if it has one.
-pub(super) fn server_config(
-    serving: Arc<ServingCertificate>,
-    clients: Option<&ClientAuthority>,
-) -> Result<Arc<ServerConfig>, TlsError> {
+fn server_config(serving: Arc<ServingCertificate>, clients: Option<Verifier>) -> Result<Arc<ServerConfig>, TlsError> {
     let builder =
         ServerConfig::builder_with_provider(Arc::clone(&serving.provider)).with_safe_default_protocol_versions()?;
     let builder = match clients {
-        Some(authority) => builder.with_client_cert_verifier(Arc::new(PossessionOnly(Arc::clone(&authority.verifier)))),
+        Some(verifier) => builder.with_client_cert_verifier(Arc::new(PossessionOnly(verifier))),
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(serving);
@@ -145,7 +188,7 @@ pub(super) fn server_config(
 
 /// Has the client prove that it holds the key of its certificate, whatever the certificate is worth.
 #[derive(Debug)]
-struct PossessionOnly(Arc<dyn ClientCertVerifier>);
+struct PossessionOnly(Verifier);
 
 impl ClientCertVerifier for PossessionOnly {
     fn client_auth_mandatory(&self) -> bool {

@@ -146,7 +146,7 @@ async fn a_certificate_says_who_it_is_as_long_as_it_is_valid() {
     let at = "2026-12-31T23:59:00Z".parse().unwrap();
     let clients = ClientAuthority::new(&own.pem).unwrap();
     let tokens = Arc::new(Tokens::default());
-    let authentication = Authentication::new(Some(clients), tokens, Clock::simulated(at));
+    let authentication = Authentication::new(Some(clients.clone()), tokens, Clock::simulated(at));
     let names = [(DnType::CommonName, "apiserver"), (DnType::OrganizationName, "system:masters")];
     let judge = |by, names: &[_], purpose| authentication.judge(&[issued(by, names, purpose)]);
     let (client, server) = (ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth);
@@ -168,6 +168,14 @@ async fn a_certificate_says_who_it_is_as_long_as_it_is_valid() {
         let of_good = headers("Bearer good");
         assert!(authentication.identify(peer, &of_good).await.is_some(), "{what}");
     }
+    clients.replace("none").unwrap_err();
+    assert!(who(&good).await.is_some(), "what is no authority replaces none");
+    clients.replace(&foreign.pem).unwrap();
+    assert_eq!(who(&good).await, None, "who issued it is not trusted any more, and the connection still there");
+    let by_foreign = authentication.judge(&[issued(&foreign, &names, ExtendedKeyUsagePurpose::ClientAuth)]);
+    assert!(who(&by_foreign).await.is_some());
+    clients.replace(&format!("{}{}", foreign.pem, own.pem)).unwrap();
+    assert!(who(&good).await.is_some() && who(&by_foreign).await.is_some());
     tokio::time::advance(Duration::from_secs(120)).await;
     assert_eq!(who(&good).await, None, "its time is over, and the connection still there");
 }
