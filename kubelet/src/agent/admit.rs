@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
-use serde_json::json;
 
 use super::Agent;
+use super::granted::Granted;
 use super::pods::{Entry, Origin};
 use crate::admission::{self, Decision};
 use crate::pod_plan::{Condemned, Resize, Verdict};
@@ -13,13 +13,19 @@ use crate::pod_plan::{Condemned, Resize, Verdict};
 impl Agent {
     /// Decides about a pod that is new to this agent.
     pub(super) fn admit(&self, entry: &Entry) {
-        let pod = entry.pod();
-        let status = pod.status.as_ref();
+        let asks = entry.pod();
+        let status = asks.status.as_ref();
         let over = status.is_some_and(|status| matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")));
         if entry.origin == Origin::Runtime || over {
             return;
         }
         let taken = status.is_some_and(|status| status.start_time.is_some());
+        // What it was refused is nothing that there has to be room for.
+        let granted = Granted::find(&self.hands.paths, &asks);
+        let pod = granted.in_place_of(&asks);
+        if pod != *asks {
+            *entry.granted.lock() = Some(Arc::new(granted));
+        }
         let others = self.others(entry);
         let pods: Vec<&Pod> = others.iter().map(|(_, pod)| pod.as_ref()).collect();
         match admission::admit(&pod, &pods, &self.of_admission(), taken) {
@@ -58,7 +64,7 @@ impl Agent {
     /// The pods that the node has taken, without this one.
     fn others(&self, entry: &Entry) -> Vec<(Arc<Entry>, Arc<Pod>)> {
         let others = self.pods.all().into_iter().filter(|other| other.uid != entry.uid && other.is_active());
-        others.map(|other| (Arc::clone(&other), other.pod())).collect()
+        others.map(|other| (Arc::clone(&other), other.granted())).collect()
     }
 
     /// What the node goes by.
@@ -84,49 +90,5 @@ impl Agent {
             apparmor: std::path::Path::new("/sys/kernel/security/apparmor").exists(),
             ..admission::Node::default()
         }
-    }
-}
-
-/// What a pod's spec says of resources, to see whether it says something else.
-pub(super) fn resources_of(pod: &Pod) -> String {
-    let spec = pod.spec.iter();
-    let containers = spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
-    let all: Vec<_> = containers.map(|container| (&container.name, &container.resources)).collect();
-    json!([all, pod.spec.as_ref().and_then(|spec| spec.resources.as_ref())]).to_string()
-}
-
-/// Whether a pod has by its status what its spec says: otherwise an agent before this one had not granted it yet.
-pub(super) fn is_granted(pod: &Pod) -> bool {
-    let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
-    let spec = pod.spec.iter().flat_map(|spec| &spec.containers);
-    let requests = |name: &str| {
-        let container = spec.clone().find(|container| container.name == name)?;
-        container.resources.as_ref()?.requests.clone()
-    };
-    statuses.into_iter().all(|status| {
-        let allocated = status.allocated_resources.clone().unwrap_or_default();
-        allocated.is_empty() || Some(allocated) == requests(&status.name)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_not_granted_yet_is_known_by_the_status() {
-        let check = |requested: &str, allocated: Option<&str>, expected: bool| {
-            let allocated = allocated.map(|cpu| json!({"cpu": cpu}));
-            let pod = json!({
-                "spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": requested}}}]},
-                "status": {"containerStatuses": [{
-                    "name": "c", "ready": true, "restartCount": 0, "image": "", "imageID": "", "allocatedResources": allocated,
-                }]},
-            });
-            assert_eq!(is_granted(&serde_json::from_value(pod).unwrap()), expected);
-        };
-        check("1", None, true);
-        check("1", Some("1"), true);
-        check("2", Some("1"), false);
     }
 }

@@ -131,7 +131,7 @@ impl Agent {
             // Whose pods they are cannot be told.
             Err(_) => return,
         };
-        let active: Vec<Arc<Pod>> = self.pods.all().iter().filter(|it| it.is_active()).map(|it| it.pod()).collect();
+        let active: Vec<Arc<Pod>> = self.pods.all().iter().filter(|it| it.is_active()).map(|it| it.granted()).collect();
         if let Err(error) = self.hands.cgroups.update_classes(active.iter().map(AsRef::as_ref)) {
             tracing::warn!(%error, "the classes of pods do not get what their pods request");
         }

@@ -9,6 +9,7 @@ mod carry;
 mod echo;
 mod evict;
 mod files;
+mod granted;
 mod house;
 mod known;
 mod last_words;

@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use parking_lot::Mutex;
 
 use super::echo::{Said, is_echo};
+use super::granted::Granted;
 use crate::observed::RuntimePod;
 use crate::pod_plan::{Condemned, Verdict};
 
@@ -60,6 +61,8 @@ pub(super) struct Entry {
     pub(super) seen: Mutex<Seen>,
     /// What the API was told of it, or is to be.
     pub(super) said: Mutex<Said>,
+    /// The resources that it was granted, while they are not those that its spec asks for.
+    pub(super) granted: Mutex<Option<Arc<Granted>>>,
 }
 
 /// What a worker knows of its pod.
@@ -88,6 +91,13 @@ impl Entry {
     /// The pod as it was seen last.
     pub(super) fn pod(&self) -> Arc<Pod> {
         self.want.look(|want| Arc::clone(&want.pod))
+    }
+
+    /// The pod with the resources that it was granted.
+    pub(super) fn granted(&self) -> Arc<Pod> {
+        let pod = self.pod();
+        let granted = self.granted.lock().clone();
+        granted.map_or_else(|| Arc::clone(&pod), |granted| Arc::new(granted.in_place_of(&pod)))
     }
 
     /// The pod with the status that the node knows.
@@ -191,8 +201,14 @@ impl Pods {
                         news: 1,
                     };
                     let want = Told::new(want);
-                    let entry =
-                        Entry { uid: Arc::clone(&uid), origin, want, seen: Mutex::default(), said: Mutex::default() };
+                    let entry = Entry {
+                        uid: Arc::clone(&uid),
+                        origin,
+                        want,
+                        seen: Mutex::default(),
+                        said: Mutex::default(),
+                        granted: Mutex::default(),
+                    };
                     let entry = Arc::new(entry);
                     held.by_uid.insert(uid, Arc::clone(&entry));
                     (Arc::clone(&entry), Some(entry))

@@ -13,9 +13,9 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use tokio::time::{Instant, sleep_until};
 
 use super::Agent;
-use super::admit::{is_granted, resources_of};
 use super::carry::{Carried, Job};
 use super::echo::OWN;
+use super::granted::Granted;
 use super::pods::{Entry, Seen, Want};
 use crate::containers::CONTAINER_ERROR;
 use crate::observed::RuntimePod;
@@ -35,8 +35,8 @@ pub(super) struct Worker {
     status: Option<Arc<PodStatus>>,
     /// How often in a row something failed.
     failures: u32,
-    /// The resources that the pod was granted, as its spec said it.
-    granted: String,
+    /// The resources that the pod was granted.
+    granted: Granted,
     /// The chances that were taken.
     chances: u64,
     /// When the pod was seen first.
@@ -55,8 +55,7 @@ struct Look {
 
 impl Worker {
     pub(super) fn new(agent: Arc<Agent>, entry: Arc<Entry>) -> Worker {
-        let pod = entry.pod();
-        let granted = if is_granted(&pod) { resources_of(&pod) } else { String::new() };
+        let granted = Granted::find(&agent.hands.paths, &entry.pod());
         Worker {
             agent,
             entry,
@@ -119,7 +118,8 @@ impl Worker {
             }
         };
         let want = self.entry.want.look(Clone::clone);
-        let pod = Arc::new(with_status(&want.pod, self.status.as_deref()));
+        let mut memory = self.memory.clone();
+        let pod = Arc::new(self.grant(with_status(&want.pod, self.status.as_deref()), &mut memory));
         let mut runtime = runtime;
         if let Some((name, attempt)) = &self.starting {
             runtime.containers.retain(|it| it.name != *name || it.attempt != *attempt);
@@ -128,7 +128,6 @@ impl Worker {
         let runtime = Arc::new(runtime);
         self.agent.probes.attend(&pod, &runtime);
         self.agent.hands.volumes.see(&pod);
-        let mut memory = self.memory.clone();
         if want.chances != self.chances {
             self.chances = want.chances;
             take_chance(&mut memory);
@@ -138,25 +137,35 @@ impl Worker {
         if memory.condemned.is_none() {
             memory.condemned = want.condemned.clone();
         }
-        self.grant(&pod, &mut memory);
         let plan = self.decide(&pod, &runtime, &memory);
         Some(Look { want, pod, runtime, plan })
     }
 
-    /// Takes a change of the pod's resources into account, as far as the node has room for it.
-    fn grant(&mut self, pod: &Pod, memory: &mut Memory) {
-        let wanted = resources_of(pod);
-        if wanted == self.granted {
-            return;
-        }
-        let refused = self.agent.refuse_resize(&self.entry, pod);
-        if refused.is_none() {
-            self.granted = wanted;
+    /// Takes a change of the pod's resources into account, as far as the node has room for it. Gives the pod with the
+    /// resources that it has been granted.
+    fn grant(&mut self, pod: Pod, memory: &mut Memory) -> Pod {
+        let wanted = Granted::of(&pod);
+        let refused = if wanted == self.granted { None } else { self.agent.refuse_resize(&self.entry, &pod) };
+        let (paths, uid) = (&self.agent.hands.paths, &self.entry.uid);
+        let waits = self.entry.granted.lock().is_some();
+        let kept = match &refused {
+            Some(_) => self.granted.keep(paths, uid),
+            None if waits || wanted != self.granted => Granted::forget(paths, uid),
+            None => Ok(()),
+        };
+        if let Err(error) = kept {
+            tracing::warn!(pod = %uid, %error, "the next agent will not know what the pod was granted");
         }
         let has_waited = matches!(memory.resize, Some(Resize::Deferred(_) | Resize::Infeasible(_)));
-        if refused.is_some() || has_waited {
-            memory.resize = refused;
+        if refused.is_none() {
+            self.granted = wanted;
+            *self.entry.granted.lock() = None;
+            memory.resize = memory.resize.take().filter(|_| !has_waited);
+            return pod;
         }
+        memory.resize = refused;
+        *self.entry.granted.lock() = Some(Arc::new(self.granted.clone()));
+        self.granted.in_place_of(&pod)
     }
 
     fn decide(&self, pod: &Pod, runtime: &RuntimePod, memory: &Memory) -> Plan {

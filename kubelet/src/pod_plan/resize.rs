@@ -103,7 +103,11 @@ fn finish(scene: &Scene<'_>, draft: &mut Draft) {
     if draft.memory.resized.is_some() {
         draft.says.push(says(scene, "ResizeCompleted", None));
     }
-    (draft.memory.resize, draft.memory.resized) = (None, None);
+    draft.memory.resized = None;
+    // A change that waits is none of those that were made.
+    if matches!(draft.memory.resize, Some(Resize::InProgress(_))) {
+        draft.memory.resize = None;
+    }
 }
 
 /// What an Event says of the resources that a pod is to have.

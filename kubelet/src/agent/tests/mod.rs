@@ -1,5 +1,6 @@
 //! An agent at work, on paused time: what it asks of the API and of a runtime in memory.
 
 mod admission;
+mod resize;
 mod stage;
 mod writes;

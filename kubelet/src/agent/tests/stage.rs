@@ -70,6 +70,10 @@ impl Stage {
         let (server, runtime, files) = (FakeServer::new(), Fake::new(options), tempfile::tempdir().unwrap());
         // Answers that take no time would have nothing happen while something is asked.
         server.take(Duration::from_millis(5));
+        Stage::begin(server, runtime, files, (clock, setup)).await
+    }
+
+    async fn begin(server: FakeServer, runtime: Arc<Fake>, files: TempDir, (clock, setup): (Clock, Setup)) -> Stage {
         let (agent, recording) = agent(&server, &runtime, &files, (clock, setup));
         let (stop, (up, is_up)) = (CancellationToken::new(), tokio::sync::oneshot::channel());
         let (stopping, running) = (stop.clone(), Arc::clone(&agent));
@@ -148,12 +152,26 @@ impl Stage {
         calls
     }
 
+    /// With another agent, set up as usual, that goes on where this one was.
+    pub(super) async fn restarted(self) -> Stage {
+        let Stage { server, runtime, agent, clock, stop, task, files } = self;
+        stop.cancel();
+        drop(agent);
+        task.await.unwrap();
+        Stage::begin(server, runtime, files, (clock, Setup::default())).await
+    }
+
     /// Ends the agent.
     pub(super) async fn end(self) {
         self.stop.cancel();
         drop(self.agent);
         self.task.await.unwrap();
         drop(self.files);
+    }
+
+    /// Removes a pod from the API at once, as somebody else.
+    pub(super) fn delete(&self, name: &str) {
+        self.server.remove(&path(name));
     }
 }
 
