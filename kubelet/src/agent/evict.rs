@@ -60,6 +60,7 @@ impl Grounds for Here {
         let Some(entry) = self.0.pods.get(&eviction.uid) else { return };
         let why = eviction.condemned.why.message.clone();
         self.0.recorder.say(&entry.pod(), None, true, EVICTED, why);
+        self.0.metrics.evictions.add(&[eviction.signal], 1.0);
         entry.change(|want| want.condemned = Some(eviction.condemned.clone()));
     }
 

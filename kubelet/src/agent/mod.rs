@@ -20,6 +20,7 @@ mod resize;
 mod says;
 mod serve;
 mod start;
+mod startup;
 mod static_pods;
 mod status;
 mod stop;
@@ -243,7 +244,7 @@ impl Agent {
                 unsafe_sysctls,
                 configuration,
                 figures: OnceLock::new(),
-                writer: Writer::new(client, Arc::clone(&pods)),
+                writer: Writer::new(client, Arc::clone(&pods), (Arc::clone(&metrics), clock)),
                 pods,
                 observer: Observer::new(cri),
                 probes,

@@ -11,9 +11,11 @@ use client::cache::Sink;
 use client::told::Told;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::echo::{Said, is_echo};
 use super::granted::Granted;
+use super::startup::Startup;
 use crate::observed::RuntimePod;
 use crate::pod_plan::{Condemned, Verdict};
 
@@ -61,6 +63,10 @@ pub(super) struct Entry {
     pub(super) seen: Mutex<Seen>,
     /// What the API was told of it, or is to be.
     pub(super) said: Mutex<Said>,
+    /// When it was seen first.
+    pub(super) since: Instant,
+    /// How it starts.
+    pub(super) startup: Mutex<Startup>,
     /// The resources that it was granted, while they are not those that its spec asks for.
     pub(super) granted: Mutex<Option<Arc<Granted>>>,
 }
@@ -192,6 +198,7 @@ impl Pods {
                 Some(entry) => (Arc::clone(entry), None),
                 None => {
                     let uid: Uid = uid.into();
+                    let startup = Mutex::new(Startup::of(&pod));
                     let want = Want {
                         pod: Arc::new(pod.clone()),
                         forgotten: origin == Origin::Runtime,
@@ -207,6 +214,8 @@ impl Pods {
                         want,
                         seen: Mutex::default(),
                         said: Mutex::default(),
+                        since: Instant::now(),
+                        startup,
                         granted: Mutex::default(),
                     };
                     let entry = Arc::new(entry);

@@ -52,8 +52,11 @@ impl Agent {
     pub(super) async fn keep_relisting(&self) {
         let has_events = client::told::Told::new(false);
         tokio::join!(self.follow_events(&has_events), async {
-            let mut known = BTreeMap::new();
+            let (mut known, mut last) = (BTreeMap::new(), None::<Instant>);
             loop {
+                if let Some(last) = last.replace(Instant::now()) {
+                    self.metrics.relist_interval.observe(&[], last.elapsed());
+                }
                 self.relist(&mut known).await;
                 let wait = if has_events.look(|has| *has) { WITH_EVENTS } else { INTERVAL };
                 // The wait is cut short if the events end meanwhile.

@@ -15,7 +15,7 @@ use crate::images::{Present, User};
 use crate::lifecycle::hooks;
 use crate::logs::{self, LogFile};
 use crate::observed::ContainerState;
-use crate::pod_plan::{Role, hash_of};
+use crate::pod_plan::{Role, Says, hash_of};
 use crate::volumes::Problem;
 
 /// What is not as it should be, and what about: a reason of upstream's.
@@ -51,7 +51,7 @@ impl Hands {
         let Some(sandbox) = sandbox else { return Err(refusal("CreateContainerError", "there is no sandbox")) };
         let config = self.sandbox_config(job.pod, sandbox.attempt, &node);
         let config = config.map_err(|invalid| refusal(invalid.reason, invalid.message))?;
-        let image = self.image(job.pod, container, &config).await?;
+        let image = self.image(job, container, &config).await?;
         stage("the image is there");
         let made = self.container_config(job, container, role, attempt, &image, &node).await;
         stage("what the container is made from is known");
@@ -82,10 +82,25 @@ impl Hands {
     }
 
     /// Sees to it that the container's image is there.
-    async fn image(&self, pod: &Pod, container: &Container, config: &v1::PodSandboxConfig) -> Result<Present, Refusal> {
+    async fn image(
+        &self,
+        job: Job<'_>,
+        container: &Container,
+        config: &v1::PodSandboxConfig,
+    ) -> Result<Present, Refusal> {
+        let pod = job.pod;
         let (name, policy) = (container.image.as_deref().unwrap_or_default(), container.image_pull_policy.as_deref());
-        let says = |says| self.voice.say_all(pod, &[says]);
+        let pulling = parking_lot::Mutex::new(None);
+        let says = |says: Says| {
+            if says.reason == "Pulling" {
+                *pulling.lock() = Some(Instant::now());
+            }
+            self.voice.say_all(pod, &[says]);
+        };
         let image = self.images.ensure(pod, &container.name, name, policy, config, says).await;
+        if let Some(began) = pulling.into_inner() {
+            job.entry.startup.lock().pulled(began.elapsed());
+        }
         image.map_err(|refused| Refusal {
             reason: refused.reason.to_owned(),
             message: refused.message,

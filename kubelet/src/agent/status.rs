@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use client::clock::Clock;
 use client::queue::{Backoff, WorkQueue};
 use client::told::Told;
 use futures::future::join_all;
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 use super::echo::Said;
 use super::pods::{Entry, Origin, Pods, Uid};
 use crate::request::ask;
+use crate::server::Metrics;
 use crate::status_patch::difference;
 
 /// How many statuses are written at a time.
@@ -36,13 +38,16 @@ pub(super) struct Writer {
     client: Client,
     pods: Arc<Pods>,
     queue: WorkQueue<Uid>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
     /// What is not written yet.
     pending: Told<HashMap<Uid, Arc<PodStatus>>>,
 }
 
 impl Writer {
-    pub(super) fn new(client: Client, pods: Arc<Pods>) -> Writer {
-        Writer { client, pods, queue: WorkQueue::new(BACKOFF), pending: Told::new(HashMap::new()) }
+    pub(super) fn new(client: Client, pods: Arc<Pods>, (metrics, clock): (Arc<Metrics>, Clock)) -> Writer {
+        let (queue, pending) = (WorkQueue::new(BACKOFF), Told::new(HashMap::new()));
+        Writer { client, pods, queue, metrics, clock, pending }
     }
 
     /// Has a status written, unless the API has it.
@@ -109,6 +114,7 @@ impl Writer {
             Ok(pod) => {
                 let phase = status.phase.as_deref();
                 tracing::debug!(pod = %uid, phase, took = ?began.elapsed(), "the status of a pod is written");
+                self.measure(&entry, &pod);
                 if entry.origin == Origin::Api {
                     self.pods.take(pod, Origin::Api);
                 }
@@ -124,6 +130,15 @@ impl Writer {
                 }
                 false
             }
+        }
+    }
+
+    /// Measures how long the pod took to start, if it has by what the API has of it.
+    fn measure(&self, entry: &Entry, pod: &Pod) {
+        let Some(took) = entry.startup.lock().observe(pod, self.clock.now()) else { return };
+        self.metrics.pod_start_total.observe(&[], took.total);
+        if let Some(promised) = took.promised {
+            self.metrics.pod_start_sli.observe(&[], promised);
         }
     }
 

@@ -16,7 +16,7 @@ use super::Agent;
 use super::carry::{Carried, Job};
 use super::echo::OWN;
 use super::granted::Granted;
-use super::pods::{Entry, Seen, Want};
+use super::pods::{Entry, Origin, Seen, Want};
 use crate::containers::CONTAINER_ERROR;
 use crate::observed::RuntimePod;
 use crate::pod_plan::{self, Action, Inputs, Memory, Mounts, Plan, Resize, Role};
@@ -39,10 +39,23 @@ pub(super) struct Worker {
     granted: Granted,
     /// The chances that were taken.
     chances: u64,
-    /// When the pod was seen first.
-    begun: Instant,
     /// The container that is being started, with its attempt: it does not run before its `postStart` hook has.
     starting: Option<(String, u32)>,
+}
+
+/// Looks and actions without a pause in between.
+struct Round {
+    /// What upstream calls it.
+    kind: &'static str,
+    began: Instant,
+    /// The pod as it was in the beginning.
+    pod: Option<Arc<Pod>>,
+}
+
+impl Round {
+    fn first(entry: &Entry) -> Round {
+        Round { kind: "create", began: Instant::now(), pod: Some(entry.pod()) }
+    }
 }
 
 /// What a look has found, and what follows.
@@ -64,13 +77,16 @@ impl Worker {
             failures: 0,
             granted,
             chances: 0,
-            begun: Instant::now(),
             starting: None,
         }
     }
 
     /// Attends to the pod until nothing is left of it.
     pub(super) async fn live(mut self) {
+        let mut round = Round::first(&self.entry);
+        if self.entry.origin != Origin::Runtime {
+            self.agent.metrics.pod_worker_start.observe(&[], self.entry.since.elapsed());
+        }
         loop {
             let news = self.entry.want.look(|want| want.news);
             let began = Instant::now();
@@ -78,7 +94,7 @@ impl Worker {
             tracing::debug!(pod = %self.entry.uid, news, took = ?began.elapsed(), "looked at a pod");
             let Some(look) = looked else {
                 self.failures = self.failures.saturating_add(1);
-                self.rest(news, Some(BACKOFF.after(self.failures))).await;
+                self.rest(news, Some(BACKOFF.after(self.failures)), &mut round).await;
                 continue;
             };
             self.memory = look.plan.memory.clone();
@@ -90,16 +106,17 @@ impl Worker {
                 if !has_setback(&self.memory) {
                     self.failures = 0;
                 }
-                self.rest(news, look.plan.again).await;
+                self.rest(news, look.plan.again, &mut round).await;
                 continue;
             }
             if !self.act(&look, news).await {
                 self.failures = self.failures.saturating_add(1);
                 let news = self.entry.want.look(|want| want.news);
-                self.rest(news, Some(BACKOFF.after(self.failures))).await;
+                self.rest(news, Some(BACKOFF.after(self.failures)), &mut round).await;
             }
         }
         self.agent.hands.bury(&self.entry.pod()).await;
+        self.agent.metrics.pod_worker.observe(&["terminated"], round.began.elapsed());
         self.agent.probes.forget(&self.entry.uid);
         let metadata = &self.entry.pod().metadata;
         if let (Some(namespace), Some(name)) = (&metadata.namespace, &metadata.name) {
@@ -186,7 +203,7 @@ impl Worker {
             && !self.status.as_deref().is_some_and(runs)
             && look.want.pod.status.as_ref().is_none_or(|it| !runs(it))
         {
-            self.agent.metrics.pod_start.observe(&[], self.begun.elapsed());
+            self.agent.metrics.pod_start.observe(&[], self.entry.since.elapsed());
         }
         self.status = Some(Arc::clone(&status));
         let runtime = Arc::clone(&look.runtime);
@@ -200,14 +217,21 @@ impl Worker {
         self.agent.recorder.say_all(&look.pod, &look.plan.says);
     }
 
-    /// Waits until there is news or time has passed.
-    async fn rest(&self, news: u64, again: Option<Duration>) {
+    /// Waits until there is news or time has passed. What was done since the last time is a round.
+    async fn rest(&self, news: u64, again: Option<Duration>, round: &mut Round) {
+        let kind = if self.memory.stopping.is_some() { "kill" } else { round.kind };
+        self.agent.metrics.pod_worker.observe(&[kind], round.began.elapsed());
+        let before = round.pod.take();
+        let generation = |pod: &Pod| (pod.metadata.generation, pod.metadata.deletion_timestamp.clone());
         let until = Instant::now() + again.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN);
         tokio::select! {
             biased;
             () = self.has_news(news) => {}
             () = sleep_until(until) => {}
         }
+        let now = self.entry.pod();
+        let changed = before.is_some_and(|before| generation(&before) != generation(&now));
+        *round = Round { kind: if changed { "update" } else { "sync" }, began: Instant::now(), pod: Some(now) };
     }
 
     async fn has_news(&self, news: u64) {
@@ -297,7 +321,6 @@ impl Worker {
                 failures: 0,
                 granted: self.granted.clone(),
                 chances: self.chances,
-                begun: self.begun,
                 starting: match action {
                     Action::Start { container, attempt, .. } => Some((container.clone(), *attempt)),
                     _ => None,

@@ -175,6 +175,13 @@ impl Stage {
     }
 }
 
+impl Agent {
+    /// What its server would say to who asks for metrics.
+    pub(super) fn metrics_text(&self) -> String {
+        self.metrics.written()
+    }
+}
+
 fn path(name: &str) -> String {
     format!("/api/v1/namespaces/d/pods/{name}")
 }
