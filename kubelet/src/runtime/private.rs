@@ -38,6 +38,9 @@ const QUESTION: Duration = Duration::from_secs(5);
 const QUESTIONS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 /// How long it may take to end when it is told to, before it is killed.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an agent that was killed may hold the lock, and how often it is tried.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_LOOK: Duration = Duration::from_millis(20);
 /// The waits before it is started again: the first, and the longest.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// After how long a life it is started again as if it had never died before.
@@ -154,7 +157,7 @@ impl Private {
         }
         let layout = Layout::of(&options.data_dir);
         prepare(&layout)?;
-        let lock = lock(&layout)?;
+        let lock = lock(&layout).await?;
         let problem = |source| StartError::File { path: layout.state(), source };
         forget_another_boot(&layout, Path::new(BOOT)).map_err(problem)?;
         prepare(&layout)?;
@@ -246,8 +249,21 @@ fn prepare(layout: &Layout) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Holds the lock, if nobody else does.
-fn lock(layout: &Layout) -> Result<File, StartError> {
+/// Holds the lock, if nobody else does. An agent that was killed has it for a moment longer: until the kernel has taken it
+/// apart, and until what it was about to run is a program of its own.
+async fn lock(layout: &Layout) -> Result<File, StartError> {
+    let tried = async {
+        loop {
+            match try_lock(layout) {
+                Err(StartError::Locked(_)) => tokio::time::sleep(LOCK_LOOK).await,
+                outcome => return outcome,
+            }
+        }
+    };
+    tokio::time::timeout(LOCK_PATIENCE, tried).await.unwrap_or_else(|_| try_lock(layout))
+}
+
+fn try_lock(layout: &Layout) -> Result<File, StartError> {
     let path = layout.directory().join("lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|source| StartError::File { path: path.clone(), source })?;
