@@ -155,6 +155,10 @@ impl Node {
         // What was started here is only what brought it into the machine.
         let killed = self.run("pkill", &["-KILL", "-x", "gantry"]);
         assert!(killed.status.success(), "gantry has ended by itself");
+        // It has its address and its locks until the kernel has taken it apart.
+        while self.run("pgrep", &["-x", "gantry"]).status.success() {
+            std::thread::yield_now();
+        }
         self.gantry = None;
     }
 
