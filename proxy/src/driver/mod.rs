@@ -244,7 +244,8 @@ impl<K: Kernel, D: Decisions> Driver<K, D> {
         let work = self.noted.take();
         self.take_up(work);
         let now = Instant::now();
-        let due = self.open.each_ref().map(|open| self.decided.is_some() && open.due().is_some_and(|due| due <= now));
+        let due =
+            self.open.each_ref().map(|open| self.decided.is_some() && open.due(now).is_some_and(|due| due <= now));
         if due.contains(&true) {
             self.tell(due).await;
         }
@@ -252,7 +253,8 @@ impl<K: Kernel, D: Decisions> Driver<K, D> {
 
     /// When there is something to do, if nothing changes.
     fn due(&self) -> Instant {
-        let open = self.open.iter().filter_map(Open::due).filter(|_| self.decided.is_some());
+        let now = Instant::now();
+        let open = self.open.iter().filter_map(|open| open.due(now)).filter(|_| self.decided.is_some());
         let first = self.next_check.min(self.next_addresses);
         open.chain(self.next_repair).fold(first, Instant::min)
     }

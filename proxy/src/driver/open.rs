@@ -31,18 +31,18 @@ impl Refused {
         self.until = Some(Instant::now() + backoff.after(self.times));
     }
 
-    fn due(&self) -> Instant {
-        self.until.unwrap_or_else(Instant::now)
+    fn due(&self, now: Instant) -> Instant {
+        self.until.unwrap_or(now)
     }
 }
 
 impl Open {
-    /// When there is something to be told, if there is.
-    pub(super) fn due(&self) -> Option<Instant> {
+    /// When there is something to be told, if there is: `now`, unless it was refused.
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         if self.is_behind {
-            return Some(self.table.due());
+            return Some(self.table.due(now));
         }
-        (!self.forgetting.is_empty()).then(|| self.connections.due())
+        (!self.forgetting.is_empty()).then(|| self.connections.due(now))
     }
 
     /// Whether the table may be another one than the kernel has.

@@ -39,6 +39,21 @@ async fn nothing_is_told_before_everything_is_listed() {
     assert_eq!(world.tables(), world.expected());
 }
 
+/// No two looks at a clock that goes show the same time.
+#[tokio::test]
+async fn on_a_clock_that_goes_it_is_told_too() {
+    let mut world = World::new();
+    world.put_node(json!({}));
+    world.list_all();
+    world.start();
+    for name in ["web", "more"] {
+        world.put_service(name);
+        while world.tables() != world.expected() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_change_is_told_at_once_and_many_together() {
     let world = World::at_work().await;
