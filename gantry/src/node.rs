@@ -501,7 +501,7 @@ mod tests {
         let parse = |line: &str| <Line as clap::Parser>::try_parse_from(line.split(' ')).map(|line| line.options);
         let options = parse("node --allowed-unsafe-sysctls kernel.msg*,net/core/somaxconn").unwrap();
         assert_eq!(options.allowed_unsafe_sysctls, ["kernel.msg*", "net/core/somaxconn"]);
-        assert_eq!(options.configuration()["allowedUnsafeSysctls"][0], "kernel.msg*");
+        assert_eq!(options.configuration(&[])["allowedUnsafeSysctls"][0], "kernel.msg*");
         let error = parse("node --allowed-unsafe-sysctls vm.swappiness").unwrap_err().to_string();
         assert!(error.contains("not known to be namespaced"), "{error}");
     }
