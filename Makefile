@@ -7,6 +7,7 @@ CARGO ?= cargo
 PACKAGES += busybox-static
 PACKAGES += containerd
 PACKAGES += containernetworking-plugins
+PACKAGES += dbus-daemon
 PACKAGES += etcd-client
 PACKAGES += etcd-server
 PACKAGES += gcc

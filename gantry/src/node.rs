@@ -5,6 +5,7 @@ use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::pod_resources::List;
 use clap::Args;
@@ -12,15 +13,16 @@ use client::clock::Clock;
 use client::events::Recorder;
 use k8s_openapi::api::core::v1::Taint;
 use kube::Client;
-use kubelet::agent::{Agent, Door, Means};
+use kubelet::agent::{Agent, Door, Means, Shutdown};
 use kubelet::cgroups::{self, Cgroups};
 use kubelet::containers::dns::Resolver;
 use kubelet::cri::{Cri, v1};
 use kubelet::eviction::{self, ThresholdError, Written};
 use kubelet::images::{self, Images, pause};
-use kubelet::node::addresses;
 use kubelet::node::machine::{EVICTION_HARD, Machine, MachineError, Reserved, Roots, allocatable, amounts, thresholds};
 use kubelet::node::object::About;
+use kubelet::node::shutdown::{self, Periods, PeriodsError};
+use kubelet::node::{addresses, logind};
 use kubelet::paths::Paths;
 use kubelet::runtime::{Layout, Private, PrivateOptions, Requirements};
 use kubelet::server::{ClientAuthority, Reviews, Running, Server, ServingCertificate};
@@ -28,7 +30,7 @@ use kubelet::stats;
 use kubelet::volumes::objects::Objects;
 use kubelet::volumes::{NodeFacts, Volumes};
 use serde_json::json;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -102,6 +104,17 @@ pub(crate) struct Options {
     /// Unsafe kernel parameters that pods may set, with commas in between: names, or beginnings of names with * after them.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = sysctl)]
     pub(crate) allowed_unsafe_sysctls: Vec<String>,
+    /// For how long the machine's shutdown is held up, by way of systemd-logind, for pods to end in an orderly way [default:
+    /// it is not].
+    #[arg(long, value_name = "DURATION", default_value = "0s", hide_default_value = true)]
+    pub(crate) shutdown_grace_period: String,
+    /// How much of that is kept for critical pods, which end last.
+    #[arg(long, value_name = "DURATION", default_value = "0s")]
+    pub(crate) shutdown_grace_period_critical_pods: String,
+    /// The same instead of both by priorities, from each of which on pods have so long: priority=duration, with commas in
+    /// between.
+    #[arg(long, value_name = "DURATIONS", default_value = "", hide_default_value = true, allow_hyphen_values = true)]
+    pub(crate) shutdown_grace_period_by_pod_priority: String,
     /// The cgroup below which the cgroups of pods are.
     #[arg(long, value_name = "PATH", default_value = "/")]
     pub(crate) cgroup_root: String,
@@ -147,6 +160,7 @@ impl Options {
         self.name()?;
         self.reserved()?;
         self.eviction()?;
+        self.periods()?;
         if let Some(endpoint) = &self.container_runtime_endpoint {
             Cri::at(endpoint).map_err(|error| format!("--container-runtime-endpoint: {error}"))?;
         }
@@ -189,8 +203,35 @@ impl Options {
         Ok(eviction::Settings { thresholds: eviction::parse(&written)?, ..eviction::Settings::default() })
     }
 
+    /// How long pods have when the machine shuts down.
+    fn periods(&self) -> Result<Periods, PeriodsError> {
+        Periods::parse(&shutdown::Written {
+            all: &self.shutdown_grace_period,
+            critical: &self.shutdown_grace_period_critical_pods,
+            by_priority: &self.shutdown_grace_period_by_pod_priority,
+        })
+    }
+
+    /// How pods end when the machine shuts down, if they are to end in an orderly way. One of the tasks listens for that.
+    fn shutdown(&self, tasks: &mut JoinSet<()>) -> Result<Option<Shutdown>, PeriodsError> {
+        let periods = self.periods()?;
+        if !periods.is_enabled() {
+            return Ok(None);
+        }
+        let (tell, news) = mpsc::channel(1);
+        tasks.spawn(logind::watch(logind::Options::of_machine(periods.total()), tell));
+        Ok(Some(Shutdown { periods, news }))
+    }
+
     /// What was configured, in the words of a `KubeletConfiguration`.
     fn configuration(&self, cluster_dns: &[IpAddr]) -> serde_json::Value {
+        let periods = self.periods().unwrap_or_default();
+        let of_priority = |(priority, within): (i32, Duration)| {
+            let seconds = within.as_secs();
+            json!({"priority": priority, "shutdownGracePeriodSeconds": seconds})
+        };
+        let is_by_priority = !self.shutdown_grace_period_by_pod_priority.is_empty();
+        let by_priority: Option<Vec<_>> = is_by_priority.then(|| periods.by().map(of_priority).collect());
         json!({
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
@@ -203,6 +244,9 @@ impl Options {
             "maxPods": self.max_pods,
             "cgroupRoot": self.cgroup_root,
             "allowedUnsafeSysctls": self.allowed_unsafe_sysctls,
+            "shutdownGracePeriod": self.shutdown_grace_period,
+            "shutdownGracePeriodCriticalPods": self.shutdown_grace_period_critical_pods,
+            "shutdownGracePeriodByPodPriority": by_priority,
         })
     }
 
@@ -390,6 +434,7 @@ impl Node {
             max_pods: options.max_pods,
             reserved,
         });
+        let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         let clock = Clock::Machine;
         let driver = cgroups::Driver::of_runtime(&runtime.cri).await?;
         let layout = cgroups::Layout::new(driver, &options.cgroup_root);
@@ -426,12 +471,12 @@ impl Node {
             eviction: options.eviction()?,
             unsafe_sysctls: options.allowed_unsafe_sysctls.clone(),
             configuration: options.configuration(&cluster_dns),
+            shutdown: options.shutdown(&mut tasks)?,
         };
         let agent = Agent::new(agent_options, means);
         let machine = stats::Machine::read(Path::new("/"));
         let door = Door { listen: options.kubelet_listen, serving, clients, reviews, machine };
         let server = Server::start(agent.server(door)).await?;
-        let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         tasks.spawn(recording);
         if let Some((layout, api)) = networks {
             tasks.spawn(network::keep(layout, options.pod_network, &name, api, stop.clone()));
@@ -493,6 +538,13 @@ mod tests {
         check("node --node-name A_B", Some("--node-name A_B: "));
         check("node --node-name a --kube-reserved cpu", Some("--kube-reserved: "));
         check("node --node-name a --eviction-hard memory<1", Some("--eviction-hard: "));
+        check("node --node-name a --shutdown-grace-period 1h --shutdown-grace-period-critical-pods 1m", None);
+        check("node --node-name a --shutdown-grace-period-by-pod-priority -1=10s,0=5s", None);
+        check("node --node-name a --shutdown-grace-period 1", Some("--shutdown-grace-period 1: "));
+        let critical = "node --node-name a --shutdown-grace-period-critical-pods 1s";
+        check(critical, Some("--shutdown-grace-period-critical-pods (1s)"));
+        let both = "node --node-name a --shutdown-grace-period 1s --shutdown-grace-period-by-pod-priority 0=1s";
+        check(both, Some("--shutdown-grace-period-by-pod-priority cannot be used"));
         check("node --node-name a --container-runtime-endpoint /run/x", Some("--container-runtime-endpoint: "));
     }
 

@@ -5,6 +5,7 @@ pub mod etcd;
 pub mod images;
 pub mod in_process;
 pub mod kubectl;
+pub mod logind;
 pub mod machine;
 pub mod node;
 pub mod objects;

@@ -87,7 +87,7 @@ impl Machine {
             eviction: eviction::Settings { thresholds: Vec::new(), ..eviction::Settings::default() },
             unsafe_sysctls: Vec::new(),
             configuration: json!({}),
-            ranges: Box::new(|_| {}),
+            shutdown: None,
         };
         let images = Arc::new(Images::new(cri.clone(), client.clone(), images::Options::default()));
         let cgroups = Arc::new(Cgroups::none());

@@ -19,6 +19,7 @@ pub use resize::{Resize, resize};
 
 use crate::cgroups::Class;
 use crate::containers::{priority, sysctls, wants_apparmor};
+use crate::node::shutdown;
 use crate::pod_plan::Verdict;
 use room::Lack;
 
@@ -78,7 +79,7 @@ pub fn admit(pod: &Pod, others: &[&Pod], node: &Node, taken: bool) -> Decision {
         return decision;
     }
     if node.shutting_down {
-        return reject("NodeShutdown", "Pod was rejected as the node is shutting down.");
+        return Decision::Reject(shutdown::rejected());
     }
     if !node.apparmor && wants_apparmor(pod) {
         return reject("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host");

@@ -87,6 +87,7 @@ impl Agent {
             pressures: pressures.iter().filter(|(under, _)| *under).map(|(_, kind)| (*kind).to_owned()).collect(),
             unsafe_sysctls: self.unsafe_sysctls.clone(),
             strict_groups: health.supplemental_groups_policy == Some(true),
+            shutting_down: health.shutting_down,
             apparmor: std::path::Path::new("/sys/kernel/security/apparmor").exists(),
             ..admission::Node::default()
         }

@@ -19,6 +19,7 @@ mod relist;
 mod resize;
 mod says;
 mod serve;
+mod shutdown;
 mod start;
 mod startup;
 mod static_pods;
@@ -69,6 +70,7 @@ use pods::Pods;
 use relist::Pulse;
 use says::Voice;
 pub use serve::Door;
+pub use shutdown::Shutdown;
 use status::Writer;
 use worker::Worker;
 
@@ -101,6 +103,8 @@ pub struct Options {
     pub unsafe_sysctls: Vec<String>,
     /// All that was configured, as a `KubeletConfiguration`, for those who ask.
     pub configuration: Value,
+    /// How pods end when the machine shuts down; at once, with all else, without it.
+    pub shutdown: Option<Shutdown>,
 }
 
 /// What an agent works with.
@@ -134,6 +138,8 @@ pub struct Agent {
     static_pods: Option<PathBuf>,
     eviction: Settings,
     unsafe_sysctls: Vec<String>,
+    /// Until somebody attends to it.
+    shutdown: Mutex<Option<Shutdown>>,
     configuration: Value,
     figures: OnceLock<Arc<Collector>>,
     pods: Arc<Pods>,
@@ -199,7 +205,8 @@ impl Agent {
     /// An agent that has not begun.
     #[must_use]
     pub fn new(options: Options, means: Means) -> Arc<Agent> {
-        let Options { about, facts, node, paths, static_pods, eviction, unsafe_sysctls, configuration } = options;
+        let Options { about, facts, node, paths, static_pods, eviction, unsafe_sysctls, configuration, shutdown } =
+            options;
         let Means { client, cri, runtime, clock, images, volumes, objects, cgroups, recorder } = means;
         let node_name = about.name.clone();
         let known = Arc::new(Known::new(client.clone(), &node_name));
@@ -242,6 +249,7 @@ impl Agent {
                 static_pods,
                 eviction,
                 unsafe_sysctls,
+                shutdown: Mutex::new(shutdown),
                 configuration,
                 figures: OnceLock::new(),
                 writer: Writer::new(client, Arc::clone(&pods), (Arc::clone(&metrics), clock)),
@@ -291,6 +299,7 @@ impl Agent {
             () = self.keep_volumes_fresh() => {}
             () = self.keep_logs_small() => {}
             () = self.keep_room() => {}
+            () = self.keep_shutdown() => {}
         }
         self.stopping.cancel();
         self.workers.close();

@@ -69,6 +69,8 @@ pub(super) struct Entry {
     pub(super) startup: Mutex<Startup>,
     /// The resources that it was granted, while they are not those that its spec asks for.
     pub(super) granted: Mutex<Option<Arc<Granted>>>,
+    /// Whether nothing of it runs any more and its volumes are gone, for good.
+    pub(super) ended: Told<bool>,
 }
 
 /// What a worker knows of its pod.
@@ -92,6 +94,14 @@ impl Entry {
     /// Has the worker look again.
     pub(super) fn poke(&self) {
         self.change(|_| {});
+    }
+
+    /// Has the node end it. What was decided first stays the reason; it may only have to end sooner.
+    pub(super) fn condemn(&self, condemned: Condemned) {
+        self.change(|want| match &mut want.condemned {
+            Some(first) => first.hurry(&condemned),
+            none => *none = Some(condemned),
+        });
     }
 
     /// The pod as it was seen last.
@@ -217,6 +227,7 @@ impl Pods {
                         since: Instant::now(),
                         startup,
                         granted: Mutex::default(),
+                        ended: Told::new(false),
                     };
                     let entry = Arc::new(entry);
                     held.by_uid.insert(uid, Arc::clone(&entry));

@@ -151,8 +151,9 @@ impl Worker {
         }
         memory.forgotten = want.forgotten;
         memory.rejected = want.rejected.clone();
-        if memory.condemned.is_none() {
-            memory.condemned = want.condemned.clone();
+        match (&mut memory.condemned, &want.condemned) {
+            (Some(first), Some(again)) => first.hurry(again),
+            (none, condemned) => *none = none.take().or_else(|| condemned.clone()),
         }
         let plan = self.decide(&pod, &runtime, &memory);
         Some(Look { want, pod, runtime, plan })
@@ -210,6 +211,10 @@ impl Worker {
         *self.entry.seen.lock() = Seen { runtime, status: Some(Arc::clone(&status)) };
         if !look.want.forgotten {
             self.agent.writer.set(&self.entry, &status);
+        }
+        // After its last status was given to the writer: whoever waits for the end waits for that, too.
+        if look.plan.memory.torn_down && !self.entry.ended.look(|ended| *ended) {
+            self.entry.ended.change(|ended| *ended = true);
         }
         if look.plan.memory.stopping.is_some() {
             self.agent.probes.stop_liveness(&self.entry.uid);

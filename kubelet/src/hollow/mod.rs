@@ -16,7 +16,7 @@ mod pods;
 mod random;
 mod room;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 

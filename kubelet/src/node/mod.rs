@@ -3,6 +3,7 @@
 pub mod addresses;
 pub(crate) mod keep;
 pub(crate) mod lease;
+pub mod logind;
 pub mod machine;
 pub mod object;
 pub(crate) mod report;

@@ -12,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::report::CONTROLLER_ATTACHES;
+use super::shutdown::NOT_READY;
 
 /// What the agent can do that not every one can, which the scheduler looks at for pods that need it.
 const DECLARED: [&str; 1] = ["RestartAllContainersOnContainerExits"];
@@ -49,6 +50,8 @@ pub struct Facts {
 pub struct Health {
     /// What keeps the node from being ready, one sentence each.
     pub problems: Vec<String>,
+    /// Whether the machine is about to shut down, which keeps the node from being ready, too.
+    pub shutting_down: bool,
     /// Whether memory runs out.
     pub memory_pressure: bool,
     /// Whether disk space runs out.
@@ -132,6 +135,8 @@ fn conditions(health: &Health, now: Timestamp) -> Vec<NodeCondition> {
         let (reason, message) = if under { bad } else { good };
         condition(kind, under, reason, message.to_owned())
     };
+    let shutting_down = health.shutting_down.then_some(NOT_READY);
+    let problems: Vec<&str> = health.problems.iter().map(String::as_str).chain(shutting_down).collect();
     vec![
         pressure(
             "MemoryPressure",
@@ -157,9 +162,9 @@ fn conditions(health: &Health, now: Timestamp) -> Vec<NodeCondition> {
                 ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
             ],
         ),
-        match health.problems.as_slice() {
+        match problems.as_slice() {
             [] => condition("Ready", true, "KubeletReady", "kubelet is posting ready status".to_owned()),
-            [one] => condition("Ready", false, "KubeletNotReady", one.clone()),
+            [one] => condition("Ready", false, "KubeletNotReady", (*one).to_owned()),
             several => condition("Ready", false, "KubeletNotReady", format!("[{}]", several.join(", "))),
         },
     ]
@@ -188,6 +193,13 @@ mod tests {
         assert_eq!(
             ill[0],
             "MemoryPressure=True KubeletHasInsufficientMemory: kubelet has insufficient memory available"
+        );
+        let ending = Health { shutting_down: true, ..Health::default() };
+        assert_eq!(conditions_of(&ending)[3], "Ready=False KubeletNotReady: node is shutting down");
+        let both = Health { problems: vec!["container runtime is down".to_owned()], ..ending };
+        assert_eq!(
+            conditions_of(&both)[3],
+            "Ready=False KubeletNotReady: [container runtime is down, node is shutting down]"
         );
     }
 

@@ -1,15 +1,16 @@
 //! Ending pods in an orderly way while the machine shuts down: those that matter least first, a group of priorities at a
 //! time.
 //!
-//! Which pods go together and how long they have is decided purely ([`groups`]); [`end`] has them go. Who learns that the
-//! machine is about to shut down, and holds that up meanwhile, is not this module's business. The rules, words and numbers
-//! are upstream's.
+//! Which pods go together and how long they have is decided purely ([`groups`]); [`end`] has them go. Whoever learns that the
+//! machine is about to shut down says so by [`News`], and holds that up until the [`Hold`] is dropped
+//! ([`logind`](super::logind) does). The rules, words and numbers are upstream's.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::cron::duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::Pod;
@@ -24,18 +25,78 @@ const REJECTED: (&str, &str) = ("NodeShutdown", "Pod was rejected as the node is
 /// What keeps the node from being ready meanwhile.
 pub const NOT_READY: &str = "node is shutting down";
 
+/// The options.
+const ALL: &str = "shutdown-grace-period";
+const CRITICAL_PODS: &str = "shutdown-grace-period-critical-pods";
+const BY_PRIORITY: &str = "shutdown-grace-period-by-pod-priority";
+
+/// What is heard of the machine.
+#[derive(Debug)]
+pub enum News {
+    /// It goes on: nothing is under way, or what was has been called off.
+    GoesOn,
+    /// It is about to shut down, and waits for this to be let go of; not for longer than was agreed on.
+    ShutsDown(Hold),
+}
+
+/// Keeps the machine from shutting down until it is dropped.
+pub struct Hold {
+    _held: Box<dyn Send + Sync>,
+}
+
+impl Hold {
+    /// What keeps the machine from shutting down as long as it is there.
+    #[must_use]
+    pub fn new(held: impl Send + Sync + 'static) -> Hold {
+        Hold { _held: Box::new(held) }
+    }
+}
+
+impl std::fmt::Debug for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hold")
+    }
+}
+
 /// How long pods have when the machine shuts down, by the least priority that a time is for. Without any they have none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Periods(BTreeMap<i32, Duration>);
 
+/// How long pods have, as options say it: durations as Go writes them.
+#[derive(Clone, Copy, Debug)]
+pub struct Written<'a> {
+    /// `--shutdown-grace-period`.
+    pub all: &'a str,
+    /// `--shutdown-grace-period-critical-pods`.
+    pub critical: &'a str,
+    /// `--shutdown-grace-period-by-pod-priority`: `priority=duration`, with commas in between.
+    pub by_priority: &'a str,
+}
+
 /// Why these are no times to shut down by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PeriodsError {
+    /// It is no duration.
+    #[error("--{option} {text}: {why}")]
+    Duration {
+        /// The option.
+        option: &'static str,
+        /// What it says.
+        text: String,
+        /// What is wrong with that.
+        why: String,
+    },
+    /// It is not what each priority has.
+    #[error("--{BY_PRIORITY} {0}: it is priority=duration with commas in between, such as 0=20s,1000=10s")]
+    Form(String),
+    /// A priority is there twice.
+    #[error("--{BY_PRIORITY}: the priority {0} is there twice")]
+    Twice(i32),
+    /// Times are given in both ways.
+    #[error("--{BY_PRIORITY} cannot be used together with --{ALL} or --{CRITICAL_PODS}")]
+    Both,
     /// Critical pods are given more than all pods together.
-    #[error(
-        "--shutdown-grace-period-critical-pods ({critical:?}) is part of --shutdown-grace-period ({all:?}) and cannot be \
-         longer"
-    )]
+    #[error("--{CRITICAL_PODS} ({critical:?}) is part of --{ALL} ({all:?}) and cannot be longer")]
     CriticalExceedsAll {
         /// What critical pods are given.
         critical: Duration,
@@ -43,19 +104,55 @@ pub enum PeriodsError {
         all: Duration,
     },
     /// Less than a second is given, which is no time for a container.
-    #[error("--shutdown-grace-period{0}: must be zero or at least one second")]
+    #[error("--{0}: must be zero or at least one second")]
     TooShort(&'static str),
 }
 
+/// A period as an option says it.
+fn period(option: &'static str, text: &str) -> Result<Duration, PeriodsError> {
+    let wrong = |why: String| PeriodsError::Duration { option, text: text.to_owned(), why };
+    let nanoseconds = duration::parse(text).map_err(wrong)?;
+    u64::try_from(nanoseconds).map(Duration::from_nanos).map_err(|_| wrong("it is less than nothing".to_owned()))
+}
+
+/// Less than a second is no time for a container.
+fn is_too_short(period: Duration) -> bool {
+    !period.is_zero() && period < Duration::from_secs(1)
+}
+
 impl Periods {
+    /// What options say.
+    pub fn parse(written: &Written<'_>) -> Result<Periods, PeriodsError> {
+        let (all, critical) = (period(ALL, written.all)?, period(CRITICAL_PODS, written.critical)?);
+        if written.by_priority.is_empty() {
+            return Periods::new(all, critical);
+        }
+        if !all.is_zero() || !critical.is_zero() {
+            return Err(PeriodsError::Both);
+        }
+        let mut periods = BTreeMap::new();
+        for part in written.by_priority.split(',').map(str::trim) {
+            let form = || PeriodsError::Form(part.to_owned());
+            let (priority, text) = part.split_once('=').ok_or_else(form)?;
+            let priority: i32 = priority.trim().parse().map_err(|_| form())?;
+            let within = period(BY_PRIORITY, text.trim())?;
+            if is_too_short(within) {
+                return Err(PeriodsError::TooShort(BY_PRIORITY));
+            }
+            if periods.insert(priority, within).is_some() {
+                return Err(PeriodsError::Twice(priority));
+            }
+        }
+        Ok(Periods(periods))
+    }
+
     /// So long in all, of which so long is for critical pods (`shutdownGracePeriod`, `shutdownGracePeriodCriticalPods`).
     pub fn new(all: Duration, critical: Duration) -> Result<Periods, PeriodsError> {
-        let too_short = |period: Duration| !period.is_zero() && period < Duration::from_secs(1);
-        if too_short(all) {
-            return Err(PeriodsError::TooShort(""));
+        if is_too_short(all) {
+            return Err(PeriodsError::TooShort(ALL));
         }
-        if too_short(critical) {
-            return Err(PeriodsError::TooShort("-critical-pods"));
+        if is_too_short(critical) {
+            return Err(PeriodsError::TooShort(CRITICAL_PODS));
         }
         let others = all.checked_sub(critical).ok_or(PeriodsError::CriticalExceedsAll { critical, all })?;
         if all.is_zero() {
@@ -68,6 +165,11 @@ impl Periods {
     #[must_use]
     pub fn by_priority(periods: impl IntoIterator<Item = (i32, Duration)>) -> Periods {
         Periods(periods.into_iter().collect())
+    }
+
+    /// Each priority from which on pods have another time, with that time.
+    pub fn by(&self) -> impl Iterator<Item = (i32, Duration)> {
+        self.0.iter().map(|(priority, within)| (*priority, *within))
     }
 
     /// How long all of it takes at most: for so long the shutdown has to be held up.
@@ -197,6 +299,31 @@ mod tests {
             (seconds(10), Duration::from_millis(1), "--shutdown-grace-period-critical-pods: "),
         ] {
             let error = Periods::new(all, critical).unwrap_err().to_string();
+            assert!(error.starts_with(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn periods_are_read_as_options_say_them() {
+        let parse = |all, critical, by_priority| Periods::parse(&Written { all, critical, by_priority });
+        assert_eq!(parse("30s", "10s", ""), Periods::new(seconds(30), seconds(10)));
+        assert_eq!(parse("1m30s", "0", "").unwrap().total(), seconds(90));
+        assert!(!parse("0s", "0s", "").unwrap().is_enabled());
+        let by_priority = Periods::by_priority([(-5, seconds(0)), (0, seconds(60)), (1000, seconds(5))]);
+        assert_eq!(parse("0s", "0s", "1000=5s, -5=0s,0=1m"), Ok(by_priority));
+        for (all, critical, by_priority, said) in [
+            ("30", "0s", "", "--shutdown-grace-period 30: "),
+            ("-1s", "0s", "", "--shutdown-grace-period -1s: "),
+            ("30s", "x", "", "--shutdown-grace-period-critical-pods x: "),
+            ("1s", "2s", "", "--shutdown-grace-period-critical-pods (2s)"),
+            ("30s", "0s", "0=1s", "--shutdown-grace-period-by-pod-priority cannot be used together"),
+            ("0s", "0s", "0=1s,", "--shutdown-grace-period-by-pod-priority : it is "),
+            ("0s", "0s", "a=1s", "--shutdown-grace-period-by-pod-priority a=1s: it is "),
+            ("0s", "0s", "0=1", "--shutdown-grace-period-by-pod-priority 1: "),
+            ("0s", "0s", "0=1ms", "--shutdown-grace-period-by-pod-priority: must be"),
+            ("0s", "0s", "0=1s,0=2s", "--shutdown-grace-period-by-pod-priority: the priority 0 is there twice"),
+        ] {
+            let error = parse(all, critical, by_priority).unwrap_err().to_string();
             assert!(error.starts_with(said), "{error}");
         }
     }

@@ -130,6 +130,13 @@ pub struct Condemned {
     pub disruption: Option<String>,
 }
 
+impl Condemned {
+    /// Has the pod end as soon as another reason demands it, if that is sooner.
+    pub(crate) fn hurry(&mut self, other: &Condemned) {
+        self.grace = self.grace.into_iter().chain(other.grace).min();
+    }
+}
+
 /// That a pod is being ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopping {

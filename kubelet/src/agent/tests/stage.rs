@@ -212,7 +212,7 @@ fn agent(
         eviction: eviction::Settings { thresholds: Vec::new(), ..eviction::Settings::default() },
         unsafe_sysctls: setup.unsafe_sysctls,
         configuration: json!({}),
-        ranges: Box::new(|_| {}),
+        shutdown: None,
     };
     let images = Arc::new(Images::new(cri.clone(), client.clone(), images::Options::default()));
     let cgroups = Arc::new(Cgroups::none());

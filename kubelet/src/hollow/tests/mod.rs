@@ -1,6 +1,6 @@
 //! Hollow nodes at work, on paused time.
 
-mod server;
+pub(crate) mod server;
 
 use std::future::Future;
 

@@ -1,4 +1,5 @@
-//! An API server as far as hollow nodes can tell: it keeps objects, answers lists and watches, and applies patches.
+//! An API server as far as nodes can tell: it keeps objects, answers lists and watches, and applies patches. What watches
+//! tell of is pods alone.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -19,12 +20,16 @@ use kube::client::Body;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+const PODS: &str = "/api/v1/pods";
+/// What else nodes list.
+const OTHERS: [&str; 3] = ["/api/v1/nodes", "/api/v1/services", "/apis/node.k8s.io/v1/runtimeclasses"];
+
 type Answer = Response<StreamBody<BoxStream<'static, Result<http_body::Frame<Bytes>, Infallible>>>>;
 type Refusal = (u16, &'static str);
 
 /// The server. Cloning gives another handle to the same.
 #[derive(Clone)]
-pub(super) struct Server {
+pub(crate) struct Server {
     state: Arc<Mutex<State>>,
     clock: Clock,
     begin: Timestamp,
@@ -49,17 +54,17 @@ fn pod_path(name: &str) -> String {
 }
 
 impl Server {
-    pub(super) fn new() -> Server {
+    pub(crate) fn new() -> Server {
         let begin = Timestamp::from_second(1_700_000_000).unwrap();
         Server { state: Arc::default(), clock: Clock::simulated(begin), begin }
     }
 
-    pub(super) fn clock(&self) -> Clock {
+    pub(crate) fn clock(&self) -> Clock {
         self.clock
     }
 
     /// A client with the identity of a node.
-    pub(super) fn client(&self, node: &str) -> Client {
+    pub(crate) fn client(&self, node: &str) -> Client {
         let (server, node) = (self.clone(), node.to_owned());
         let service = tower::service_fn(move |request: Request<Body>| {
             let (server, node) = (server.clone(), node.clone());
@@ -82,7 +87,7 @@ impl Server {
             return status(503, "away");
         }
         if query.contains_key("watch") {
-            return state.watch(&query);
+            return state.watch(path, &query);
         }
         let elapsed = self.clock.now().duration_since(self.begin).as_secs_f64();
         if *method != Method::GET {
@@ -90,7 +95,10 @@ impl Server {
         }
         let now = self.clock.now();
         let done = match *method {
-            Method::GET if path == "/api/v1/pods" => Ok(state.list(&query)),
+            Method::GET if path == PODS => Ok(state.list(&query)),
+            Method::GET if OTHERS.contains(&path) => {
+                Ok(json!({"metadata": {"resourceVersion": state.revision.to_string()}, "items": state.below(path)}))
+            }
             Method::GET => state.objects.get(path).cloned().ok_or((404, "NotFound")),
             Method::POST => state.create(path, body),
             Method::PUT => state.replace(path, body),
@@ -105,35 +113,40 @@ impl Server {
     }
 
     /// What was asked for besides what was only read, with when and by whom.
-    pub(super) fn log(&self) -> Vec<String> {
+    pub(crate) fn log(&self) -> Vec<String> {
         self.state.lock().log.clone()
     }
 
     /// How many such requests contain this text.
-    pub(super) fn count(&self, text: &str) -> usize {
+    pub(crate) fn count(&self, text: &str) -> usize {
         self.state.lock().log.iter().filter(|line| line.contains(text)).count()
     }
 
-    pub(super) fn get(&self, path: &str) -> Option<Value> {
+    pub(crate) fn get(&self, path: &str) -> Option<Value> {
         self.state.lock().objects.get(path).cloned()
     }
 
-    pub(super) fn pod(&self, name: &str) -> Option<Value> {
+    /// The objects of a path.
+    pub(crate) fn list(&self, path: &str) -> Vec<Value> {
+        self.state.lock().below(path)
+    }
+
+    pub(crate) fn pod(&self, name: &str) -> Option<Value> {
         self.get(&pod_path(name))
     }
 
     /// Makes or changes an object, as somebody else.
-    pub(super) fn put(&self, path: &str, object: Value) {
+    pub(crate) fn put(&self, path: &str, object: Value) {
         self.state.lock().store(path, object);
     }
 
     /// Removes an object, as somebody else.
-    pub(super) fn remove(&self, path: &str) {
+    pub(crate) fn remove(&self, path: &str) {
         self.state.lock().remove(path);
     }
 
     /// Binds a new pod to a node.
-    pub(super) fn bind(&self, name: &str, node: &str, mut spec: Value) {
+    pub(crate) fn bind(&self, name: &str, node: &str, mut spec: Value) {
         spec["nodeName"] = json!(node);
         let mut state = self.state.lock();
         state.made += 1;
@@ -144,14 +157,14 @@ impl Server {
     }
 
     /// Asks for the end of a pod.
-    pub(super) fn end(&self, name: &str, grace: u64) {
+    pub(crate) fn end(&self, name: &str, grace: u64) {
         let now = self.clock.now();
         let body = json!({"gracePeriodSeconds": grace});
         self.state.lock().delete(&pod_path(name), &body, now).unwrap();
     }
 
     /// Answers nothing but errors, until it is back.
-    pub(super) fn set_away(&self, away: bool) {
+    pub(crate) fn set_away(&self, away: bool) {
         let mut state = self.state.lock();
         state.away = away;
         if away {
@@ -199,10 +212,20 @@ impl State {
         json!({"metadata": {"resourceVersion": self.revision.to_string()}, "items": items})
     }
 
-    fn watch(&mut self, query: &BTreeMap<String, String>) -> Answer {
+    /// The objects of a path.
+    fn below(&self, path: &str) -> Vec<Value> {
+        let all = self.objects.iter().filter(|(of, _)| of.strip_prefix(path).is_some_and(|of| of.starts_with('/')));
+        all.map(|(_, object)| object.clone()).collect()
+    }
+
+    fn watch(&mut self, path: &str, query: &BTreeMap<String, String>) -> Answer {
+        let (sender, receiver) = unbounded();
+        if path != PODS {
+            self.watches.push((path.to_owned(), sender));
+            return respond(200, receiver.boxed());
+        }
         let node = node_of(query);
         let from: u64 = query["resourceVersion"].parse().unwrap();
-        let (sender, receiver) = unbounded();
         for (revision, change) in &self.changes {
             if *revision > from && change["object"]["spec"]["nodeName"] == json!(node) {
                 sender.unbounded_send(line(change)).unwrap();

@@ -87,6 +87,10 @@ pub struct Metrics {
     pub runtime_operations_durations: Histogram,
     /// Pods that had to go; by `eviction_signal`.
     pub evictions: Series,
+    /// When the machine began to shut down last, in seconds since 1970.
+    pub shutdown_start: Series,
+    /// When all pods had ended then or had had their time; 0 as long as they have not.
+    pub shutdown_end: Series,
     /// What probes came to; by `probe_type`, `result`, `container`, `pod`, `namespace`, `pod_uid`.
     probes: Series,
     /// How long they took; by `probe_type`, `container`, `pod`, `namespace`.
@@ -133,6 +137,8 @@ impl Metrics {
             runtime_operations_errors: series(&["operation_type"]),
             runtime_operations_durations: histogram(&["operation_type"], DURATIONS),
             evictions: series(&["eviction_signal"]),
+            shutdown_start: series(&[]),
+            shutdown_end: series(&[]),
             probes: Series::new(PROBE, PROBES),
             probe_durations: Histogram::new(&["probe_type", "container", "pod", "namespace"], DURATIONS, PROBES),
             collectors: Mutex::default(),
@@ -169,6 +175,7 @@ impl Metrics {
         let mut text = Text::default();
         self.of_requests(&mut text);
         self.of_pods(&mut text, running);
+        self.of_shutdowns(&mut text);
         self.of_runtime(&mut text);
         of_volumes(&mut text, figures);
         let mut text = text.finish();
@@ -224,6 +231,13 @@ impl Metrics {
         self.started_containers_errors.write(text, "kubelet_started_containers_errors_total", Kind::Counter, help);
         let help = "Cumulative number of pod evictions by eviction signal";
         self.evictions.write(text, "kubelet_evictions", Kind::Counter, help);
+    }
+
+    fn of_shutdowns(&self, text: &mut Text) {
+        let help = "Last graceful shutdown start time since unix epoch in seconds";
+        self.shutdown_start.write(text, "kubelet_graceful_shutdown_start_time_seconds", Kind::Gauge, help);
+        let help = "Last graceful shutdown end time since unix epoch in seconds";
+        self.shutdown_end.write(text, "kubelet_graceful_shutdown_end_time_seconds", Kind::Gauge, help);
     }
 
     fn of_runtime(&self, text: &mut Text) {

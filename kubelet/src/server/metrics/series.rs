@@ -46,6 +46,13 @@ impl Series {
         *values.entry(key).or_default() += amount;
     }
 
+    /// Makes this the number of what has no labels; where there have to be some, nothing happens.
+    pub fn set(&self, value: f64) {
+        if self.labels.is_empty() {
+            self.values.lock().insert(Labels::new(), value);
+        }
+    }
+
     /// Forgets the labels that are not to be kept.
     pub(super) fn retain(&self, keep: impl Fn(&[String]) -> bool) {
         self.values.lock().retain(|labels, _| keep(labels));

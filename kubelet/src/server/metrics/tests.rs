@@ -48,6 +48,9 @@ fn the_agents_own_metrics_have_upstreams_names() {
     let metrics = Metrics::new("one");
     metrics.started_pods.add(&[], 3.0);
     metrics.runtime_operations.add(&["run_podsandbox"], 1.0);
+    metrics.shutdown_start.set(5.0);
+    metrics.shutdown_start.set(1_700_000_000.0);
+    metrics.runtime_operations.set(9.0);
     metrics.collect_from(|text| text.push_str("mine 1\n"));
     let running = Running { pods: 2, containers: [("exited", 1), ("running", 4)].into() };
     let filesystem = stats::Filesystem { used: 7, capacity: 9, ..stats::Filesystem::default() };
@@ -63,6 +66,8 @@ fn the_agents_own_metrics_have_upstreams_names() {
         "kubelet_started_pods_total 3",
         "kubelet_runtime_operations_total{operation_type=\"run_podsandbox\"} 1",
         "kubelet_volume_stats_used_bytes{namespace=\"ns\",persistentvolumeclaim=\"data\"} 7",
+        "kubelet_graceful_shutdown_start_time_seconds 1700000000",
+        "kubelet_graceful_shutdown_end_time_seconds 0",
         "mine 1",
     ] {
         assert_eq!(text.lines().filter(|there| *there == line).count(), 1, "{line}\n{text}");
