@@ -89,7 +89,6 @@ impl Agent {
             strict_groups: health.supplemental_groups_policy == Some(true),
             shutting_down: health.shutting_down,
             apparmor: std::path::Path::new("/sys/kernel/security/apparmor").exists(),
-            ..admission::Node::default()
         }
     }
 }
