@@ -15,7 +15,7 @@ use crate::authz::{CONTROLLER_MANAGER, PROXY, SCHEDULER};
 use crate::core::{Core, Parts};
 use crate::engine::{Location, Surroundings};
 use crate::proxy::{self, AddressType, Dialer, KubeletTlsError};
-use crate::resources::Config;
+use crate::resources::{Config, service};
 use crate::serve::{
     Authority, AuthorityError, Limits, Listener, PemPair, Running, TlsError, advertised_address, server_config,
     server_url, serving_names, system_clock, system_random,
@@ -39,6 +39,8 @@ pub struct Options {
     pub kubelets: Kubelets,
     /// What clients may take of it.
     pub limits: Limits,
+    /// From which ranges Services get addresses and ports.
+    pub services: service::Config,
     /// Is told when the server is ready.
     pub ready: Option<oneshot::Sender<Ready>>,
 }
@@ -171,7 +173,12 @@ impl Server {
         let address = listener.address();
         let lock = lock(&data_dir)?;
         let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let names = serving_names(address, &host_name, &options.advertise);
+        let mut names = serving_names(address, &host_name, &options.advertise);
+        // Where pods find it, if Services do not have the usual addresses.
+        let among_services = options.services.first_address();
+        if !names.contains(&among_services) {
+            names.push(among_services);
+        }
         let authority = Authority::open(&data_dir, &names, clock.clone(), random.clone())?;
         let clients = ClientCertificates::new(authority.roots()?)?;
         let tls = server_config(authority.serving(), &clients)?;
@@ -185,7 +192,7 @@ impl Server {
             authority.write_component_kubeconfig(&kubeconfig, &url, component, user)?;
         }
 
-        let config = Config { seed: rand::random(), ..Config::default() };
+        let config = Config { seed: rand::random(), services: options.services };
         let ip = advertised_address(address.ip(), config.services.prefers_ipv4(), &options.advertise);
         let core = Core::open(Parts {
             backend: open_backend(&data_dir, &options.store)?,

@@ -5,12 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use apiserver::proxy::AddressType;
+use apiserver::resources::service;
 use apiserver::serve::Limits;
 use apiserver::{Etcd, Kubelets, Options, Ready, StoreChoice};
 use clap::{Args, ValueEnum};
 use tokio::sync::oneshot;
 
-use crate::process;
+use crate::{process, ranges};
 
 /// The options of `gantry apiserver`.
 #[derive(Debug, Args)]
@@ -18,6 +19,9 @@ pub(crate) struct Arguments {
     /// Where the server keeps its files. The first start makes a certificate authority there, and `admin.kubeconfig`.
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
+    /// The addresses of Services: one range, or an IPv4 and an IPv6 range with a comma in between.
+    #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/12")]
+    service_cluster_ip_range: String,
     #[command(flatten)]
     serving: Serving,
 }
@@ -81,6 +85,7 @@ enum Store {
 
 /// Serves until the process is asked to end.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let services = ranges::services(&arguments.service_cluster_ip_range)?;
     process::raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -95,7 +100,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
                 tracing::error!(%error, "signals cannot be received");
             }
         };
-        apiserver::run(arguments.serving.options(arguments.data_dir, Some(ready)), shutdown).await
+        apiserver::run(arguments.serving.options(arguments.data_dir, services, Some(ready)), shutdown).await
     })?;
     Ok(())
 }
@@ -118,8 +123,13 @@ impl Serving {
         }
     }
 
-    /// The server's options, with its files in `data_dir`.
-    pub(crate) fn options(self, data_dir: PathBuf, ready: Option<oneshot::Sender<Ready>>) -> Options {
+    /// The server's options, with its files in `data_dir`, for a cluster whose Services have addresses of `services`.
+    pub(crate) fn options(
+        self,
+        data_dir: PathBuf,
+        services: service::Config,
+        ready: Option<oneshot::Sender<Ready>>,
+    ) -> Options {
         let store = match self.store {
             Store::Embedded => StoreChoice::Embedded,
             Store::Etcd => StoreChoice::Etcd(Etcd {
@@ -141,7 +151,7 @@ impl Serving {
         };
         let token_auth_file = self.token_auth_file;
         let advertise = self.advertise_address.map_or(self.of_node, |address| vec![address]);
-        Options { data_dir, listen: self.listen, advertise, store, token_auth_file, kubelets, limits, ready }
+        Options { data_dir, listen: self.listen, advertise, store, token_auth_file, kubelets, limits, services, ready }
     }
 }
 
@@ -159,7 +169,8 @@ mod tests {
 
     fn parse(line: &str) -> Result<Options, String> {
         let line = Line::try_parse_from(line.split(' ')).map_err(|error| error.to_string())?;
-        Ok(line.arguments.serving.options(line.arguments.data_dir, None))
+        let services = ranges::services(&line.arguments.service_cluster_ip_range)?;
+        Ok(line.arguments.serving.options(line.arguments.data_dir, services, None))
     }
 
     #[test]
@@ -167,6 +178,7 @@ mod tests {
         let options = parse("apiserver --data-dir /d --listen 127.0.0.1:0 --token-auth-file t.csv").unwrap();
         assert_eq!(options.store, StoreChoice::Embedded);
         assert_eq!(options.limits, Limits::default());
+        assert_eq!(options.services.ranges(), ["10.96.0.0/12"]);
         assert_eq!((options.data_dir, options.listen), ("/d".into(), ([127, 0, 0, 1], 0).into()));
         assert_eq!(options.token_auth_file, Some("t.csv".into()));
         let address_types = AddressType::DEFAULT.to_vec();
@@ -200,7 +212,7 @@ mod tests {
             let line = Line::try_parse_from(format!("apiserver --data-dir /d {line}").trim().split(' ')).unwrap();
             let mut serving = line.arguments.serving;
             serving.on_node(&node);
-            assert_eq!(serving.options("/d".into(), None).advertise, expected);
+            assert_eq!(serving.options("/d".into(), service::Config::default(), None).advertise, expected);
         };
         check("", &node);
         check("--listen [::]:6443", &node);
@@ -219,6 +231,7 @@ mod tests {
         check("apiserver", "--data-dir");
         check("apiserver --data-dir /d --listen here", "--listen");
         check("apiserver --data-dir /d --store etcd", "--etcd-servers");
+        check("apiserver --data-dir /d --service-cluster-ip-range 10.0.0.0", "--service-cluster-ip-range: ");
         check("apiserver --data-dir /d --store paper", "--store");
         check("apiserver --data-dir /d --store etcd --etcd-servers u --etcd-certfile c", "--etcd-keyfile");
         check("apiserver --data-dir /d --etcd-cafile c", "--etcd-servers");

@@ -1,10 +1,12 @@
 //! `gantry controller-manager`: run the controllers, against the API server that a kubeconfig names.
 
 use std::error::Error;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::apiserver::resources::service;
 use clap::Args;
 use client::cache::Cache;
 use client::clock::Clock;
@@ -19,7 +21,7 @@ use controller_manager::driver::{Environment, Manager, Selection};
 use kube::Client;
 
 use crate::leading::{Seat, lead, timing};
-use crate::process;
+use crate::{process, ranges};
 
 /// The Lease that the leading process holds: as upstream's.
 pub(crate) const LEASE: &str = "kube-controller-manager";
@@ -173,6 +175,18 @@ impl Options {
             }
         }
         Ok(Some(pool.clone()))
+    }
+
+    /// What Services get addresses from.
+    pub(crate) fn services(&self) -> Result<service::Config, String> {
+        ranges::services(&self.service_cluster_ip_range)
+    }
+
+    /// Refuses ranges that have addresses in common, or one of this machine's. Where nodes get no ranges from here, whoever
+    /// gives them to pods has to see to that.
+    pub(crate) fn check_ranges(&self, addresses: &[IpAddr]) -> Result<(), String> {
+        let pods = if self.allocate_node_cidrs { self.cluster_cidr.as_str() } else { "" };
+        ranges::check_apart(pods, &self.service_cluster_ip_range, addresses)
     }
 
     /// Refuses what makes no sense.

@@ -14,6 +14,7 @@ mod network;
 mod node;
 mod process;
 mod proxy;
+mod ranges;
 mod reset;
 mod scheduler;
 mod store;

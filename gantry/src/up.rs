@@ -73,8 +73,11 @@ async fn run_all(arguments: Arguments, started: Instant) -> Result<(), Box<dyn E
         options.check()?;
     }
     let data_dir = data_dir.map_or_else(process::data_directory, Ok)?;
-    if let Some(options) = &node {
-        serving.on_node(&options.addresses(&data_dir)?);
+    let addresses = node.as_ref().map(|options| options.addresses(&data_dir)).transpose()?.unwrap_or_default();
+    controllers.check_ranges(&addresses)?;
+    let services = controllers.services()?;
+    if node.is_some() {
+        serving.on_node(&addresses);
     }
     let is_shared = serving.is_shared();
     let pki = data_dir.join("pki");
@@ -84,7 +87,7 @@ async fn run_all(arguments: Arguments, started: Instant) -> Result<(), Box<dyn E
             None => Ok(None),
         }
     };
-    let server = Server::start(serving.options(data_dir.clone(), None));
+    let server = Server::start(serving.options(data_dir.clone(), services, None));
     let (runtime, server) = both(tokio::join!(runtime, server)).await?;
     let (certificate, key) = (pki.join("ca.crt"), pki.join("ca.key"));
     let files = Files {

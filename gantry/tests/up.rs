@@ -89,6 +89,28 @@ fn a_cluster_starts_and_ends_and_shares_neither_port_nor_directory() {
     assert!(said.starts_with("gantry: --cluster-cidr: \"nonsense\" is not a range of addresses"), "{said}");
     let said = refused(up(&other, "127.0.0.1:0").args(["--hollow-nodes", "1000000"]));
     assert!(said.starts_with("gantry: --hollow-nodes: must be at least 1"), "{said}");
+    for (pods, services, named) in [
+        (
+            "10.0.0.0/8",
+            "10.96.0.0/12",
+            "--cluster-cidr 10.0.0.0/8 and --service-cluster-ip-range 10.96.0.0/12 have addresses",
+        ),
+        (
+            "10.128.0.0/9",
+            "10.200.7.0/24",
+            "--cluster-cidr 10.128.0.0/9 and --service-cluster-ip-range 10.200.7.0/24 have",
+        ),
+        (
+            "10.128.0.0/9,fd00::/48",
+            "10.96.0.0/12,fd00::/112",
+            "--cluster-cidr fd00::/48 and --service-cluster-ip-range fd00::",
+        ),
+        ("10.128.0.0/9", "", "--service-cluster-ip-range: \"\" is not a range"),
+    ] {
+        let mut command = up(&other, "127.0.0.1:0");
+        let said = refused(command.args(["--cluster-cidr", pods, "--service-cluster-ip-range", services]));
+        assert!(said.starts_with(&format!("gantry: {named}")), "{said}");
+    }
     assert!(!other.exists(), "what is refused leaves nothing behind");
 
     let id = Pid::from_raw(running.0.id().try_into().unwrap()).unwrap();

@@ -62,6 +62,7 @@ impl Server {
             token_auth_file: None,
             kubelets: apiserver::Kubelets::default(),
             limits: Limits::default(),
+            services: apiserver::resources::service::Config::default(),
             ready: Some(ready),
         };
         let thread = std::thread::spawn(move || {
