@@ -13,6 +13,7 @@
 //! | `stdout=BYTES` | writes so many bytes a second to standard output, in lines |
 //! | `message=TEXT` | writes a termination message, to `TERMINATION_LOG` or `/dev/termination-log` |
 //! | `crash` | ends by SIGSEGV |
+//! | `hammer=URL` | asks it again and again and counts the answers; stops if there is no URL |
 
 use std::io::{self, Write};
 use std::net::{TcpListener, UdpSocket};
@@ -56,6 +57,10 @@ pub(crate) fn act(state: &Arc<State>, name: &str, value: &str) -> Result<(), Str
         "stdout" => number(value).map(write_on),
         "message" => leave_message(value),
         "crash" => std::process::abort(),
+        "hammer" => {
+            state.hammer.swing(value);
+            Ok(())
+        }
         _ => Err("there is no such action".to_owned()),
     }
 }

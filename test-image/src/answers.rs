@@ -6,9 +6,10 @@
 //! | `/name`, `/version`, `/env` | the host's name; `VERSION`; the environment |
 //! | `/started`, `/live`, `/ready` | 200, or 503 if it was told to fail |
 //! | `/do?ACTION=VALUE&…` | does it (`actions.rs`) |
-//! | `/resolve?name=N[&type=A\|AAAA\|SRV]` | what a name stands for, the search list tried |
+//! | `/resolve?name=N[&type=A\|AAAA\|CNAME\|PTR\|SRV]` | what a name stands for, the search list tried |
 //! | `/dial?tcp=HOST:PORT[&send=TEXT]`, `/dial?udp=HOST:PORT&send=TEXT` | whether there is an answer, and which |
 //! | `/get?url=http://HOST:PORT/PATH` | what another server answers |
+//! | `/hammered` | what has come of `hammer=URL` |
 //! | `/file?path=P` | a file's content; with a body, writes it |
 //! | `/status?code=N`, `/redirect?to=URL`, `/sleep?seconds=N`, `/bytes?count=N` | an answer of that kind |
 
@@ -42,6 +43,7 @@ pub(crate) fn answer(state: &Arc<State>, request: &Request) -> Answer {
         }
         "/dial" => told(dial::dial(request.parameter("tcp"), request.parameter("udp"), request.parameter("send"))),
         "/get" => told(dial::get(request.parameter("url"))),
+        "/hammered" => Answer::json(200, &state.hammer.tally()),
         "/file" => file(request),
         "/status" => match request.parameter("code").parse() {
             Ok(code @ 200..=599) => Answer::text(code, format!("{code}\n")),

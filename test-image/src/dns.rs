@@ -9,6 +9,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 2;
 const IN: u16 = 1;
 const A: u16 = 1;
+const CNAME: u16 = 5;
+const PTR: u16 = 12;
 const AAAA: u16 = 28;
 const SRV: u16 = 33;
 
@@ -20,14 +22,16 @@ struct Configuration {
     dots: usize,
 }
 
-/// What a name stands for: addresses, or `priority weight port target` with the type `SRV`. Fails with the reason of the last
+/// What a name stands for: addresses, names with the types `CNAME` and `PTR`, or `priority weight port target` with `SRV`. Fails with the reason of the last
 /// attempt.
 pub(crate) fn resolve(name: &str, record: &str) -> Result<Vec<String>, String> {
     let record = match record {
         "" | "A" => A,
         "AAAA" => AAAA,
+        "CNAME" => CNAME,
+        "PTR" => PTR,
         "SRV" => SRV,
-        _ => return Err(format!("{record:?} is none of A, AAAA and SRV")),
+        _ => return Err(format!("{record:?} is none of A, AAAA, CNAME, PTR and SRV")),
     };
     let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
     let known = in_hosts(&hosts, name, record);
@@ -149,6 +153,7 @@ fn read(message: &[u8], record: u16) -> Option<Result<Vec<String>, String>> {
             found.push(match kind {
                 A => Ipv4Addr::from(<[u8; 4]>::try_from(data).ok()?).to_string(),
                 AAAA => Ipv6Addr::from(<[u8; 16]>::try_from(data).ok()?).to_string(),
+                CNAME | PTR => name_at(message, at + 10)?.0,
                 _ => {
                     let target = name_at(message, at + 16)?.0;
                     format!("{} {} {} {target}", word(at + 10)?, word(at + 12)?, word(at + 14)?)
@@ -228,5 +233,10 @@ mod tests {
         message.extend([0xc0, 12, 0, 33, 0, 1, 0, 0, 0, 5, 0, 12, 0, 1, 0, 2, 0x1f, 0x90, 3]);
         message.extend(*b"web\xc0\x0c");
         assert_eq!(read(&message, SRV), Some(Ok(vec!["1 2 8080 web.svc".to_owned()])));
+        let mut message = question(7, "4.3.2.1.in-addr.arpa", PTR);
+        message[7] = 1;
+        message.extend([0xc0, 12, 0, 12, 0, 1, 0, 0, 0, 5, 0, 5, 3]);
+        message.extend(*b"web\0");
+        assert_eq!(read(&message, PTR), Some(Ok(vec!["web".to_owned()])));
     }
 }

@@ -10,6 +10,7 @@ mod actions;
 mod answers;
 mod dial;
 mod dns;
+mod hammer;
 mod health;
 mod http;
 mod signals;

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
+use crate::hammer::Hammer;
+
 /// How it answers probes and signals.
 pub(crate) struct State {
     /// Whether startup probes succeed.
@@ -14,6 +16,8 @@ pub(crate) struct State {
     pub(crate) ignores_term: AtomicBool,
     /// How many seconds it takes to end once it is told to.
     pub(crate) term_takes: AtomicU64,
+    /// What it asks again and again.
+    pub(crate) hammer: Hammer,
 }
 
 impl Default for State {
@@ -24,6 +28,7 @@ impl Default for State {
             ready: AtomicBool::new(true),
             ignores_term: AtomicBool::new(false),
             term_takes: AtomicU64::new(0),
+            hammer: Hammer::default(),
         }
     }
 }
