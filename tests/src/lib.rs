@@ -1,7 +1,9 @@
 //! What the benchmarks and tests of several crates share: objects to store, and peers to compare with.
 
+pub mod asking;
 pub mod cluster;
 pub mod etcd;
+pub mod host;
 pub mod images;
 pub mod in_process;
 pub mod kubectl;
@@ -9,7 +11,10 @@ pub mod logind;
 pub mod machine;
 pub mod node;
 pub mod objects;
+pub mod place;
 pub mod scheduling;
 pub mod server;
 pub mod sim;
+pub mod site;
 pub mod usage;
+pub mod user;

@@ -1,23 +1,24 @@
 //! A machine of a test's own: namespaces of processes, mounts and network, so that whatever a node does there (bridges,
-//! rules of the packet filter, mounts, processes without parents) is gone when the machine is, even if the test failed.
+//! rules of the packet filter, mounts, processes without parents) is gone when the machine is, even if the test failed, or
+//! was killed: the machine ends when nobody holds its first process's standard input any more.
 //!
 //! What is shared with the real machine are its files, its kernel, and its cgroups: a node is given a cgroup of its own to
 //! begin from, which is removed here.
 
 use std::io::{BufRead, BufReader};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
+
+use crate::place::{enter, within};
 
 /// The machine's address, in a network that goes nowhere.
 pub const ADDRESS: &str = "192.168.77.1";
 
-/// What the first process of the machine does: its mounts are nobody else's, it has a network card and sees no other, and it
-/// takes up processes whose parents have ended.
-const INIT: &str = r"
+/// What the first process of the machine does: its mounts are nobody else's, it sees no network but its own, it takes up
+/// processes whose parents have ended, and it ends when its standard input does.
+const INIT: &str = r#"
 set -e
 mount --make-rprivate /
 for directory in /run /var/log; do mount -t tmpfs tmpfs $directory; done
@@ -27,13 +28,21 @@ mount --rbind /sys/fs/cgroup /run/sys/fs/cgroup
 mount --move /run/sys /sys
 rmdir /run/sys
 ip link set lo up
+eval "$CARD"
+echo ready
+exec 3<&0
+{ cat <&3 >/dev/null; kill -TERM 1; } &
+trap 'exit 0' TERM
+trap : CHLD
+while :; do sleep 1000 3<&- & wait $! || :; done
+"#;
+
+/// A network card that leads nowhere.
+const CARD: &str = r"
 ip link add eth0 type veth peer name uplink
 ip address add 192.168.77.1/24 dev eth0
 ip link set eth0 up; ip link set uplink up
 ip route add default via 192.168.77.254
-echo ready
-trap : CHLD
-while :; do sleep 1000 & wait $! || :; done
 ";
 
 /// A machine. Dropping it ends all that runs on it.
@@ -53,12 +62,25 @@ impl Machine {
         if root { Ok(()) } else { Err("only root can make namespaces and run containers".to_owned()) }
     }
 
-    /// A new machine.
+    /// A new machine, alone in a network that goes nowhere.
     ///
     /// # Panics
     /// If it cannot be made.
     #[must_use]
     pub fn new() -> Machine {
+        Machine::with(CARD)
+    }
+
+    /// A new machine without a network card.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    #[must_use]
+    pub fn unplugged() -> Machine {
+        Machine::with(":")
+    }
+
+    fn with(card: &str) -> Machine {
         // Not in the system's directory for such: the machine has one of its own in its place.
         let program = std::env::current_exe().expect("a program knows where it is");
         let place = program.ancestors().nth(3).expect("it is in a target directory").join("tmp");
@@ -66,7 +88,7 @@ impl Machine {
         let directory = tempfile::Builder::new().prefix("node-").tempdir_in(place).expect("a directory");
         let mut command = Command::new("unshare");
         command.args(["--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child=SIGKILL", "--mount-proc"]);
-        command.args(["sh", "-c", INIT]).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.args(["sh", "-c", INIT]).env("CARD", card).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut init = command.spawn().expect("unshare is there");
         let mut line = String::new();
         let mut output = BufReader::new(init.stdout.take().expect("it was piped"));
@@ -111,8 +133,15 @@ impl Machine {
     /// # Errors
     /// If the kernel does not let it.
     pub fn enter_network(&self) -> std::io::Result<()> {
-        let network = std::fs::File::open(format!("/proc/{}/ns/net", self.first()))?;
-        Ok(move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))?)
+        enter(self.first())
+    }
+
+    /// Does something that reaches what the machine reaches.
+    ///
+    /// # Panics
+    /// If it does, or the network cannot be entered.
+    pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        within(self.first(), work)
     }
 
     /// The processes of a program on the machine, by the IDs that they have outside it.
@@ -128,7 +157,7 @@ impl Machine {
     }
 
     /// The first process of the machine. `unshare` itself is not in its namespaces, and ends it when it ends.
-    fn first(&self) -> u32 {
+    pub(crate) fn first(&self) -> u32 {
         let children = format!("/proc/{0}/task/{0}/children", self.init.id());
         let children = std::fs::read_to_string(children).unwrap_or_default();
         children.split_whitespace().next().and_then(|child| child.parse().ok()).unwrap_or(0)
