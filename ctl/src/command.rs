@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use crate::commands::{api_resources, delete, get, patch};
+use crate::commands::{api_resources, apply, delete, get, patch, replace, wait};
 use crate::{Connection, Error, Session};
 
 /// A verb with what every verb takes.
@@ -20,12 +20,18 @@ pub enum Command {
     // tidy: sorted
     /// List the resources that the server has.
     ApiResources(Box<Verb<api_resources::Arguments>>),
+    /// Make objects what files say.
+    Apply(Box<Verb<apply::Arguments>>),
     /// Delete objects.
     Delete(Box<Verb<delete::Arguments>>),
     /// Show objects.
     Get(Box<Verb<get::Arguments>>),
     /// Change fields of objects.
     Patch(Box<Verb<patch::Arguments>>),
+    /// Put objects of files in the place of others.
+    Replace(Box<Verb<replace::Arguments>>),
+    /// Wait until something is true of objects.
+    Wait(Box<Verb<wait::Arguments>>),
     // tidy: end
 }
 
@@ -36,9 +42,12 @@ impl Command {
         match self {
             // tidy: sorted
             Command::ApiResources(verb) => &verb.connection,
+            Command::Apply(verb) => &verb.connection,
             Command::Delete(verb) => &verb.connection,
             Command::Get(verb) => &verb.connection,
             Command::Patch(verb) => &verb.connection,
+            Command::Replace(verb) => &verb.connection,
+            Command::Wait(verb) => &verb.connection,
             // tidy: end
         }
     }
@@ -48,9 +57,12 @@ impl Command {
         match self {
             // tidy: sorted
             Command::ApiResources(verb) => api_resources::run(verb.arguments, session).await,
+            Command::Apply(verb) => apply::run(verb.arguments, session).await,
             Command::Delete(verb) => delete::run(verb.arguments, session).await,
             Command::Get(verb) => get::run(verb.arguments, session).await,
             Command::Patch(verb) => patch::run(verb.arguments, session).await,
+            Command::Replace(verb) => replace::run(verb.arguments, session).await,
+            Command::Wait(verb) => wait::run(verb.arguments, session).await,
             // tidy: end
         }
     }

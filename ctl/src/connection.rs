@@ -13,46 +13,46 @@ use crate::Error;
 #[command(next_help_heading = "Which cluster, as whom")]
 pub struct Connection {
     /// The kubeconfig to use [default: those of $KUBECONFIG, then ~/.kube/config, then the cluster of this machine].
-    #[arg(long, value_name = "FILE")]
+    #[arg(global = true, long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// The context of the kubeconfig to use.
-    #[arg(long, value_name = "NAME")]
+    #[arg(global = true, long, value_name = "NAME")]
     pub context: Option<String>,
     /// The cluster of the kubeconfig to use.
-    #[arg(long, value_name = "NAME")]
+    #[arg(global = true, long, value_name = "NAME")]
     pub cluster: Option<String>,
-    /// The user of the kubeconfig to be.
+    /// The user of the kubeconfig to be. Verbs of a verb have a --user of their own: only before them it is this one.
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
     /// The namespace to work in.
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(global = true, short, long, value_name = "NAME")]
     pub namespace: Option<String>,
     /// Where the API server is.
-    #[arg(short, long, value_name = "URL")]
+    #[arg(global = true, short, long, value_name = "URL")]
     pub server: Option<String>,
     /// The bearer token to show to the server.
-    #[arg(long, value_name = "TOKEN")]
+    #[arg(global = true, long, value_name = "TOKEN")]
     pub token: Option<String>,
     /// The user to act as.
-    #[arg(long = "as", value_name = "USER")]
+    #[arg(global = true, long = "as", value_name = "USER")]
     pub impersonate: Option<String>,
     /// A group to act as a member of; can be given more than once.
-    #[arg(long = "as-group", value_name = "GROUP")]
+    #[arg(global = true, long = "as-group", value_name = "GROUP")]
     pub impersonate_groups: Vec<String>,
     /// A file with the authority by which the server is trusted, in PEM.
-    #[arg(long, value_name = "FILE")]
+    #[arg(global = true, long, value_name = "FILE")]
     pub certificate_authority: Option<PathBuf>,
     /// A file with the certificate to show to the server, in PEM.
-    #[arg(long, value_name = "FILE")]
+    #[arg(global = true, long, value_name = "FILE")]
     pub client_certificate: Option<PathBuf>,
     /// A file with the key of that certificate, in PEM.
-    #[arg(long, value_name = "FILE")]
+    #[arg(global = true, long, value_name = "FILE")]
     pub client_key: Option<PathBuf>,
     /// Whether to trust whatever answers.
-    #[arg(long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    #[arg(global = true, long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub insecure_skip_tls_verify: bool,
     /// How long a single request may take, such as 5s; 0 is as long as it takes.
-    #[arg(long, value_name = "DURATION", default_value = "0")]
+    #[arg(global = true, long, value_name = "DURATION", default_value = "0")]
     pub request_timeout: String,
 }
 

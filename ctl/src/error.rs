@@ -37,6 +37,15 @@ impl Error {
         }
     }
 
+    /// As it is said beside other errors, which is shorter or all in one line.
+    pub(crate) fn among_others(&self) -> String {
+        match self {
+            Error::Server(status) => with_reason(status),
+            Error::Said(sentence) => sentence.clone(),
+            other => other.to_string(),
+        }
+    }
+
     /// Why the server refused, in one word, if it did.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
@@ -48,6 +57,35 @@ impl Error {
 }
 
 fn server_words(status: &Value) -> String {
+    if status["reason"] != "Invalid" {
+        return with_reason(status);
+    }
+    // What is wrong with an object, a line each.
+    let details = &status["details"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (kind, name) = (text(&details["kind"]), text(&details["name"]));
+    let mut causes: Vec<String> = Vec::new();
+    for cause in details["causes"].as_array().into_iter().flatten() {
+        let cause = format!("{}: {}", text(&cause["field"]), text(&cause["message"]));
+        if !causes.contains(&cause) {
+            causes.push(cause);
+        }
+    }
+    let subject = match (kind.is_empty() && name.is_empty(), &causes[..]) {
+        (false, _) => format!("The {kind} {name:?} is invalid"),
+        (true, []) => format!("The request is invalid: {}", text(&status["message"])),
+        (true, _) => "The request is invalid".to_owned(),
+    };
+    match &causes[..] {
+        [] => subject,
+        [one] => format!("{subject}: {one}"),
+        many => {
+            format!("{subject}: \n{}", many.iter().map(|cause| format!("* {cause}\n")).collect::<String>().trim_end())
+        }
+    }
+}
+
+fn with_reason(status: &Value) -> String {
     let message = status["message"].as_str().unwrap_or("unknown");
     match status["reason"].as_str() {
         Some(reason) if !reason.is_empty() && reason != "Unknown" => format!("Error from server ({reason}): {message}"),
@@ -70,5 +108,19 @@ mod tests {
         check(json!({"reason": "NotFound", "message": message}), "Error from server (NotFound): pods \"a\" not found");
         check(json!({"message": "boom"}), "Error from server: boom");
         check(json!({}), "Error from server: unknown");
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_object_is_said_line_by_line() {
+        let invalid = |causes: Value| json!({"reason": "Invalid", "message": "m", "details": {"kind": "Pod", "name": "a", "causes": causes}});
+        let (one, two) = (json!({"field": "spec", "message": "Required value"}), json!({"field": "x", "message": "y"}));
+        let check = |causes: Value, expected: &str| {
+            assert_eq!(Error::Server(Box::new(invalid(causes))).to_string(), expected);
+        };
+        check(json!([]), "The Pod \"a\" is invalid");
+        check(json!([one, one]), "The Pod \"a\" is invalid: spec: Required value");
+        check(json!([one, two]), "The Pod \"a\" is invalid: \n* spec: Required value\n* x: y");
+        let error = Error::Server(Box::new(invalid(json!([one]))));
+        assert_eq!(error.among_others(), "Error from server (Invalid): m");
     }
 }

@@ -8,6 +8,9 @@
 //!   touches standard output, so that tests see all of it.
 //! - `resources`: the server's resources, and what people call them; `select`: objects by arguments.
 //! - `manifest`: objects out of files.
+//! - `three_way` and `last_applied`: what a manifest changes of an object that is there.
+//! - `follow` and `readiness`: what becomes of objects, and whether it is what was asked for.
+//! - `report`: what is said of changes, and of those that failed.
 //! - `output/`: the formats of `-o`; `jsonpath/`: what paths of kubectl lead to.
 //! - [`Error`]: what went wrong, in a sentence, and the exit code.
 
@@ -16,12 +19,17 @@ mod commands;
 mod connection;
 mod dry_run;
 mod error;
+mod follow;
 mod jsonpath;
+mod last_applied;
 mod manifest;
 mod output;
+mod readiness;
+mod report;
 mod resources;
 mod select;
 mod session;
+mod three_way;
 
 pub use command::Command;
 pub use connection::Connection;

@@ -1,7 +1,9 @@
 //! Objects out of files: YAML and JSON, one or many in a file, of directories, standard input and URLs.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use api::selector::label::Selector;
 use clap::Args;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
@@ -87,6 +89,18 @@ impl Files {
         for document in documents {
             placed.push(place(session, document).await?);
         }
+        Ok(placed)
+    }
+
+    /// All objects with these labels, and where they belong.
+    pub(crate) async fn place_selected(&self, session: &mut Session<'_>, labels: &str) -> Result<Vec<Placed>, Error> {
+        let selector: Selector = Selector::parse(labels).map_err(|error| Error::said(error.to_string()))?;
+        let mut placed = self.place(session).await?;
+        placed.retain(|placed| {
+            let labels = placed.object["metadata"]["labels"].as_object().into_iter().flatten();
+            let texts = labels.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+            selector.matches(&texts.collect::<BTreeMap<String, String>>())
+        });
         Ok(placed)
     }
 

@@ -78,6 +78,11 @@ impl<'a> Session<'a> {
         Ok(self.catalog.insert(catalog))
     }
 
+    /// Whether somebody looks at the output, on a terminal.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.output.is_terminal
+    }
+
     /// Where input comes from.
     pub(crate) fn input(&mut self) -> &mut dyn Read {
         self.output.input

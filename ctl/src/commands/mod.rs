@@ -2,7 +2,11 @@
 
 // tidy: sorted
 pub(crate) mod api_resources;
+pub(crate) mod apply;
 pub(crate) mod delete;
 pub(crate) mod get;
+pub(crate) mod last_applied;
 pub(crate) mod patch;
+pub(crate) mod replace;
+pub(crate) mod wait;
 // tidy: end

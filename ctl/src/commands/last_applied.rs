@@ -1,0 +1,141 @@
+//! `gantry apply view-last-applied` and `gantry apply set-last-applied`: what an object remembers of having been applied.
+
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::dry_run::DryRun;
+use crate::last_applied::{self, ANNOTATION};
+use crate::manifest::Files;
+use crate::output::Format;
+use crate::report::Report;
+use crate::select::select_named;
+use crate::session::Ask;
+use crate::{Error, Session};
+
+/// What is done with what an object remembers.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Show what was applied last.
+    ViewLastApplied(View),
+    /// Have objects remember that what files say was applied.
+    SetLastApplied(Set),
+}
+
+/// The arguments.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct View {
+    /// What: TYPE NAME or TYPE/NAME...
+    #[arg(value_name = "WHAT")]
+    what: Vec<String>,
+    #[command(flatten)]
+    files: Files,
+    /// How: yaml or json.
+    #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
+    output: String,
+}
+
+/// The arguments.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Set {
+    #[command(flatten)]
+    files: Files,
+    /// Have objects remember it that remember nothing.
+    #[arg(long)]
+    create_annotation: bool,
+    /// Do not do it: say only what would be done (client), or have the server check it too (server).
+    #[arg(long, value_name = "HOW", default_value = "none", num_args = 0..=1, default_missing_value = "client")]
+    dry_run: DryRun,
+    /// How objects are shown: json, yaml, name, jsonpath=TEMPLATE or jsonpath-file=FILE.
+    #[arg(short, long, value_name = "FORMAT", default_value = "")]
+    output: String,
+}
+
+/// Does it.
+pub(crate) async fn run(verb: Verb, session: &mut Session<'_>) -> Result<(), Error> {
+    match verb {
+        Verb::ViewLastApplied(view) => view.run(session).await,
+        Verb::SetLastApplied(set) => set.run(session).await,
+    }
+}
+
+impl View {
+    async fn run(&self, session: &mut Session<'_>) -> Result<(), Error> {
+        let format = match self.output.as_str() {
+            "yaml" => Format::Yaml,
+            "json" => Format::Json,
+            other => {
+                return Err(Error::said(format!(
+                    "Unexpected -o output mode: {other}, the flag 'output' must be one of yaml|json"
+                )));
+            }
+        };
+        let mut paths = Vec::new();
+        if self.files.is_empty() {
+            let namespace = session.namespace().await?;
+            for selected in select_named(session, &self.what).await? {
+                let path = |name: &String| selected.resource.object_path(&namespace, name);
+                paths.extend(selected.names.iter().map(path));
+            }
+        } else {
+            let placed = self.files.place(session).await?;
+            paths.extend(placed.iter().map(|placed| placed.resource.object_path(&placed.namespace, placed.name())));
+        }
+        for path in paths {
+            let object = session.json(Ask::get(&path)).await?;
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            let Some(text) = last_applied::of(&object) else {
+                return Err(Error::said(format!("no last-applied-configuration annotation found on resource: {name}")));
+            };
+            let value: Value = serde_json::from_str(text)
+                .map_err(|error| Error::said(format!("the annotation {ANNOTATION} of {name} is not JSON: {error}")))?;
+            let shown = match format {
+                Format::Yaml => format.show(&value, &|_| String::new())?,
+                // Only here kubectl indents by two spaces.
+                _ => format!("{}\n", last_applied::with_escapes(&format!("{value:#}"))),
+            };
+            session.write(&shown)?;
+        }
+        Ok(())
+    }
+}
+
+impl Set {
+    async fn run(&self, session: &mut Session<'_>) -> Result<(), Error> {
+        if self.files.is_empty() {
+            return Err(Error::said("must specify -f"));
+        }
+        let mut report = Report::new(&self.output, self.dry_run)?;
+        for placed in self.files.place(session).await? {
+            let path = placed.resource.object_path(&placed.namespace, placed.name());
+            let object = session.json(Ask::get(&path)).await?;
+            let before = last_applied::of(&object);
+            if before.is_none() && !self.create_annotation {
+                return Err(Error::said(format!(
+                    "no last-applied-configuration annotation found on resource: {}, to create the annotation, run the \
+                     command with --create-annotation",
+                    placed.name()
+                )));
+            }
+            let mut wanted = placed.object.clone();
+            last_applied::annotate(&mut wanted);
+            let text = last_applied::of(&wanted);
+            if before == text {
+                session.remark(&format!("set-last-applied {}: no changes required.", placed.name()))?;
+                continue;
+            }
+            let after = if self.dry_run == DryRun::Client {
+                object.clone()
+            } else {
+                let patch = json!({"metadata": {"annotations": {ANNOTATION: text}}});
+                let ask = Ask {
+                    content_type: Some("application/merge-patch+json"),
+                    ..Ask::with(Method::PATCH, &path, &patch)
+                };
+                session.json(ask.query("dryRun", self.dry_run.parameter())).await?
+            };
+            report.done(session, &placed.resource, &after, "configured")?;
+        }
+        Ok(())
+    }
+}
