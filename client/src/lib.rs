@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod clock;
+pub mod connection;
 pub mod election;
 pub mod events;
 pub mod queue;

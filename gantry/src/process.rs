@@ -76,7 +76,7 @@ pub(crate) async fn connect(kubeconfig: &Path) -> Result<Client, Box<dyn Error>>
     let config = kube::config::Kubeconfig::read_from(kubeconfig).map_err(|error| problem(&error))?;
     let options = kube::config::KubeConfigOptions::default();
     let config = kube::Config::from_custom_kubeconfig(config, &options).await.map_err(|error| problem(&error))?;
-    Ok(Client::try_from(config).map_err(|error| problem(&error))?)
+    Ok(client::connection::connect(config).map_err(|error| problem(&error))?)
 }
 
 /// The authority by which a kubeconfig trusts its API server, in PEM, if it names one.

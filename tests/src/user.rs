@@ -132,7 +132,14 @@ impl<'a, S: Reachable> User<'a, S> {
     /// # Panics
     /// If it does not become so.
     pub fn wait(&self, object: &str, what: &str) {
-        self.ok(&format!("wait {object} --for={what} --timeout=120s"));
+        let output = self.command(&format!("wait {object} --for={what} --timeout=120s")).output();
+        let output = output.expect("kubectl can be run");
+        if !output.status.success() {
+            let error = String::from_utf8_lossy(&output.stderr);
+            let so = self.command(&format!("get {object} -o 'jsonpath={{.status}}'")).output();
+            let so = so.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+            panic!("kubectl wait {object} --for={what}: {error}it is: {so}");
+        }
     }
 
     /// A part of an object.

@@ -120,7 +120,7 @@ async fn client_of(option: &'static str, path: &Path) -> Result<Client, Bootstra
     let config = Kubeconfig::read_from(path).map_err(|error| failed(error.to_string()))?;
     let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await;
     let config = config.map_err(|error| failed(error.to_string()))?;
-    Client::try_from(config).map_err(|error| failed(error.to_string()))
+    client::connection::connect(config).map_err(|error| failed(error.to_string()))
 }
 
 /// Writes the node's kubeconfig: the cluster as the first one has it, and the node's own certificate.

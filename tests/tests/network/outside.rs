@@ -37,8 +37,14 @@ pub(crate) fn server() -> String {
 fn tell_who(listener: &TcpListener) {
     for mut stream in listener.incoming().flatten() {
         let Ok(peer) = stream.peer_addr() else { continue };
-        // All of a short request comes at once.
-        let _ = stream.read(&mut [0; 4096]);
+        // What is not read of a request would break the connection off before the answer is there.
+        let (mut request, mut piece) = (Vec::new(), [0; 4096]);
+        while !request.ends_with(b"\r\n\r\n") {
+            match stream.read(&mut piece) {
+                Ok(length) if length > 0 => request.extend(&piece[..length]),
+                _ => break,
+            }
+        }
         let body = peer.ip().to_string();
         let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
     }

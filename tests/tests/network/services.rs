@@ -68,7 +68,8 @@ pub(crate) fn external_ips(stage: &Stage<'_>) {
 /// Addresses that whoever balances says are the Service's, and who may ask at them.
 pub(crate) fn load_balancers(stage: &Stage<'_>) {
     stage.serve("web", &[("a", 1), ("b", 2)]);
-    stage.service("web", "web", json!({"type": "LoadBalancer"}));
+    // Of a class that nobody here gives addresses to but the test.
+    stage.service("web", "web", json!({"type": "LoadBalancer", "loadBalancerClass": "example.com/test"}));
     stage.site.outside().run(&format!("ip route add {BALANCER}/32 via {}", stage.node(3)));
     let status = json!({"status": {"loadBalancer": {"ingress": [{"ip": BALANCER}]}}});
     stage.user.ok(&format!("patch service web --subresource=status --type=merge -p '{status}'"));
