@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use crate::commands::{api_resources, apply, delete, get, patch, replace, wait};
+use crate::commands::{api_resources, apply, create, delete, get, patch, replace, wait};
 use crate::{Connection, Error, Session};
 
 /// A verb with what every verb takes.
@@ -22,6 +22,8 @@ pub enum Command {
     ApiResources(Box<Verb<api_resources::Arguments>>),
     /// Make objects what files say.
     Apply(Box<Verb<apply::Arguments>>),
+    /// Create objects.
+    Create(Box<Verb<create::Arguments>>),
     /// Delete objects.
     Delete(Box<Verb<delete::Arguments>>),
     /// Show objects.
@@ -43,6 +45,7 @@ impl Command {
             // tidy: sorted
             Command::ApiResources(verb) => &verb.connection,
             Command::Apply(verb) => &verb.connection,
+            Command::Create(verb) => &verb.connection,
             Command::Delete(verb) => &verb.connection,
             Command::Get(verb) => &verb.connection,
             Command::Patch(verb) => &verb.connection,
@@ -58,6 +61,7 @@ impl Command {
             // tidy: sorted
             Command::ApiResources(verb) => api_resources::run(verb.arguments, session).await,
             Command::Apply(verb) => apply::run(verb.arguments, session).await,
+            Command::Create(verb) => create::run(verb.arguments, session).await,
             Command::Delete(verb) => delete::run(verb.arguments, session).await,
             Command::Get(verb) => get::run(verb.arguments, session).await,
             Command::Patch(verb) => patch::run(verb.arguments, session).await,

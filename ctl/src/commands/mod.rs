@@ -3,6 +3,7 @@
 // tidy: sorted
 pub(crate) mod api_resources;
 pub(crate) mod apply;
+pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod last_applied;
