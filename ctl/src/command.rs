@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use crate::commands::{api_resources, apply, create, delete, get, patch, replace, wait};
+use crate::commands::{api_resources, apply, create, delete, diff, get, patch, replace, wait};
 use crate::{Connection, Error, Session};
 
 /// A verb with what every verb takes.
@@ -26,6 +26,8 @@ pub enum Command {
     Create(Box<Verb<create::Arguments>>),
     /// Delete objects.
     Delete(Box<Verb<delete::Arguments>>),
+    /// Show what apply would change.
+    Diff(Box<Verb<diff::Arguments>>),
     /// Show objects.
     Get(Box<Verb<get::Arguments>>),
     /// Change fields of objects.
@@ -47,6 +49,7 @@ impl Command {
             Command::Apply(verb) => &verb.connection,
             Command::Create(verb) => &verb.connection,
             Command::Delete(verb) => &verb.connection,
+            Command::Diff(verb) => &verb.connection,
             Command::Get(verb) => &verb.connection,
             Command::Patch(verb) => &verb.connection,
             Command::Replace(verb) => &verb.connection,
@@ -63,6 +66,7 @@ impl Command {
             Command::Apply(verb) => apply::run(verb.arguments, session).await,
             Command::Create(verb) => create::run(verb.arguments, session).await,
             Command::Delete(verb) => delete::run(verb.arguments, session).await,
+            Command::Diff(verb) => diff::run(verb.arguments, session).await,
             Command::Get(verb) => get::run(verb.arguments, session).await,
             Command::Patch(verb) => patch::run(verb.arguments, session).await,
             Command::Replace(verb) => replace::run(verb.arguments, session).await,

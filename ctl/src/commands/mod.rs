@@ -5,6 +5,7 @@ pub(crate) mod api_resources;
 pub(crate) mod apply;
 pub(crate) mod create;
 pub(crate) mod delete;
+pub(crate) mod diff;
 pub(crate) mod get;
 pub(crate) mod last_applied;
 pub(crate) mod patch;
