@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use crate::commands::{api_resources, apply, create, delete, diff, get, patch, replace, wait};
+use crate::commands::{api_resources, apply, create, delete, diff, edit, get, patch, replace, wait};
 use crate::{Connection, Error, Session};
 
 /// A verb with what every verb takes.
@@ -28,6 +28,8 @@ pub enum Command {
     Delete(Box<Verb<delete::Arguments>>),
     /// Show what apply would change.
     Diff(Box<Verb<diff::Arguments>>),
+    /// Edit objects.
+    Edit(Box<Verb<edit::Arguments>>),
     /// Show objects.
     Get(Box<Verb<get::Arguments>>),
     /// Change fields of objects.
@@ -50,6 +52,7 @@ impl Command {
             Command::Create(verb) => &verb.connection,
             Command::Delete(verb) => &verb.connection,
             Command::Diff(verb) => &verb.connection,
+            Command::Edit(verb) => &verb.connection,
             Command::Get(verb) => &verb.connection,
             Command::Patch(verb) => &verb.connection,
             Command::Replace(verb) => &verb.connection,
@@ -67,6 +70,7 @@ impl Command {
             Command::Create(verb) => create::run(verb.arguments, session).await,
             Command::Delete(verb) => delete::run(verb.arguments, session).await,
             Command::Diff(verb) => diff::run(verb.arguments, session).await,
+            Command::Edit(verb) => edit::run(verb.arguments, session).await,
             Command::Get(verb) => get::run(verb.arguments, session).await,
             Command::Patch(verb) => patch::run(verb.arguments, session).await,
             Command::Replace(verb) => replace::run(verb.arguments, session).await,

@@ -6,6 +6,7 @@ pub(crate) mod apply;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod diff;
+pub(crate) mod edit;
 pub(crate) mod get;
 pub(crate) mod last_applied;
 pub(crate) mod patch;
