@@ -176,7 +176,8 @@ impl<D: Describes> Keeper<D> {
         loop {
             match self.renew(held.take()).await {
                 Ok((lease, made)) => {
-                    if renewed.elapsed() > self.intervals.lease || (made && failures > 0) {
+                    // After so long a silence, or sooner if it is so configured, the node may count as gone.
+                    if renewed.elapsed() > interval * 2 || (made && failures > 0) {
                         self.stale.notify_one();
                     }
                     (held, failures, renewed) = (Some(lease), 0, Instant::now());
