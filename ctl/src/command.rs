@@ -2,40 +2,84 @@
 
 use clap::{Args, Subcommand};
 
-use crate::commands::{api_resources, apply, create, delete, diff, edit, get, patch, replace, wait};
+use crate::commands::{
+    api_resources, api_versions, apply, auth, autoscale, certificate, cluster_info, config, create, delete, diff,
+    drain, edit, expose, get, label, patch, replace, rollout, run, scale, set, taint, version, wait,
+};
 use crate::{Connection, Error, Session};
 
 /// A verb with what every verb takes.
 #[derive(Clone, Debug, Args)]
 pub struct Verb<A: Args> {
     #[command(flatten)]
-    arguments: A,
+    pub(crate) arguments: A,
     #[command(flatten)]
-    connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 /// What people and scripts ask of a cluster.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     // tidy: sorted
+    /// Change annotations of objects.
+    Annotate(Box<Verb<label::Arguments>>),
     /// List the resources that the server has.
     ApiResources(Box<Verb<api_resources::Arguments>>),
+    /// List the versions of the groups that the server has.
+    ApiVersions(Box<Verb<api_versions::Arguments>>),
     /// Make objects what files say.
     Apply(Box<Verb<apply::Arguments>>),
+    /// Ask who one is, and what one may do.
+    #[command(subcommand)]
+    Auth(auth::Command),
+    /// Make an autoscaler for what is there.
+    Autoscale(Box<Verb<autoscale::Arguments>>),
+    /// Decide whether certificates are made that somebody asks for.
+    #[command(subcommand)]
+    Certificate(certificate::Command),
+    /// Show where the server is.
+    ClusterInfo(Box<Verb<cluster_info::Arguments>>),
+    /// Show and change kubeconfigs.
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Have nodes get no more pods.
+    Cordon(Box<Verb<drain::Nodes>>),
     /// Create objects.
     Create(Box<Verb<create::Arguments>>),
     /// Delete objects.
     Delete(Box<Verb<delete::Arguments>>),
     /// Show what apply would change.
     Diff(Box<Verb<diff::Arguments>>),
+    /// Have nodes be without pods.
+    Drain(Box<Verb<drain::Arguments>>),
     /// Edit objects.
     Edit(Box<Verb<edit::Arguments>>),
+    /// Make a Service for what is there.
+    Expose(Box<Verb<expose::Arguments>>),
     /// Show objects.
     Get(Box<Verb<get::Arguments>>),
+    /// Change labels of objects.
+    Label(Box<Verb<label::Arguments>>),
     /// Change fields of objects.
     Patch(Box<Verb<patch::Arguments>>),
     /// Put objects of files in the place of others.
     Replace(Box<Verb<replace::Arguments>>),
+    /// Follow, repeat and undo rollouts.
+    #[command(subcommand)]
+    Rollout(rollout::Command),
+    /// Run an image in a pod.
+    Run(Box<Verb<run::Arguments>>),
+    /// Set how many replicas there are to be.
+    Scale(Box<Verb<scale::Arguments>>),
+    /// Set single things of objects.
+    #[command(subcommand)]
+    Set(set::Command),
+    /// Change taints of nodes.
+    Taint(Box<Verb<taint::Arguments>>),
+    /// Have nodes get pods again.
+    Uncordon(Box<Verb<drain::Nodes>>),
+    /// Show the versions of this program and of the server.
+    Version(Box<Verb<version::Arguments>>),
     /// Wait until something is true of objects.
     Wait(Box<Verb<wait::Arguments>>),
     // tidy: end
@@ -47,15 +91,33 @@ impl Command {
     pub fn connection(&self) -> &Connection {
         match self {
             // tidy: sorted
+            Command::Annotate(verb) => &verb.connection,
             Command::ApiResources(verb) => &verb.connection,
+            Command::ApiVersions(verb) => &verb.connection,
             Command::Apply(verb) => &verb.connection,
+            Command::Auth(command) => command.connection(),
+            Command::Autoscale(verb) => &verb.connection,
+            Command::Certificate(command) => command.connection(),
+            Command::ClusterInfo(verb) => &verb.connection,
+            Command::Config(command) => command.connection(),
+            Command::Cordon(verb) => &verb.connection,
             Command::Create(verb) => &verb.connection,
             Command::Delete(verb) => &verb.connection,
             Command::Diff(verb) => &verb.connection,
+            Command::Drain(verb) => &verb.connection,
             Command::Edit(verb) => &verb.connection,
+            Command::Expose(verb) => &verb.connection,
             Command::Get(verb) => &verb.connection,
+            Command::Label(verb) => &verb.connection,
             Command::Patch(verb) => &verb.connection,
             Command::Replace(verb) => &verb.connection,
+            Command::Rollout(command) => command.connection(),
+            Command::Run(verb) => &verb.connection,
+            Command::Scale(verb) => &verb.connection,
+            Command::Set(command) => command.connection(),
+            Command::Taint(verb) => &verb.connection,
+            Command::Uncordon(verb) => &verb.connection,
+            Command::Version(verb) => &verb.connection,
             Command::Wait(verb) => &verb.connection,
             // tidy: end
         }
@@ -65,15 +127,33 @@ impl Command {
     pub async fn run(self, session: &mut Session<'_>) -> Result<(), Error> {
         match self {
             // tidy: sorted
+            Command::Annotate(verb) => label::run(verb.arguments, label::Which::Annotations, session).await,
             Command::ApiResources(verb) => api_resources::run(verb.arguments, session).await,
+            Command::ApiVersions(verb) => api_versions::run(verb.arguments, session).await,
             Command::Apply(verb) => apply::run(verb.arguments, session).await,
+            Command::Auth(command) => auth::run(command, session).await,
+            Command::Autoscale(verb) => autoscale::run(verb.arguments, session).await,
+            Command::Certificate(command) => certificate::run(command, session).await,
+            Command::ClusterInfo(verb) => cluster_info::run(verb.arguments, session).await,
+            Command::Config(command) => config::run(command, session),
+            Command::Cordon(verb) => drain::cordon(verb.arguments, true, session).await,
             Command::Create(verb) => create::run(verb.arguments, session).await,
             Command::Delete(verb) => delete::run(verb.arguments, session).await,
             Command::Diff(verb) => diff::run(verb.arguments, session).await,
+            Command::Drain(verb) => drain::run(verb.arguments, session).await,
             Command::Edit(verb) => edit::run(verb.arguments, session).await,
+            Command::Expose(verb) => expose::run(verb.arguments, session).await,
             Command::Get(verb) => get::run(verb.arguments, session).await,
+            Command::Label(verb) => label::run(verb.arguments, label::Which::Labels, session).await,
             Command::Patch(verb) => patch::run(verb.arguments, session).await,
             Command::Replace(verb) => replace::run(verb.arguments, session).await,
+            Command::Rollout(command) => rollout::run(command, session).await,
+            Command::Run(verb) => run::run(verb.arguments, session).await,
+            Command::Scale(verb) => scale::run(verb.arguments, session).await,
+            Command::Set(command) => set::run(command, session).await,
+            Command::Taint(verb) => taint::run(verb.arguments, session).await,
+            Command::Uncordon(verb) => drain::cordon(verb.arguments, false, session).await,
+            Command::Version(verb) => version::run(verb.arguments, session).await,
             Command::Wait(verb) => wait::run(verb.arguments, session).await,
             // tidy: end
         }

@@ -59,6 +59,14 @@ pub struct Connection {
 impl Connection {
     /// The client, and the namespace that the kubeconfig or the options name.
     pub(crate) async fn connect(&self) -> Result<(Client, String), Error> {
+        let config = self.config().await?;
+        let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config).map_err(|error| Error::said(error.to_string()))?;
+        Ok((client, namespace))
+    }
+
+    /// Which server it is, and what is shown to it.
+    pub(crate) async fn config(&self) -> Result<Config, Error> {
         let problem = |error: &dyn std::fmt::Display| Error::said(error.to_string());
         let kubeconfig = self.adjusted(self.read()?);
         let options = KubeConfigOptions { context: self.context.clone(), cluster: None, user: None };
@@ -74,9 +82,25 @@ impl Connection {
         }
         // Watches and logs last as long as they last.
         config.read_timeout = None;
-        let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config).map_err(|error| problem(&error))?;
-        Ok((client, namespace))
+        // An eviction that a budget forbids is no failure of the server: `Session` asks again only if the server says when.
+        config.default_retry = false;
+        Ok(config)
+    }
+
+    /// The kubeconfigs that are meant, whether they are there or not.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        if let Some(path) = &self.kubeconfig {
+            return vec![path.clone()];
+        }
+        let of_environment: Vec<PathBuf> = match std::env::var_os("KUBECONFIG") {
+            Some(paths) => std::env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty()).collect(),
+            None => Vec::new(),
+        };
+        if !of_environment.is_empty() {
+            return of_environment;
+        }
+        let all = candidates(std::env::var_os("HOME").map(PathBuf::from));
+        all.iter().find(|path| path.exists()).or_else(|| all.first()).cloned().into_iter().collect()
     }
 
     /// What the files say.

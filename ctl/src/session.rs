@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 
 use bytes::Bytes;
-use http::{Method, Request, header};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use crate::resources::Catalog;
 use crate::{Connection, Error};
+
+/// How often a server is asked again that says that it has too much to do.
+const MOST_AGAIN: usize = 10;
 
 /// Where output goes and input comes from.
 pub struct Output<'a> {
@@ -83,6 +86,11 @@ impl<'a> Session<'a> {
         self.output.is_terminal
     }
 
+    /// The options that say which server it is.
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Where input comes from.
     pub(crate) fn input(&mut self) -> &mut dyn Read {
         self.output.input
@@ -124,13 +132,15 @@ impl<'a> Session<'a> {
     /// Asks the server, and returns the answer as it comes: for watches and logs.
     pub(crate) async fn open(&mut self, ask: Ask<'_>) -> Result<Body, Error> {
         let client = self.client().await?;
-        let mut request = Request::builder().uri(ask.uri()).method(ask.method);
-        request = request.header(header::ACCEPT, ask.accept);
-        if let Some(content_type) = ask.content_type {
-            request = request.header(header::CONTENT_TYPE, content_type);
+        let mut response = client.send(ask.request()?).await.map_err(|error| unreachable(&error))?;
+        // A server that has too much to do says when it has less.
+        for _ in 0..MOST_AGAIN {
+            let is_busy = response.status() == StatusCode::TOO_MANY_REQUESTS || response.status().is_server_error();
+            let after = response.headers().get(header::RETRY_AFTER).filter(|_| is_busy);
+            let Some(seconds) = after.and_then(|after| after.to_str().ok()?.parse().ok()) else { break };
+            tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
+            response = client.send(ask.request()?).await.map_err(|error| unreachable(&error))?;
         }
-        let request = request.body(Body::from(ask.body)).map_err(|error| Error::said(error.to_string()))?;
-        let response = client.send(request).await.map_err(|error| unreachable(&error))?;
         for warning in response.headers().get_all(header::WARNING) {
             // `299 - "text"`, as the API has them.
             let text =
@@ -189,6 +199,15 @@ impl<'a> Ask<'a> {
             self.query.push((name, value));
         }
         self
+    }
+
+    fn request(&self) -> Result<Request<Body>, Error> {
+        let mut request = Request::builder().uri(self.uri()).method(self.method.clone());
+        request = request.header(header::ACCEPT, self.accept);
+        if let Some(content_type) = self.content_type {
+            request = request.header(header::CONTENT_TYPE, content_type);
+        }
+        request.body(Body::from(self.body.clone())).map_err(|error| Error::said(error.to_string()))
     }
 
     fn uri(&self) -> String {

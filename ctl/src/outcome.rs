@@ -1,0 +1,58 @@
+//! How what has become of an object is shown: in words, such as `deployment.apps/web scaled`, or in a format of `-o`.
+
+use serde_json::Value;
+
+use crate::dry_run::DryRun;
+use crate::output::Format;
+use crate::resources::Resource;
+use crate::{Error, Session};
+
+/// How it is shown.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcome {
+    format: Option<Format>,
+    remark: &'static str,
+    documents: usize,
+}
+
+impl Outcome {
+    /// As `-o` says, which may be empty.
+    pub(crate) fn new(output: &str, dry_run: DryRun) -> Result<Outcome, Error> {
+        let format: Option<Format> = match output {
+            "" => None,
+            output => Some(output.parse().map_err(Error::said)?),
+        };
+        if format.as_ref().is_some_and(Format::is_table) {
+            return Err(Error::said(format!("unable to match a printer suitable for the output format {output:?}")));
+        }
+        Ok(Outcome { format, remark: dry_run.remark(), documents: 0 })
+    }
+
+    /// Whether it is in words.
+    pub(crate) fn is_words(&self) -> bool {
+        self.format.is_none()
+    }
+
+    /// Shows an object that these words say something of.
+    pub(crate) fn show(
+        &mut self,
+        session: &mut Session<'_>,
+        resource: &Resource,
+        object: &Value,
+        words: &str,
+    ) -> Result<(), Error> {
+        let name = |object: &Value| resource.object(object["metadata"]["name"].as_str().unwrap_or_default());
+        let Some(format) = &self.format else {
+            return session.say(&format!("{} {words}{}", name(object), self.remark));
+        };
+        let mut shown = object.clone();
+        if let Some(meta) = shown["metadata"].as_object_mut() {
+            meta.remove("managedFields");
+        }
+        if self.documents > 0 && *format == Format::Yaml {
+            session.say("---")?;
+        }
+        self.documents += 1;
+        session.write(&format.show(&shown, &name)?)
+    }
+}
