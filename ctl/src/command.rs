@@ -3,8 +3,9 @@
 use clap::{Args, Subcommand};
 
 use crate::commands::{
-    api_resources, api_versions, apply, auth, autoscale, certificate, cluster_info, config, create, delete, diff,
-    drain, edit, expose, get, label, patch, replace, rollout, run, scale, set, taint, version, wait,
+    api_resources, api_versions, apply, attach, auth, autoscale, certificate, cluster_info, config, cp, create, delete,
+    diff, drain, edit, exec, expose, get, label, logs, patch, port_forward, replace, rollout, run, scale, set, taint,
+    version, wait,
 };
 use crate::{Connection, Error, Session};
 
@@ -29,6 +30,8 @@ pub enum Command {
     ApiVersions(Box<Verb<api_versions::Arguments>>),
     /// Make objects what files say.
     Apply(Box<Verb<apply::Arguments>>),
+    /// Be with a process that runs in a container: its output, and its input.
+    Attach(Box<Verb<attach::Arguments>>),
     /// Ask who one is, and what one may do.
     #[command(subcommand)]
     Auth(auth::Command),
@@ -44,6 +47,8 @@ pub enum Command {
     Config(config::Command),
     /// Have nodes get no more pods.
     Cordon(Box<Verb<drain::Nodes>>),
+    /// Copy files and directories to and from containers.
+    Cp(Box<Verb<cp::Arguments>>),
     /// Create objects.
     Create(Box<Verb<create::Arguments>>),
     /// Delete objects.
@@ -54,14 +59,20 @@ pub enum Command {
     Drain(Box<Verb<drain::Arguments>>),
     /// Edit objects.
     Edit(Box<Verb<edit::Arguments>>),
+    /// Run a command in a container.
+    Exec(Box<Verb<exec::Arguments>>),
     /// Make a Service for what is there.
     Expose(Box<Verb<expose::Arguments>>),
     /// Show objects.
     Get(Box<Verb<get::Arguments>>),
     /// Change labels of objects.
     Label(Box<Verb<label::Arguments>>),
+    /// Show what containers have said.
+    Logs(Box<Verb<logs::Arguments>>),
     /// Change fields of objects.
     Patch(Box<Verb<patch::Arguments>>),
+    /// Make ports of a pod ports of this machine.
+    PortForward(Box<Verb<port_forward::Arguments>>),
     /// Put objects of files in the place of others.
     Replace(Box<Verb<replace::Arguments>>),
     /// Follow, repeat and undo rollouts.
@@ -95,21 +106,26 @@ impl Command {
             Command::ApiResources(verb) => &verb.connection,
             Command::ApiVersions(verb) => &verb.connection,
             Command::Apply(verb) => &verb.connection,
+            Command::Attach(verb) => &verb.connection,
             Command::Auth(command) => command.connection(),
             Command::Autoscale(verb) => &verb.connection,
             Command::Certificate(command) => command.connection(),
             Command::ClusterInfo(verb) => &verb.connection,
             Command::Config(command) => command.connection(),
             Command::Cordon(verb) => &verb.connection,
+            Command::Cp(verb) => &verb.connection,
             Command::Create(verb) => &verb.connection,
             Command::Delete(verb) => &verb.connection,
             Command::Diff(verb) => &verb.connection,
             Command::Drain(verb) => &verb.connection,
             Command::Edit(verb) => &verb.connection,
+            Command::Exec(verb) => &verb.connection,
             Command::Expose(verb) => &verb.connection,
             Command::Get(verb) => &verb.connection,
             Command::Label(verb) => &verb.connection,
+            Command::Logs(verb) => &verb.connection,
             Command::Patch(verb) => &verb.connection,
+            Command::PortForward(verb) => &verb.connection,
             Command::Replace(verb) => &verb.connection,
             Command::Rollout(command) => command.connection(),
             Command::Run(verb) => &verb.connection,
@@ -131,21 +147,26 @@ impl Command {
             Command::ApiResources(verb) => api_resources::run(verb.arguments, session).await,
             Command::ApiVersions(verb) => api_versions::run(verb.arguments, session).await,
             Command::Apply(verb) => apply::run(verb.arguments, session).await,
+            Command::Attach(verb) => attach::run(verb.arguments, session).await,
             Command::Auth(command) => auth::run(command, session).await,
             Command::Autoscale(verb) => autoscale::run(verb.arguments, session).await,
             Command::Certificate(command) => certificate::run(command, session).await,
             Command::ClusterInfo(verb) => cluster_info::run(verb.arguments, session).await,
             Command::Config(command) => config::run(command, session),
             Command::Cordon(verb) => drain::cordon(verb.arguments, true, session).await,
+            Command::Cp(verb) => cp::run(verb.arguments, session).await,
             Command::Create(verb) => create::run(verb.arguments, session).await,
             Command::Delete(verb) => delete::run(verb.arguments, session).await,
             Command::Diff(verb) => diff::run(verb.arguments, session).await,
             Command::Drain(verb) => drain::run(verb.arguments, session).await,
             Command::Edit(verb) => edit::run(verb.arguments, session).await,
+            Command::Exec(verb) => exec::run(verb.arguments, session).await,
             Command::Expose(verb) => expose::run(verb.arguments, session).await,
             Command::Get(verb) => get::run(verb.arguments, session).await,
             Command::Label(verb) => label::run(verb.arguments, label::Which::Labels, session).await,
+            Command::Logs(verb) => logs::run(verb.arguments, session).await,
             Command::Patch(verb) => patch::run(verb.arguments, session).await,
+            Command::PortForward(verb) => port_forward::run(verb.arguments, session).await,
             Command::Replace(verb) => replace::run(verb.arguments, session).await,
             Command::Rollout(command) => rollout::run(command, session).await,
             Command::Run(verb) => run::run(verb.arguments, session).await,

@@ -7,6 +7,8 @@
 //! - [`Session`]: what a verb works with: requests, what the server has to offer, and where output goes. Nothing else
 //!   touches standard output, so that tests see all of it.
 //! - `resources`: the server's resources, and what people call them; `select`: objects by arguments.
+//! - `pods`: which pod and container an argument means.
+//! - `streams/`: commands in containers and ports of pods, over WebSocket and SPDY; `terminal`: the one that somebody sits at.
 //! - `manifest`: objects out of files.
 //! - `three_way` and `last_applied`: what a manifest changes of an object that is there.
 //! - `follow` and `readiness`: what becomes of objects, and whether it is what was asked for.
@@ -30,12 +32,15 @@ mod last_applied;
 mod manifest;
 mod outcome;
 mod output;
+mod pods;
 mod readiness;
 mod report;
 mod resources;
 mod select;
 mod session;
+mod streams;
 mod target;
+mod terminal;
 mod three_way;
 
 pub use command::Command;

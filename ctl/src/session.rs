@@ -106,6 +106,17 @@ impl<'a> Session<'a> {
         Ok(self.output.out.write_all(text.as_bytes())?)
     }
 
+    /// The same for what need not be text.
+    pub(crate) fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        Ok(self.output.out.write_all(bytes)?)
+    }
+
+    /// What is said besides, as it is.
+    pub(crate) fn remark_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.output.err.write_all(bytes)?;
+        Ok(self.output.err.flush()?)
+    }
+
     /// Has what was written be seen now.
     pub(crate) fn flush(&mut self) -> Result<(), Error> {
         Ok(self.output.out.flush()?)
@@ -210,7 +221,7 @@ impl<'a> Ask<'a> {
         request.body(Body::from(self.body.clone())).map_err(|error| Error::said(error.to_string()))
     }
 
-    fn uri(&self) -> String {
+    pub(crate) fn uri(&self) -> String {
         if self.query.is_empty() {
             return self.path.to_owned();
         }
@@ -220,7 +231,7 @@ impl<'a> Ask<'a> {
 }
 
 /// In kubectl's words, if nobody listens there.
-fn unreachable(error: &kube::Error) -> Error {
+pub(crate) fn unreachable(error: &kube::Error) -> Error {
     let mut cause: &dyn std::error::Error = error;
     let mut last = cause.to_string();
     while let Some(next) = cause.source() {

@@ -3,6 +3,7 @@
 //!
 //! Each test has a namespace of its own on one node; those that end parts of the node have a node of their own.
 
+mod ctl;
 mod environment;
 mod faults;
 mod hostile;
@@ -101,6 +102,11 @@ fn pods_are_real_processes() {
             ("terminals", streams::terminals),
             ("port-forward", streams::port_forward),
             ("debug-and-top", streams::debug_and_top),
+            ("ctl-logs", ctl::logs),
+            ("ctl-exec", ctl::exec),
+            ("ctl-terminals", ctl::terminals),
+            ("ctl-port-forward", ctl::port_forward),
+            ("ctl-cp", ctl::cp),
         ],
     );
 }
