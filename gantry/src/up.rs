@@ -105,13 +105,7 @@ async fn run_all(arguments: Arguments, started: Instant) -> Result<(), Box<dyn E
     }
     let stop = CancellationToken::new();
     if let Some(options) = hollow {
-        let core = Arc::clone(server.core());
-        let connect = move |name: &str| as_user(&core, &format!("system:node:{name}"), &[NODES]);
-        let (up, is_up) = oneshot::channel();
-        let stop = stop.clone();
-        roles.spawn(async move { hollow::nodes(options, connect, stop, || up.send(()).unwrap_or(())).await });
-        // Fails only if the nodes have ended, of which more is said elsewhere.
-        let _ = is_up.await;
+        add_hollow_nodes(&mut roles, options, server.core(), &stop).await;
     }
     let node = match (&node, runtime) {
         (Some(options), Some(runtime)) => Some(start_node(options, runtime, &server, data_dir).await?),
@@ -155,6 +149,21 @@ async fn both(
             Err(error)
         }
     }
+}
+
+/// Adds nodes that run nothing, and waits until they are there.
+async fn add_hollow_nodes(
+    roles: &mut JoinSet<()>,
+    options: kubelet::hollow::Valid,
+    core: &Arc<Core>,
+    stop: &CancellationToken,
+) {
+    let (core, stop) = (Arc::clone(core), stop.clone());
+    let connect = move |name: &str| as_user(&core, &format!("system:node:{name}"), &[NODES]);
+    let (up, is_up) = oneshot::channel();
+    roles.spawn(async move { hollow::nodes(options, connect, stop, || up.send(()).unwrap_or(())).await });
+    // Fails only if the nodes have ended, of which more is said elsewhere.
+    let _ = is_up.await;
 }
 
 /// Makes this machine a node. What it needs of the cluster's authority is at hand.

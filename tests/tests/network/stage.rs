@@ -73,6 +73,8 @@ pub(crate) fn server(name: &str, app: &str, node: usize) -> Value {
         "spec": {
             "nodeName": format!("node-{node}"),
             "terminationGracePeriodSeconds": 1,
+            // It stays where it is while its node is away.
+            "tolerations": [{"operator": "Exists", "effect": "NoExecute"}],
             "containers": [container()],
         },
     })
