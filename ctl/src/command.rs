@@ -4,8 +4,8 @@ use clap::{Args, Subcommand};
 
 use crate::commands::{
     api_resources, api_versions, apply, attach, auth, autoscale, certificate, cluster_info, config, cp, create, delete,
-    diff, drain, edit, exec, expose, get, label, logs, patch, port_forward, replace, rollout, run, scale, set, taint,
-    version, wait,
+    describe, diff, drain, edit, events, exec, explain, expose, get, label, logs, patch, port_forward, replace,
+    rollout, run, scale, set, taint, top, version, wait, why,
 };
 use crate::{Connection, Error, Session};
 
@@ -53,14 +53,20 @@ pub enum Command {
     Create(Box<Verb<create::Arguments>>),
     /// Delete objects.
     Delete(Box<Verb<delete::Arguments>>),
+    /// Tell all about objects, with their events.
+    Describe(Box<Verb<describe::Arguments>>),
     /// Show what apply would change.
     Diff(Box<Verb<diff::Arguments>>),
     /// Have nodes be without pods.
     Drain(Box<Verb<drain::Arguments>>),
     /// Edit objects.
     Edit(Box<Verb<edit::Arguments>>),
+    /// Show events.
+    Events(Box<Verb<events::Arguments>>),
     /// Run a command in a container.
     Exec(Box<Verb<exec::Arguments>>),
+    /// Explain a kind, and its fields.
+    Explain(Box<Verb<explain::Arguments>>),
     /// Make a Service for what is there.
     Expose(Box<Verb<expose::Arguments>>),
     /// Show objects.
@@ -87,12 +93,16 @@ pub enum Command {
     Set(set::Command),
     /// Change taints of nodes.
     Taint(Box<Verb<taint::Arguments>>),
+    /// Show how much of CPU and memory is used.
+    Top(Box<Verb<top::Arguments>>),
     /// Have nodes get pods again.
     Uncordon(Box<Verb<drain::Nodes>>),
     /// Show the versions of this program and of the server.
     Version(Box<Verb<version::Arguments>>),
     /// Wait until something is true of objects.
     Wait(Box<Verb<wait::Arguments>>),
+    /// Say why an object is not as it is to be, what shows it, and what to do next.
+    Why(Box<Verb<why::Arguments>>),
     // tidy: end
 }
 
@@ -116,10 +126,13 @@ impl Command {
             Command::Cp(verb) => &verb.connection,
             Command::Create(verb) => &verb.connection,
             Command::Delete(verb) => &verb.connection,
+            Command::Describe(verb) => &verb.connection,
             Command::Diff(verb) => &verb.connection,
             Command::Drain(verb) => &verb.connection,
             Command::Edit(verb) => &verb.connection,
+            Command::Events(verb) => &verb.connection,
             Command::Exec(verb) => &verb.connection,
+            Command::Explain(verb) => &verb.connection,
             Command::Expose(verb) => &verb.connection,
             Command::Get(verb) => &verb.connection,
             Command::Label(verb) => &verb.connection,
@@ -132,9 +145,11 @@ impl Command {
             Command::Scale(verb) => &verb.connection,
             Command::Set(command) => command.connection(),
             Command::Taint(verb) => &verb.connection,
+            Command::Top(verb) => &verb.connection,
             Command::Uncordon(verb) => &verb.connection,
             Command::Version(verb) => &verb.connection,
             Command::Wait(verb) => &verb.connection,
+            Command::Why(verb) => &verb.connection,
             // tidy: end
         }
     }
@@ -157,10 +172,13 @@ impl Command {
             Command::Cp(verb) => cp::run(verb.arguments, session).await,
             Command::Create(verb) => create::run(verb.arguments, session).await,
             Command::Delete(verb) => delete::run(verb.arguments, session).await,
+            Command::Describe(verb) => describe::run(verb.arguments, session).await,
             Command::Diff(verb) => diff::run(verb.arguments, session).await,
             Command::Drain(verb) => drain::run(verb.arguments, session).await,
             Command::Edit(verb) => edit::run(verb.arguments, session).await,
+            Command::Events(verb) => events::run(verb.arguments, session).await,
             Command::Exec(verb) => exec::run(verb.arguments, session).await,
+            Command::Explain(verb) => explain::run(verb.arguments, session).await,
             Command::Expose(verb) => expose::run(verb.arguments, session).await,
             Command::Get(verb) => get::run(verb.arguments, session).await,
             Command::Label(verb) => label::run(verb.arguments, label::Which::Labels, session).await,
@@ -173,9 +191,11 @@ impl Command {
             Command::Scale(verb) => scale::run(verb.arguments, session).await,
             Command::Set(command) => set::run(command, session).await,
             Command::Taint(verb) => taint::run(verb.arguments, session).await,
+            Command::Top(verb) => top::run(verb.arguments, session).await,
             Command::Uncordon(verb) => drain::cordon(verb.arguments, false, session).await,
             Command::Version(verb) => version::run(verb.arguments, session).await,
             Command::Wait(verb) => wait::run(verb.arguments, session).await,
+            Command::Why(verb) => why::run(verb.arguments, session).await,
             // tidy: end
         }
     }
