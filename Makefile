@@ -40,12 +40,12 @@ deps: ## install the Debian packages that are missing, kubectl, and the Python c
 # Where `make run` keeps its files.
 DATA_DIR ?= gantry-data
 
-# Only root can run containers; others get nodes that run nothing.
-NODE ?= $(if $(filter 0,$(shell id -u)),,--no-node --hollow-nodes 10)
+# Only root can run containers, which have to reach the API; others get nodes that run nothing.
+NODE ?= $(if $(filter 0,$(shell id -u)),--listen 0.0.0.0:6443,--listen 127.0.0.1:6443 --no-node --hollow-nodes 10)
 
 .PHONY: run
 run: deps ## start a cluster on this machine
-	$(CARGO) run --locked --release --package gantry -- up --data-dir $(DATA_DIR) --listen 127.0.0.1:6443 $(NODE)
+	$(CARGO) run --locked --release --package gantry -- up --data-dir $(DATA_DIR) $(NODE)
 
 .PHONY: test
 test: deps ## run every test
