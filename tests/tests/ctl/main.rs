@@ -1,6 +1,7 @@
 //! The command line against an API server of this process: what people type, and what they see.
 
 mod apply;
+mod describe;
 mod verbs;
 
 use std::fmt::Write;

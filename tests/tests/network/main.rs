@@ -70,7 +70,8 @@ fn pods_and_services_reach_each_other() {
     if !is_possible() {
         return;
     }
-    let site = Site::up(plan(3));
+    let pool = format!("--load-balancer-pool={}", services::POOL);
+    let site = Site::up(Plan { up: vec![pool], ..plan(3) });
     let _outside = Outside::open(&site);
     let probes = probe::on_every_node(&site);
     run_all(
@@ -84,6 +85,7 @@ fn pods_and_services_reach_each_other() {
             ("node-ports", services::node_ports),
             ("external-ips", services::external_ips),
             ("balancers", services::load_balancers),
+            ("pool", services::pool),
             ("hairpin", services::hairpin),
             ("refusal", services::refusal),
             ("affinity", policies::affinity),

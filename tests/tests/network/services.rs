@@ -91,6 +91,35 @@ pub(crate) fn load_balancers(stage: &Stage<'_>) {
     are_answered(outside, &at(&stage.node(3), stage.node_port("web", "http")), &["a", "b"]);
 }
 
+/// The addresses that Services of type LoadBalancer get, on the link of the nodes.
+pub(crate) const POOL: &str = "192.168.77.240-192.168.77.247";
+
+/// A Service gets an address of its own, at which whoever is on the link finds it, until it is gone.
+pub(crate) fn pool(stage: &Stage<'_>) {
+    stage.serve("web", &[("a", 1), ("b", 2)]);
+    stage.service("web", "web", json!({"type": "LoadBalancer"}));
+    let get = "get service/web -o jsonpath={.status.loadBalancer.ingress[*].ip}";
+    let address = stage.user.until(get, |said| !said.is_empty());
+    assert!(address.starts_with("192.168.77.24"), "{address} is not of the pool");
+    let outside = stage.site.outside();
+    are_answered(outside, &at(&address, 80), &["a", "b"]);
+    is_echoed(outside, &at(&address, 81));
+    for who in stage.inside() {
+        are_answered(who, &at(&address, 80), &["a", "b"]);
+    }
+    let announcer = stage.user.get("service/web", ".metadata.annotations.gantry\\.io/announced-by");
+    let having = || {
+        let has = |host: &&tests::host::Host| {
+            let shown = host.run("ip", &["-o", "address", "show", "dev", "eth0"]);
+            String::from_utf8_lossy(&shown.stdout).contains(&format!(" {address}/32 "))
+        };
+        stage.site.hosts().iter().filter(has).map(|host| host.name().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(having(), [announcer]);
+    stage.user.ok("delete service web");
+    asking::wait_until("nobody has the address", having, Vec::is_empty);
+}
+
 /// A pod reaches itself by way of its Service.
 pub(crate) fn hairpin(stage: &Stage<'_>) {
     stage.serve("web", &[("alone", 2)]);
