@@ -174,3 +174,28 @@ pub(crate) fn probes(user: &User<'_>) {
     user.apply(&pod("served", script, served, json!({})));
     user.wait("pod/served", "condition=Ready");
 }
+
+/// A pod is ready when somebody else says so, too, if its spec asks for that.
+pub(crate) fn readiness_gates(user: &User<'_>) {
+    let gates = json!({"readinessGates": [{"conditionType": "example.com/admitted"}]});
+    user.apply(&pod("gated", "exec sleep 1000", json!({}), gates));
+    user.wait("pod/gated", "condition=ContainersReady");
+    let ready = ".status.conditions[?(@.type==\"Ready\")]";
+    assert_eq!(user.get("pod/gated", &format!("{ready}.status")), "False");
+    assert_eq!(user.get("pod/gated", &format!("{ready}.reason")), "ReadinessGatesNotReady");
+    let condition = json!({"status": {"conditions": [{"type": "example.com/admitted", "status": "True"}]}});
+    user.ok(&format!("patch pod gated --subresource=status -p '{condition}'"));
+    user.wait("pod/gated", "condition=Ready");
+}
+
+/// A pod runs by the handler of its RuntimeClass, if the runtime has it.
+pub(crate) fn runtime_classes(user: &User<'_>) {
+    for (name, handler) in [("there", "runc"), ("not-there", "nobody")] {
+        let class = json!({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": handler});
+        user.apply(&class);
+        user.apply(&pod(name, "exec sleep 1000", json!({}), json!({"runtimeClassName": name})));
+    }
+    user.wait("pod/there", "condition=Ready");
+    let events = "get events -o 'jsonpath={.items[*].message}' --field-selector=involvedObject.name=not-there";
+    user.until(events, |said| said.contains("nobody"));
+}

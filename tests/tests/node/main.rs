@@ -91,6 +91,8 @@ fn pods_are_real_processes() {
             ("init-and-sidecars", lifecycle::init_and_sidecars),
             ("hooks", lifecycle::hooks),
             ("probes", lifecycle::probes),
+            ("readiness-gates", lifecycle::readiness_gates),
+            ("runtime-classes", lifecycle::runtime_classes),
             ("variables", environment::variables),
             ("volumes", environment::volumes),
             ("contexts", security::contexts),
