@@ -56,8 +56,17 @@ impl Node {
     /// If it does not start, or the images are not there.
     #[must_use]
     pub fn up_with(arguments: &[&str]) -> Node {
+        Node::up_on(Machine::new(), arguments)
+    }
+
+    /// The same on a machine on which something has been prepared.
+    ///
+    /// # Panics
+    /// If it does not start, or the images are not there.
+    #[must_use]
+    pub fn up_on(machine: Machine, arguments: &[&str]) -> Node {
         let (url, kubeconfig) = (String::new(), PathBuf::new());
-        let mut node = Node { _server: None, url, kubeconfig, started_in: Duration::ZERO, host: host() };
+        let mut node = Node { _server: None, url, kubeconfig, started_in: Duration::ZERO, host: host(machine) };
         node.start(arguments);
         node.host.load(&ARCHIVES);
         node
@@ -70,7 +79,7 @@ impl Node {
     /// If it does not start, or the images are not there.
     #[must_use]
     pub fn joined() -> Node {
-        let host = host();
+        let host = host(Machine::new());
         let mut command = host.machine().command(beside());
         command.args(["up", "--no-node", "--listen", LISTEN, "--data-dir"]);
         command.arg(host.machine().directory().join("cluster")).env("GANTRY_LOG", level());
@@ -147,6 +156,6 @@ impl Node {
     }
 }
 
-fn host() -> Host {
-    Host::new(NAME, &[ADDRESS.parse().expect("an address")], Machine::new())
+fn host(machine: Machine) -> Host {
+    Host::new(NAME, &[ADDRESS.parse().expect("an address")], machine)
 }

@@ -10,6 +10,7 @@ mod hostile;
 mod lifecycle;
 mod network;
 mod security;
+mod shutdown;
 mod sources;
 mod streams;
 
