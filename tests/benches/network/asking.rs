@@ -55,6 +55,9 @@ pub(crate) fn wait_for(address: &str, letter: char) {
 fn said(address: &str) -> Option<u8> {
     let address: SocketAddr = address.parse().expect("an address");
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok()?;
+    // It is gone at once when it is closed: an end that lingers would refuse those that come from the same port by chance, as
+    // what goes through a Service gets a port by chance.
+    let _ = rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
     let mut letter = [0];
     stream.read_exact(&mut letter).ok()?;
     Some(letter[0])
