@@ -89,6 +89,40 @@ impl Follow {
         Change::Unknown
     }
 
+    /// Shows the line that `see` has of every state of the object, until it says that this was all.
+    ///
+    /// An object that is deleted is an error: another one of its name is another one.
+    pub(crate) async fn show(
+        &mut self,
+        session: &mut Session<'_>,
+        mut see: impl FnMut(&Value) -> Result<(String, bool), Error>,
+    ) -> Result<(), Error> {
+        let gone = || Error::said("object has been deleted");
+        let mut seen = Value::Null;
+        loop {
+            let mut object = self.open(session).await?.ok_or_else(gone)?;
+            // What was seen before the watch was made anew is not shown again.
+            let mut is_new = object["metadata"]["resourceVersion"] != seen;
+            loop {
+                if is_new {
+                    let (line, is_all) = see(&object)?;
+                    session.say(&line)?;
+                    session.flush()?;
+                    if is_all {
+                        return Ok(());
+                    }
+                }
+                seen = object["metadata"]["resourceVersion"].take();
+                object = match self.change().await {
+                    Change::Now(object) => object,
+                    Change::Gone => return Err(gone()),
+                    Change::Unknown => break,
+                };
+                is_new = true;
+            }
+        }
+    }
+
     /// As it is said: `pods/a`.
     pub(crate) fn plural_name(&self) -> String {
         format!("{}/{}", self.resource.plural, self.name)

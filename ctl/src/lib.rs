@@ -13,13 +13,12 @@
 //! - `three_way` and `last_applied`: what a manifest changes of an object that is there.
 //! - `follow` and `readiness`: what becomes of objects, and whether it is what was asked for.
 //! - `report`: what is said of changes, and of those that failed.
-//! - `target`: the objects that a verb changes; `changes`: what is sent of them; `outcome`: how it is told; `follow`: objects as
-//!   they change; `create`: objects that verbs put together.
+//! - `target`: the objects that a verb changes; `changes`: what is sent of them; `outcome`: how it is told; `create`: objects that
+//!   verbs put together.
 //! - `output/`: the formats of `-o`; `jsonpath/`: what paths of kubectl lead to.
 //! - [`Error`]: what went wrong, in a sentence, and the exit code.
 
 mod changes;
-mod changing;
 mod command;
 mod commands;
 mod connection;

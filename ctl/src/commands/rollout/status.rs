@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::Workloads;
-use crate::changing::follow;
+use crate::follow::Follow;
 use crate::session::duration;
 use crate::target::finish;
 use crate::{Error, Session};
@@ -46,7 +46,8 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
             let (line, is_done) = said.transpose().map_err(Error::said)?.unwrap_or_default();
             Ok((line, is_done || !watch))
         };
-        let all = follow(session, &target, see);
+        let mut follow = Follow::new(target.resource.clone(), target.namespace.clone(), target.name.clone());
+        let all = follow.show(session, see);
         match timeout {
             None => all.await?,
             Some(timeout) => tokio::time::timeout(timeout, all)
