@@ -9,7 +9,7 @@ use store::{Backend, Store, StoreOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::authn::{Authenticators, Identity, Issuer, ServiceAccountTokens, TokenFile};
-use crate::authz::Chain;
+use crate::authz::{Chain, Rbac};
 use crate::discovery::Addresses;
 use crate::engine::{Access, Engine, Location, Surroundings};
 use crate::entry::Objects;
@@ -76,7 +76,8 @@ impl Core {
         let Parts { config, location, alone, limits, .. } = parts;
         let stopping = CancellationToken::new();
         let engine = open_engine(parts.backend, parts.surroundings, &config, location, alone, &stopping).await?;
-        let authorizer = Arc::new(Chain::until_rbac(parts.tokens.as_ref()));
+        let rbac = Rbac::follow(engine.store().clone(), stopping.clone()).await.map_err(RunError::Bootstrap)?;
+        let authorizer = Arc::new(Chain::of_cluster(rbac.clone()));
         let tokens = |issuer| ServiceAccountTokens::new(Arc::new(issuer), engine.store().clone());
         let service_accounts = parts.issuer.map(tokens);
         let mut authenticators = Authenticators::new(parts.tokens);
@@ -84,7 +85,7 @@ impl Core {
             authenticators = authenticators.with_service_accounts(service_accounts.clone());
         }
         let access =
-            Access { authenticators: authenticators.clone(), authorizer: authorizer.clone(), service_accounts };
+            Access { authenticators: authenticators.clone(), authorizer: authorizer.clone(), rbac, service_accounts };
         let engine = engine.with_access(access);
         let usage = Collector::new(Arc::new(engine.clone()), parts.proxy.clone());
         let engine = Arc::new(engine.with_usage(Arc::new(usage)));

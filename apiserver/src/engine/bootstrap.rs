@@ -6,6 +6,7 @@ mod born;
 mod cluster_dns;
 mod flow_control;
 mod kubernetes_service;
+mod roles;
 
 use api::status::Status;
 use k8s_openapi::api::core::v1::Service;
@@ -19,6 +20,8 @@ use crate::request::Verb;
 use crate::resources::service::{Orphans, Report, repair};
 
 pub use self::kubernetes_service::Location;
+#[cfg(test)]
+pub(crate) use self::roles::born_rbac;
 
 const PLACE: Place = Place::of("", "v1", "namespaces");
 

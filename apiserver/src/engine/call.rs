@@ -10,8 +10,10 @@ use store::{Key, Prefix};
 
 use super::Engine;
 use crate::authn::Identity;
+use crate::authz::rbac::check_escalation;
 use crate::entry::ROOT;
 use crate::kind::Kind;
+use crate::object::Object;
 use crate::registry::Resource;
 use crate::request::{Query, Target};
 use crate::strategy::{Context, Names};
@@ -82,6 +84,13 @@ impl<'a> Call<'a> {
 
     pub(crate) fn context(&self) -> Context<'_> {
         Context { now: self.now, namespace: self.namespace(), identity: self.identity }
+    }
+
+    /// Refuses what hands out rights that whoever asks does not have.
+    pub(crate) fn check_escalation(&self, new: &dyn Object, old: Option<&dyn Object>) -> Result<(), Status> {
+        let Some(identity) = self.identity else { return Ok(()) };
+        let access = self.engine.access();
+        check_escalation(&access.rbac, &*access.authorizer, identity, (self.namespace(), new, old))
     }
 
     /// The key of an object of this resource.

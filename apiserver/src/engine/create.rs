@@ -69,6 +69,7 @@ async fn attempt(
     let kind = call.kind();
     metadata::fill(call, &mut *object)?;
     super::lifecycle::admit_create(call, object.meta()).await?;
+    call.check_escalation(&*object, None)?;
     kind.prepare_create(&mut *object, call.context());
     object.meta_mut().generation = kind.next_generation(&*object, None);
     let reservation = kind.reserve(&call.engine.ledger, &mut *object, None, options.dry_run).await?;

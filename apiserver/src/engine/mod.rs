@@ -32,7 +32,7 @@ use k8s_openapi::jiff::Timestamp;
 use store::{ReadError, Store, WatchError, WriteError};
 
 use crate::authn::{Authenticators, ServiceAccountTokens};
-use crate::authz::{Authorizer, Masters};
+use crate::authz::{Authorizer, Masters, Rbac};
 use crate::entry::Objects;
 use crate::registry::Registry;
 use crate::reservation::Ledger;
@@ -41,6 +41,8 @@ use crate::usage::Collector;
 pub use answer::{Answer, Payload};
 pub use body::Body;
 pub use bootstrap::Location;
+#[cfg(test)]
+pub(crate) use bootstrap::born_rbac;
 pub use call::Call;
 pub use dispatch::dispatch;
 pub(crate) use dispatch::{not_allowed, not_served};
@@ -73,6 +75,8 @@ pub struct Access {
     pub authenticators: Authenticators,
     /// Who may do what.
     pub authorizer: Arc<dyn Authorizer>,
+    /// The roles of the cluster, by which it is judged what somebody may hand out; without, nobody may but masters.
+    pub rbac: Rbac,
     /// The tokens of ServiceAccounts; without, none are issued.
     pub service_accounts: Option<ServiceAccountTokens>,
 }
@@ -80,7 +84,12 @@ pub struct Access {
 impl Default for Access {
     /// Nobody is known, and nobody but masters may do anything.
     fn default() -> Self {
-        Access { authenticators: Authenticators::new(None), authorizer: Arc::new(Masters), service_accounts: None }
+        Access {
+            authenticators: Authenticators::new(None),
+            authorizer: Arc::new(Masters),
+            rbac: Rbac::default(),
+            service_accounts: None,
+        }
     }
 }
 

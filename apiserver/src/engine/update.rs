@@ -149,6 +149,7 @@ async fn step(
         kind.default(&mut *new);
     }
     metadata::carry_over(call, &mut *new, &*old.object)?;
+    call.check_escalation(&*new, Some(&*old.object))?;
     prepare(call, kind, subresource, &mut *new, &*old.object);
     let reservation = match subresource {
         None => kind.reserve(&call.engine.ledger, &mut *new, Some(&*old.object), options.dry_run).await?,

@@ -236,7 +236,7 @@ impl Proxy {
         }
         let wanted = Attributes { verb: "create".to_owned(), ..Attributes::clone(attributes) };
         match self.engine.access().authorizer.authorize(identity, &wanted) {
-            Decision::Allow => Ok(()),
+            Decision::Allow(_) => Ok(()),
             Decision::Deny(reason) | Decision::NoOpinion(reason) => Err(forbidden(identity, &wanted, &reason)),
         }
     }

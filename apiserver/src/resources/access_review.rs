@@ -53,7 +53,7 @@ pub(crate) fn decide(
         (None, path) => of_path(path),
     };
     let (allowed, denied, reason) = match subject.authorizer.authorize(subject.identity, &attributes) {
-        Decision::Allow => (true, false, String::new()),
+        Decision::Allow(reason) => (true, false, reason),
         Decision::Deny(reason) => (false, true, reason),
         Decision::NoOpinion(reason) => (false, false, reason),
     };

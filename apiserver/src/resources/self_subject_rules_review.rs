@@ -47,11 +47,12 @@ fn answer<'a>(
         if namespace.is_empty() {
             return Err(Status::bad_request("no namespace on request"));
         }
-        let Rules { resources, paths } = call.engine.access().authorizer.rules(identity, namespace);
+        let Rules { resources, paths, error } = call.engine.access().authorizer.rules(identity, namespace);
         review.status = Some(SubjectRulesReviewStatus {
             resource_rules: resources,
             non_resource_rules: paths,
-            ..SubjectRulesReviewStatus::default()
+            incomplete: !error.is_empty(),
+            evaluation_error: Some(error).filter(|error| !error.is_empty()),
         });
         review.to_json().map_err(Status::internal_error)
     }

@@ -215,8 +215,9 @@ impl Pipeline {
         })?;
         let attributes = Attributes::of_request(parts);
         match self.authorizer.authorize(&identity, &attributes) {
-            Decision::Allow => {}
+            Decision::Allow(_) => {}
             Decision::Deny(reason) | Decision::NoOpinion(reason) => {
+                tracing::debug!(user = identity.user, ?attributes, reason, "not authorized");
                 return Err(Box::new(forbidden(&identity, &attributes, &reason)));
             }
         }

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::authn::{Authenticators, ClientCertificates, Identity, TokenFile};
 use crate::authz::Chain;
+use crate::engine::born_rbac;
 use crate::health::Health;
 use crate::metrics::{Exposition, Metrics};
 
@@ -102,10 +103,16 @@ async fn start(limits: Limits) -> Server {
     let probe = Arc::new(Probe { events: events_in, gate: Arc::new(Semaphore::new(0)), seen: Mutex::default() });
     let metrics = Metrics::new();
     let tokens = TokenFile::parse(TOKENS).unwrap();
+    let alice = serde_json::json!({
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "alice"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "User", "name": "alice"}],
+    });
     let pipeline = Pipeline::new(
         Arc::clone(&probe) as Arc<dyn Handler>,
         Authenticators::new(Some(tokens.clone())),
-        Arc::new(Chain::until_rbac(Some(&tokens))),
+        Arc::new(Chain::of_cluster(born_rbac(&[alice]))),
         Health::new(),
         metrics.clone(),
         limits,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::status::Status;
 use apiserver::authn::{Authenticators, DEFAULT_ISSUER, Identity, Issuer, ServiceAccountTokens};
-use apiserver::authz::Masters;
+use apiserver::authz::{Masters, Rbac};
 use apiserver::discovery::verbs;
 use apiserver::engine::{Access, Body, Call, Engine, Location, Payload, Surroundings, dispatch};
 use apiserver::entry::{Entry, Objects, ROOT};
@@ -241,7 +241,8 @@ impl Server {
         let tokens = ServiceAccountTokens::new(issuer, engine.store().clone());
         let authenticators = Authenticators::new(None).with_service_accounts(tokens.clone());
         let authorizer = Arc::new(Masters);
-        Server { engine: engine.with_access(Access { authenticators, authorizer, service_accounts: Some(tokens) }) }
+        let access = Access { authenticators, authorizer, rbac: Rbac::default(), service_accounts: Some(tokens) };
+        Server { engine: engine.with_access(access) }
     }
 
     /// The means by which it knows tokens.

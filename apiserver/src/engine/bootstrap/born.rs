@@ -25,6 +25,7 @@ impl Engine {
                 outcome => drop(outcome?),
             }
         }
+        self.bootstrap_roles().await?;
         self.bootstrap_flow_control().await
     }
 }

@@ -20,7 +20,7 @@ struct Only(&'static str);
 
 impl Authorizer for Only {
     fn authorize(&self, _: &Identity, attributes: &Attributes) -> Decision {
-        if attributes.verb == self.0 { Decision::Allow } else { Decision::NoOpinion("no rule".to_owned()) }
+        if attributes.verb == self.0 { Decision::allow() } else { Decision::NoOpinion("no rule".to_owned()) }
     }
 
     fn rules(&self, _: &Identity, _: &str) -> Rules {

@@ -98,7 +98,7 @@ impl Server {
             config: Config::default(),
             location: Location { ip: None, port: 6443 },
             address: listener.address(),
-            tokens: Some(TokenFile::parse("reader-token,reader,1").unwrap()),
+            tokens: Some(TokenFile::parse("reader-token,reader,1,system:masters").unwrap()),
             issuer: None,
             proxy: Options { transport: Arc::new(transport), ..Options::default() },
             limits: Limits::default(),

@@ -1,7 +1,6 @@
 //! Whether somebody may do something, and the words in which they are told that they may not.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+pub(crate) mod rbac;
 
 use api::field::go_quote;
 use api::status::{GroupResource, Status};
@@ -10,7 +9,8 @@ use http::request::Parts;
 use k8s_openapi::api::authorization::v1::{NonResourceRule, ResourceRule};
 use percent_encoding::percent_decode_str;
 
-use crate::authn::{AUTHENTICATED, CONFIGURATION_PATH, Identity, KEYS_PATH, MASTERS, TokenFile};
+pub use self::rbac::Rbac;
+use crate::authn::{Identity, MASTERS};
 use crate::request::{Query, Target};
 
 /// What somebody wants to do, as rules of authorization see it.
@@ -83,12 +83,20 @@ impl Attributes {
 /// What an authorizer says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// They may.
-    Allow,
+    /// They may, and why, as reviews tell it; the reason may be empty.
+    Allow(String),
     /// They may not, whatever others say. The reason is told to them, unless it is empty.
     Deny(String),
     /// Others may know. If nobody does, they may not.
     NoOpinion(String),
+}
+
+impl Decision {
+    /// That they may, without a reason.
+    #[must_use]
+    pub fn allow() -> Decision {
+        Decision::Allow(String::new())
+    }
 }
 
 /// What somebody may do, as far as an authorizer can list it.
@@ -98,6 +106,8 @@ pub struct Rules {
     pub resources: Vec<ResourceRule>,
     /// With paths that are no resources.
     pub paths: Vec<NonResourceRule>,
+    /// Why the list may lack something; empty if it does not.
+    pub error: String,
 }
 
 impl Rules {
@@ -107,7 +117,7 @@ impl Rules {
         let resource =
             ResourceRule { api_groups: Some(all()), resources: Some(all()), verbs: all(), resource_names: None };
         let path = NonResourceRule { non_resource_urls: Some(all()), verbs: all() };
-        Rules { resources: vec![resource], paths: vec![path] }
+        Rules { resources: vec![resource], paths: vec![path], error: String::new() }
     }
 }
 
@@ -126,103 +136,11 @@ pub struct Masters;
 
 impl Authorizer for Masters {
     fn authorize(&self, identity: &Identity, _: &Attributes) -> Decision {
-        if identity.is_in(MASTERS) { Decision::Allow } else { Decision::NoOpinion(String::new()) }
+        if identity.is_in(MASTERS) { Decision::allow() } else { Decision::NoOpinion(String::new()) }
     }
 
     fn rules(&self, identity: &Identity, _: &str) -> Rules {
         if identity.is_in(MASTERS) { Rules::everything() } else { Rules::default() }
-    }
-}
-
-/// Health and version are for everybody, as upstream's role `system:public-info-viewer` has it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PublicInformation;
-
-impl Authorizer for PublicInformation {
-    fn authorize(&self, _: &Identity, attributes: &Attributes) -> Decision {
-        let public = PUBLIC.contains(&attributes.path.as_str());
-        if public && !attributes.is_resource() && attributes.verb == "get" {
-            Decision::Allow
-        } else {
-            Decision::NoOpinion(String::new())
-        }
-    }
-
-    fn rules(&self, _: &Identity, _: &str) -> Rules {
-        Rules { resources: Vec::new(), paths: vec![path_rule(&PUBLIC)] }
-    }
-}
-
-const PUBLIC: [&str; 5] = ["/healthz", "/livez", "/readyz", "/version", "/version/"];
-
-/// What everybody who is known may ask of the server: what it serves, who they are, and what they may do, as upstream's
-/// roles `system:discovery` and `system:basic-user` have it; and ServiceAccounts, how their tokens can be checked, as
-/// `system:service-account-issuer-discovery` has it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct BasicUsers;
-
-const DISCOVERY: [&str; 6] = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"];
-const ISSUER: [&str; 2] = [KEYS_PATH, CONFIGURATION_PATH];
-const SELF_REVIEWS: [(&str, &str); 3] = [
-    ("authentication.k8s.io", "selfsubjectreviews"),
-    ("authorization.k8s.io", "selfsubjectaccessreviews"),
-    ("authorization.k8s.io", "selfsubjectrulesreviews"),
-];
-const SERVICE_ACCOUNTS: &str = "system:serviceaccounts";
-
-impl Authorizer for BasicUsers {
-    fn authorize(&self, identity: &Identity, attributes: &Attributes) -> Decision {
-        let Attributes { verb, group, resource, subresource, path, .. } = attributes;
-        let within = |paths: &[&str]| {
-            paths.iter().any(|known| match known.strip_suffix('*') {
-                Some(prefix) => path.starts_with(prefix),
-                None => path == known,
-            })
-        };
-        let allowed = if attributes.is_resource() {
-            let asked = (group.as_str(), resource.as_str());
-            identity.is_in(AUTHENTICATED) && verb == "create" && subresource.is_empty() && SELF_REVIEWS.contains(&asked)
-        } else {
-            verb == "get"
-                && (identity.is_in(AUTHENTICATED) && within(&DISCOVERY)
-                    || identity.is_in(SERVICE_ACCOUNTS) && within(&ISSUER))
-        };
-        if allowed { Decision::Allow } else { Decision::NoOpinion(String::new()) }
-    }
-
-    fn rules(&self, identity: &Identity, _: &str) -> Rules {
-        let mut rules = Rules::default();
-        if identity.is_in(AUTHENTICATED) {
-            rules.resources.extend(SELF_REVIEWS.map(|(group, resource)| ResourceRule {
-                api_groups: Some(vec![group.to_owned()]),
-                resources: Some(vec![resource.to_owned()]),
-                verbs: vec!["create".to_owned()],
-                resource_names: None,
-            }));
-            rules.paths.push(path_rule(&DISCOVERY));
-        }
-        if identity.is_in(SERVICE_ACCOUNTS) {
-            rules.paths.push(path_rule(&ISSUER));
-        }
-        rules
-    }
-}
-
-fn path_rule(paths: &[&str]) -> NonResourceRule {
-    let non_resource_urls = Some(paths.iter().map(|path| (*path).to_owned()).collect());
-    NonResourceRule { non_resource_urls, verbs: vec!["get".to_owned()] }
-}
-
-/// Allows everything to the cluster's own parts: the controllers, the scheduler, the proxies and the nodes, by the names that
-/// upstream gives them. A node's proxy may also come as the node: of what nodes may do, it needs to see all Services,
-/// EndpointSlices and Namespaces and its own Node, and to record Events.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Components;
-
-impl Components {
-    fn has(identity: &Identity) -> bool {
-        COMPONENTS.contains(&identity.user.as_str())
-            || identity.is_in(NODES) && identity.user.starts_with("system:node:")
     }
 }
 
@@ -234,52 +152,6 @@ pub const SCHEDULER: &str = "system:kube-scheduler";
 pub const PROXY: &str = "system:kube-proxy";
 /// The group of all nodes.
 pub const NODES: &str = "system:nodes";
-const COMPONENTS: [&str; 3] = [CONTROLLER_MANAGER, SCHEDULER, PROXY];
-
-impl Authorizer for Components {
-    fn authorize(&self, identity: &Identity, _: &Attributes) -> Decision {
-        if Components::has(identity) { Decision::Allow } else { Decision::NoOpinion(String::new()) }
-    }
-
-    fn rules(&self, identity: &Identity, _: &str) -> Rules {
-        if Components::has(identity) { Rules::everything() } else { Rules::default() }
-    }
-}
-
-/// Allows everything to whoever has a token in the token file: an operator who lists one means it to be used.
-#[derive(Clone, Debug, Default)]
-pub struct TokenHolders(HashMap<String, Vec<Arc<Identity>>>);
-
-impl TokenHolders {
-    /// With the tokens of this file.
-    #[must_use]
-    pub fn of(file: Option<&TokenFile>) -> TokenHolders {
-        let mut holders: HashMap<String, Vec<Arc<Identity>>> = HashMap::new();
-        for identity in file.into_iter().flat_map(TokenFile::identities) {
-            holders.entry(identity.user.clone()).or_default().push(Arc::clone(identity));
-        }
-        TokenHolders(holders)
-    }
-}
-
-impl TokenHolders {
-    /// By the whole identity and not the name alone, because a certificate may have the same name.
-    fn has(&self, identity: &Identity) -> bool {
-        let holders = self.0.get(&identity.user);
-        holders.is_some_and(|holders| holders.iter().any(|holder| **holder == *identity))
-    }
-}
-
-impl Authorizer for TokenHolders {
-    fn authorize(&self, identity: &Identity, _: &Attributes) -> Decision {
-        if self.has(identity) { Decision::Allow } else { Decision::NoOpinion(String::new()) }
-    }
-
-    fn rules(&self, identity: &Identity, _: &str) -> Rules {
-        if self.has(identity) { Rules::everything() } else { Rules::default() }
-    }
-}
-
 /// Asks one authorizer after the other until one has an opinion.
 #[derive(Default)]
 pub struct Chain(Vec<Box<dyn Authorizer>>);
@@ -291,17 +163,10 @@ impl Chain {
         Chain(authorizers)
     }
 
-    /// What holds until there is RBAC: masters, holders of tokens and the cluster's own parts may do everything, others see
-    /// health and version, and ask about themselves if they are known.
+    /// Masters may do everything, and others what roles give them.
     #[must_use]
-    pub fn until_rbac(tokens: Option<&TokenFile>) -> Chain {
-        Chain::new(vec![
-            Box::new(Masters),
-            Box::new(PublicInformation),
-            Box::new(BasicUsers),
-            Box::new(Components),
-            Box::new(TokenHolders::of(tokens)),
-        ])
+    pub fn of_cluster(rbac: Rbac) -> Chain {
+        Chain::new(vec![Box::new(Masters), Box::new(rbac)])
     }
 }
 
@@ -320,10 +185,13 @@ impl Authorizer for Chain {
 
     fn rules(&self, identity: &Identity, namespace: &str) -> Rules {
         let mut all = Rules::default();
-        for Rules { resources, paths } in self.0.iter().map(|authorizer| authorizer.rules(identity, namespace)) {
+        let mut errors = Vec::new();
+        for Rules { resources, paths, error } in self.0.iter().map(|authorizer| authorizer.rules(identity, namespace)) {
             all.resources.extend(resources);
             all.paths.extend(paths);
+            errors.extend((!error.is_empty()).then_some(error));
         }
+        all.error = errors.join(", ");
         all
     }
 }
@@ -422,37 +290,6 @@ mod tests {
     }
 
     #[test]
-    fn who_may_do_what_until_there_are_rules() {
-        let anonymous = user("system:anonymous", &["system:unauthenticated"]);
-        let admin = user("a", &["system:masters", "system:authenticated"]);
-        let tokens = TokenFile::parse("secret,t,1,dev").unwrap();
-        let token = Identity::clone(&tokens.identity("secret").unwrap());
-        let mut other = token.clone();
-        other.extra.insert(crate::authn::CREDENTIAL_ID.to_owned(), vec!["X509SHA256=0".to_owned()]);
-        let check = |who: &Identity, method: &str, uri: &str, expected: bool| {
-            let decision = Chain::until_rbac(Some(&tokens)).authorize(who, &attributes(method, uri));
-            assert_eq!(decision == Decision::Allow, expected, "{} {method} {uri}", who.user);
-        };
-        for who in [&admin, &token] {
-            check(who, "GET", "/api/v1/pods", true);
-            check(who, "DELETE", "/api/v1/namespaces/a", true);
-            check(who, "GET", "/metrics", true);
-        }
-        for (name, groups) in [(PROXY, &[][..]), (SCHEDULER, &[]), ("system:node:n", &[NODES])] {
-            check(&user(name, groups), "GET", "/api/v1/services?watch=1", true);
-        }
-        check(&user("system:node:n", &[]), "GET", "/api/v1/services", false);
-        for who in [&anonymous, &other] {
-            check(who, "GET", "/api/v1/pods", false);
-            check(who, "GET", "/metrics", false);
-            check(who, "GET", "/healthz/ping", false);
-            check(who, "POST", "/healthz", false);
-            check(who, "GET", "/readyz", true);
-            check(who, "GET", "/version", true);
-        }
-    }
-
-    #[test]
     fn the_first_opinion_counts() {
         struct Says(Decision);
         impl Authorizer for Says {
@@ -471,7 +308,7 @@ mod tests {
         let none = |why: &str| Decision::NoOpinion(why.to_owned());
         check(&[], none(""));
         check(&[none("a"), none(""), none("b")], none("a\nb"));
-        check(&[none("a"), Decision::Deny("d".to_owned()), Decision::Allow], Decision::Deny("d".to_owned()));
-        check(&[none("a"), Decision::Allow, Decision::Deny("d".to_owned())], Decision::Allow);
+        check(&[none("a"), Decision::Deny("d".to_owned()), Decision::allow()], Decision::Deny("d".to_owned()));
+        check(&[none("a"), Decision::allow(), Decision::Deny("d".to_owned())], Decision::allow());
     }
 }
