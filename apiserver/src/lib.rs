@@ -1,5 +1,6 @@
 //! Serves Kubernetes resources over HTTP from a store.
 
+mod admission;
 pub mod authn;
 pub mod authz;
 pub mod core;

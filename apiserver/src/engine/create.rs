@@ -6,6 +6,7 @@ use store::{Durability, Stored, WriteError};
 
 use super::body::{self, Body};
 use super::{Answer, Call, answer, metadata, write_failed};
+use crate::admission::{self, Operation, Review};
 use crate::entry::Entry;
 use crate::object::Object;
 use crate::request::WriteOptions;
@@ -46,6 +47,8 @@ pub(crate) async fn insert(
     options: &WriteOptions,
 ) -> Result<bytes::Bytes, Status> {
     call.kind().default(&mut *object);
+    super::lifecycle::admit_create(call, object.meta()).await?;
+    admission::mutate(&review(call), &mut *object, None).await?;
     let meta = object.meta();
     let generated = meta.name.as_deref().unwrap_or_default().is_empty()
         && meta.generate_name.as_deref().is_some_and(|base| !base.is_empty());
@@ -60,6 +63,10 @@ pub(crate) async fn insert(
     outcome
 }
 
+fn review<'a>(call: &'a Call<'a>) -> Review<'a> {
+    Review { call, operation: Operation::Create, subresource: "" }
+}
+
 async fn attempt(
     call: &Call<'_>,
     mut object: Box<dyn Object>,
@@ -68,7 +75,6 @@ async fn attempt(
 ) -> Result<bytes::Bytes, Status> {
     let kind = call.kind();
     metadata::fill(call, &mut *object)?;
-    super::lifecycle::admit_create(call, object.meta()).await?;
     call.check_escalation(&*object, None)?;
     kind.prepare_create(&mut *object, call.context());
     object.meta_mut().generation = kind.next_generation(&*object, None);
@@ -76,7 +82,10 @@ async fn attempt(
     let written = match metadata::validate_new(call, &*object) {
         Ok(()) => {
             kind.warnings(&*object, None).into_iter().for_each(|warning| call.warn(warning));
-            write(call, &*object, options, generated).await
+            match admission::validate(&review(call), &*object, None).await {
+                Ok(()) => write(call, &*object, options, generated).await,
+                Err(status) => Err(status),
+            }
         }
         Err(status) => Err(status),
     };

@@ -9,6 +9,7 @@ use store::{At, Key, Revision, Stored, WriteError};
 
 use super::body::{self, Body};
 use super::{Answer, Call, answer, create, metadata, read_failed, write_failed};
+use crate::admission::{self, Operation, Review};
 use crate::entry::Entry;
 use crate::kind::Kind;
 use crate::object::Object;
@@ -150,6 +151,8 @@ async fn step(
     }
     metadata::carry_over(call, &mut *new, &*old.object)?;
     call.check_escalation(&*new, Some(&*old.object))?;
+    let review = Review { call, operation: Operation::Update, subresource: subresource.unwrap_or_default() };
+    admission::mutate(&review, &mut *new, Some(&*old.object)).await?;
     prepare(call, kind, subresource, &mut *new, &*old.object);
     let reservation = match subresource {
         None => kind.reserve(&call.engine.ledger, &mut *new, Some(&*old.object), options.dry_run).await?,
@@ -163,7 +166,10 @@ async fn step(
         Ok(()) => {
             let warnings = kind.warnings(&*new, Some(&*old.object));
             warnings.into_iter().for_each(|warning| call.warn(warning));
-            commit(call, &mut *new, &old, stored, key, options, subresource).await
+            match admission::validate(&review, &*new, Some(&*old.object)).await {
+                Ok(()) => commit(call, &mut *new, &old, stored, key, options, subresource).await,
+                Err(status) => Err(status),
+            }
         }
         Err(status) => Err(status),
     };

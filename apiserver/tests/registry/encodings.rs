@@ -28,7 +28,7 @@ async fn protobuf_creates_what_json_creates() {
         let title = subject.title();
         let (_, created) = Server::with(&subject).await;
         let body = api::protobuf::encode_value(&subject.example).unwrap_or_else(|error| panic!("{title}: {error}"));
-        let server = Server::start().await;
+        let server = Server::ready_for(&subject).await;
         let ask = Ask { media_type: PROTOBUF, body, ..Ask::post(&subject.collection, &Value::Null) };
         assert_eq!(server.json(ask).await, created, "{title}");
     }

@@ -65,7 +65,7 @@ async fn every_selectable_field_answers() {
 #[tokio::test]
 async fn other_fields_are_refused() {
     for subject in Subject::all() {
-        let (title, server) = (subject.title(), Server::start().await);
+        let (title, server) = (subject.title(), Server::ready_for(&subject).await);
         for verb in ["", "watch=1&"] {
             let query = format!("{verb}{}", query("spec.unheardOf", "=", "x"));
             let refusal = server.refusal(Ask::get(&subject.collection).query(&query)).await;

@@ -21,7 +21,7 @@ use futures::stream::BoxStream;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use k8s_openapi::jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::{At, Key, MemoryBackend, Revision, Store, StoreOptions, Stored};
 
 /// 2026-03-01T12:00:00Z.
@@ -250,9 +250,24 @@ impl Server {
         &self.engine.access().authenticators
     }
 
+    /// With what the example of `subject` names.
+    pub(crate) async fn ready_for(subject: &Subject) -> Server {
+        let server = Server::start().await;
+        if subject.title().ends_with("pods") {
+            let class = json!({
+                "apiVersion": "scheduling.k8s.io/v1",
+                "kind": "PriorityClass",
+                "metadata": {"name": "high"},
+                "value": 1000,
+            });
+            server.ask(Ask::post("/apis/scheduling.k8s.io/v1/priorityclasses", &class)).await.unwrap();
+        }
+        server
+    }
+
     /// With the example of `subject`, as the server answered to its creation.
     pub(crate) async fn with(subject: &Subject) -> (Server, Value) {
-        let server = Server::start().await;
+        let server = Server::ready_for(subject).await;
         let created = server.ask(Ask::post(&subject.collection, &subject.example)).await;
         let created = created.unwrap_or_else(|status| panic!("{}: {}", subject.title(), status.message));
         (server, created.json())

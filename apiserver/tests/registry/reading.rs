@@ -39,7 +39,7 @@ async fn get_list_and_watch_show_what_was_created() {
 #[tokio::test]
 async fn a_watch_tells_of_changes_in_order() {
     for subject in Subject::all() {
-        let (title, server) = (subject.title(), Server::start().await);
+        let (title, server) = (subject.title(), Server::ready_for(&subject).await);
         let from = format!("resourceVersion={}", server.revision());
         let mut frames = server.watch(&subject.collection, &from).await;
         let created = server.json(Ask::post(&subject.collection, &subject.example)).await;

@@ -14,7 +14,7 @@ async fn create_answers_with_the_object_and_its_defaults() {
     settings.set_omit_expression(true);
     let _bound = settings.bind_to_scope();
     for subject in Subject::all() {
-        let (title, server) = (subject.title(), Server::start().await);
+        let (title, server) = (subject.title(), Server::ready_for(&subject).await);
         let created = server.ask(Ask::post(&subject.collection, &subject.example)).await;
         let created = created.unwrap_or_else(|status| panic!("{title}: {}", status.message));
         assert_eq!(created.code, 201, "{title}");
@@ -89,7 +89,7 @@ async fn a_stale_version_is_a_conflict() {
 async fn a_dry_run_changes_nothing() {
     const DRY: &str = "dryRun=All";
     for subject in Subject::all() {
-        let (title, path, server) = (subject.title(), subject.path(), Server::start().await);
+        let (title, path, server) = (subject.title(), subject.path(), Server::ready_for(&subject).await);
         let untouched = server.revision();
         let would_be = server.ask(Ask::post(&subject.collection, &subject.example).query(DRY)).await;
         let would_be = would_be.unwrap_or_else(|status| panic!("{title}: {}", status.message));
