@@ -11,7 +11,7 @@ use apiserver::{Etcd, Kubelets, Options, Ready, StoreChoice};
 use clap::{Args, ValueEnum};
 use tokio::sync::oneshot;
 
-use crate::{process, ranges};
+use crate::{home, process, ranges};
 
 /// The options of `gantry apiserver`.
 #[derive(Debug, Args)]
@@ -100,9 +100,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
                 tracing::error!(%error, "signals cannot be received");
             }
         };
-        apiserver::run(arguments.serving.options(arguments.data_dir, services, Some(ready)), shutdown).await
-    })?;
-    Ok(())
+        let options = arguments.serving.options(arguments.data_dir, services, Some(ready));
+        apiserver::run(options, shutdown).await.map_err(home::name_holder)
+    })
 }
 
 fn announce(ready: &Ready) {
@@ -114,6 +114,14 @@ impl Serving {
     /// Whether several servers may share the store.
     pub(crate) fn is_shared(&self) -> bool {
         self.store == Store::Etcd
+    }
+
+    /// What objects are kept in, for people.
+    pub(crate) fn store(&self) -> String {
+        match self.store {
+            Store::Embedded => "embedded".to_owned(),
+            Store::Etcd => format!("etcd at {}", self.etcd_servers.join(", ")),
+        }
     }
 
     /// Lets others in the cluster find the server at the node's addresses, if it listens at them and nobody said otherwise.

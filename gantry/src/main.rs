@@ -1,11 +1,14 @@
 //! The `gantry` program: every role of a cluster as a subcommand, and what its operator does.
 //!
-//! Exit codes: 0 after an orderly end, 1 if what was asked for failed, 2 if the command line makes no sense.
+//! Exit codes: 0 after an orderly end, 1 if what was asked for failed, 2 if the command line makes no sense. `status` has more.
 
 mod apiserver;
 mod ask;
+mod background;
 mod controller_manager;
+mod down;
 mod hollow;
+mod home;
 mod image;
 mod kubelet;
 mod leading;
@@ -13,10 +16,13 @@ mod log;
 mod network;
 mod node;
 mod process;
+mod progress;
 mod proxy;
+mod purge;
 mod ranges;
 mod reset;
 mod scheduler;
+mod status;
 mod store;
 mod up;
 
@@ -42,8 +48,14 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start a whole cluster in this process.
+    /// Start a whole cluster in this process, or with --detach in the background.
     Up(Box<up::Arguments>),
+    /// Say how the cluster of this machine is. Exit code 0: it runs and is ready; 1: it runs and is not ready; 3: none runs;
+    /// 4: it cannot be told.
+    Status(status::Arguments),
+    /// End the cluster of this machine and its pods, and remove what these left on it as `reset` does. What the cluster knows
+    /// and its images stay, and the next `up` goes on with them.
+    Down(down::Arguments),
     /// Serve the Kubernetes API.
     Apiserver(apiserver::Arguments),
     /// Run the controllers, against the API server that a kubeconfig names.
@@ -75,6 +87,9 @@ fn main() -> ExitCode {
     if let Command::Ask(command) = arguments.command {
         return ask::run(command);
     }
+    if let Command::Status(arguments) = arguments.command {
+        return status::run(arguments);
+    }
     log::start(&arguments.log_level);
     let result = match arguments.command {
         Command::Up(arguments) => up::run(*arguments),
@@ -85,7 +100,8 @@ fn main() -> ExitCode {
         Command::Proxy(arguments) => proxy::run(arguments),
         Command::Hollow(arguments) => hollow::run(arguments),
         Command::Reset(arguments) => reset::run(arguments),
-        Command::Ask(_) => Ok(()),
+        Command::Down(arguments) => down::run(arguments),
+        Command::Ask(_) | Command::Status(_) => Ok(()),
         Command::Image(command) => image::run(command),
         Command::Store(command) => store::run(command),
     };

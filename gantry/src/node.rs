@@ -505,6 +505,12 @@ impl Node {
     }
 }
 
+/// Whether a node says that it is ready for pods.
+pub(crate) fn is_ready(node: &k8s_openapi::api::core::v1::Node) -> bool {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref()).into_iter().flatten();
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
 /// Why this machine cannot be a node now.
 pub(crate) fn is_possible() -> Result<(), Box<dyn Error>> {
     if rustix::process::geteuid().is_root() {

@@ -27,9 +27,18 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let data_dir = arguments.data_dir.map_or_else(process::data_directory, Ok)?;
     let root = arguments.root_dir.unwrap_or_else(|| data_dir.join("kubelet"));
+    if !end_pods(data_dir, root, arguments.cgroup_root)? {
+        process::announce("there was nothing to do");
+    }
+    Ok(())
+}
+
+/// Ends the pods of a node that is not there any more, removes what they left, and says what that was. `false` if there was
+/// nothing to do.
+pub(crate) fn end_pods(data_dir: PathBuf, root: PathBuf, cgroup_root: String) -> Result<bool, Box<dyn Error>> {
     let options = ResetOptions {
         paths: Paths::new(root),
-        cgroup_root: arguments.cgroup_root,
+        cgroup_root,
         // What is missing is gone without as far as possible: by force.
         found: Requirements::find().ok(),
         data_dir,
@@ -50,8 +59,5 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     for line in &done.did {
         process::announce(line);
     }
-    if done.did.is_empty() && done.failed.is_empty() {
-        process::announce("there was nothing to do");
-    }
-    if done.failed.is_empty() { Ok(()) } else { Err(done.failed.join("; ").into()) }
+    if done.failed.is_empty() { Ok(!done.did.is_empty()) } else { Err(done.failed.join("; ").into()) }
 }

@@ -78,8 +78,10 @@ fn a_cluster_starts_and_ends_and_shares_neither_port_nor_directory() {
     assert_eq!(
         said,
         format!(
-            "gantry: {} is in use by another process: stop it, or give this one a data directory of its own\n",
-            data.display()
+            "gantry: {} is in use by another process (gantry up, with the process ID {}): stop it, or give this one a data \
+             directory of its own\n",
+            data.display(),
+            running.0.id()
         )
     );
     assert_eq!(files(&data), before, "the files of a running cluster are not touched");

@@ -68,6 +68,21 @@ impl Host {
         Served { url, kubeconfig, started_in }
     }
 
+    /// Has `gantry up -d` start a cluster, which goes on by itself, with what is there of one before.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn serve_in_background(&self, listen: &str) -> Served {
+        let mut command = self.gantry(&["up", "-d", "--listen", listen]);
+        self.describe(&mut command);
+        let begin = std::time::Instant::now();
+        let output = command.output().expect("gantry runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        let (url, kubeconfig) = ready(said.lines().next().expect("it says that it is ready"));
+        Served { url, kubeconfig, started_in: begin.elapsed() }
+    }
+
     /// Runs `gantry kubelet`, which is given a kubeconfig to join with.
     ///
     /// # Panics

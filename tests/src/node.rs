@@ -72,6 +72,29 @@ impl Node {
         node
     }
 
+    /// `gantry up -d` on a new machine, with the images of tests loaded.
+    ///
+    /// # Panics
+    /// If it does not start, or the images are not there.
+    #[must_use]
+    pub fn in_background() -> Node {
+        let (url, kubeconfig) = (String::new(), PathBuf::new());
+        let host = host(Machine::new());
+        let mut node = Node { _server: None, url, kubeconfig, started_in: Duration::ZERO, host };
+        node.start_in_background();
+        node.host.load(&ARCHIVES);
+        node
+    }
+
+    /// Has `gantry up -d` start the cluster again.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_in_background(&mut self) {
+        let served = self.host.serve_in_background(LISTEN);
+        (self.url, self.kubeconfig, self.started_in) = (served.url, served.kubeconfig, served.started_in);
+    }
+
     /// `gantry up --no-node`, and beside it, on the same machine, `gantry kubelet`, which is given the administrator's
     /// kubeconfig to join with.
     ///

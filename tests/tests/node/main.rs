@@ -3,6 +3,7 @@
 //!
 //! Each test has a namespace of its own on one node; those that end parts of the node have a node of their own.
 
+mod background;
 mod ctl;
 mod environment;
 mod faults;
