@@ -16,6 +16,7 @@ mod authority;
 mod body;
 mod connection;
 mod deadline;
+mod impersonation;
 mod in_flight;
 mod kubeconfig;
 mod limits;

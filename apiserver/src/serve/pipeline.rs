@@ -18,7 +18,9 @@ use super::answer::{answer, status_response, too_many_requests};
 use super::body::{Guarded, limited, too_large};
 use super::connection::{ActiveRequest, Watchdog, Watched};
 use super::in_flight::{InFlightLimits, Slot};
-use super::{BoxError, Clock, Handler, Limits, Random, RequestBody, ResponseBody, Stopping, TakenOver, deadline};
+use super::{
+    BoxError, Clock, Handler, Limits, Random, RequestBody, ResponseBody, Stopping, TakenOver, deadline, impersonation,
+};
 use crate::authn::{Authenticators, Identity, MASTERS, PeerCertificate};
 use crate::authz::{Attributes, Authorizer, Decision, forbidden};
 use crate::health::Health;
@@ -27,8 +29,6 @@ use crate::version;
 
 /// The ID of a request, which its client may choose.
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
-/// What the headers begin with by which a client asks to act as somebody else.
-const IMPERSONATE: &str = "impersonate-";
 /// How long the sending of an answer may go on after the time of its request, so that `504` is still sent.
 const SEND_GRACE: Duration = Duration::from_secs(5);
 
@@ -213,6 +213,7 @@ impl Pipeline {
             tracing::debug!(method = %parts.method, path = parts.uri.path(), %why, "not authenticated");
             Box::new(Status::unauthorized("Unauthorized"))
         })?;
+        let identity = impersonation::act(identity, &mut parts.headers, &*self.authorizer)?;
         let attributes = Attributes::of_request(parts);
         match self.authorizer.authorize(&identity, &attributes) {
             Decision::Allow(_) => {}
@@ -221,7 +222,6 @@ impl Pipeline {
                 return Err(Box::new(forbidden(&identity, &attributes, &reason)));
             }
         }
-        refuse_impersonation(&identity, parts)?;
         Ok((identity, Arc::new(attributes)))
     }
 
@@ -251,25 +251,6 @@ impl Pipeline {
             panic_answer(&method, uri.path())
         })
     }
-}
-
-/// Until impersonation is decided upon, nobody may: to ignore the headers would be to act as the wrong user.
-fn refuse_impersonation(identity: &Identity, parts: &Parts) -> Result<(), Box<Status>> {
-    let asked = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    if !parts.headers.keys().any(|name| name.as_str().starts_with(IMPERSONATE)) {
-        return Ok(());
-    }
-    let Some(user) = asked("impersonate-user").filter(|user| !user.is_empty()) else {
-        let message = "Internal error occurred: requested impersonation without a user name";
-        return Err(Box::new(Status::of(Reason::InternalError, message)));
-    };
-    let attributes = Attributes {
-        verb: "impersonate".to_owned(),
-        resource: "users".to_owned(),
-        name: user.to_owned(),
-        ..Attributes::default()
-    };
-    Err(Box::new(forbidden(identity, &attributes, "")))
 }
 
 fn panicked(parts: &Parts) -> Response<ResponseBody> {

@@ -265,8 +265,19 @@ async fn everybody_is_who_they_prove_to_be() {
         check(Some(&stranger), "/x", &[TOKEN], 200, "alice").await;
         check(Some(&expired), "/x", &[], 401, UNAUTHORIZED).await;
         check(Some(&nobody), "/x", &[], 403, forbidden).await;
-        check(admin, "/x", &[("impersonate-user", "eve")], 403, "cannot impersonate resource \\\"users\\\"").await;
-        check(admin, "/x", &[("impersonate-group", "g")], 500, "impersonation without a user name").await;
+        let eve = ("impersonate-user", "eve");
+        let of_masters = ("impersonate-group", "system:masters");
+        check(admin, "/x", &[eve], 403, "forbidden: User \\\"eve\\\" cannot get path").await;
+        check(admin, "/x", &[eve, of_masters], 200, "eve system:masters,system:authenticated").await;
+        check(admin, "/x", &[("impersonate-group", "g")], 500, "impersonation without impersonating a user").await;
+        let may_not = "User \\\"bob\\\" cannot impersonate resource \\\"users\\\"";
+        check(Some(&nobody), "/x", &[eve, of_masters], 403, may_not).await;
+        check(None, "/x", &[eve, of_masters], 401, UNAUTHORIZED).await;
+        check(None, "/healthz", &[eve], 403, "User \\\"system:anonymous\\\" cannot impersonate").await;
+        // Who a front proxy says that it speaks for is of no account: there is none.
+        let front = [("x-remote-user", "kubernetes-admin"), ("x-remote-group", "system:masters")];
+        check(Some(&nobody), "/x", &front, 403, forbidden).await;
+        check(None, "/x", &front, 401, UNAUTHORIZED).await;
     }
     assert!(!server.probe.seen.lock().contains_key("authorization"));
     assert!(server.running.shutdown().await);
