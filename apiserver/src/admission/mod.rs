@@ -6,6 +6,7 @@
 
 mod default_toleration_seconds;
 mod priority;
+mod service_account;
 
 use api::status::Status;
 use futures::FutureExt;
@@ -61,7 +62,8 @@ pub(crate) trait Plugin: Sync {
 }
 
 /// All of them, in upstream's order. What the life of namespaces demands comes before (`engine/lifecycle.rs`).
-const PLUGINS: [&dyn Plugin; 2] = [&priority::Priority, &default_toleration_seconds::DefaultTolerationSeconds];
+const PLUGINS: [&dyn Plugin; 3] =
+    [&service_account::ServiceAccounts, &priority::Priority, &default_toleration_seconds::DefaultTolerationSeconds];
 
 /// Lets every plugin change what is to be written.
 pub(crate) async fn mutate(

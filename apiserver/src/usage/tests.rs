@@ -108,6 +108,8 @@ impl Cluster {
         }
         for namespace in ["a", "b"] {
             cluster.send("POST", "/api/v1/namespaces", Some(json!({"metadata": {"name": namespace}}))).await;
+            let accounts = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
+            cluster.send("POST", &accounts, Some(json!({"metadata": {"name": "default"}}))).await;
         }
         cluster
     }

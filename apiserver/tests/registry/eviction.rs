@@ -11,6 +11,7 @@ const VIOLATED: &str = "Cannot evict pod as it would violate the pod's disruptio
 /// A server with the pod `p`, which runs on a node, in this state.
 async fn with_pod(phase: &str, ready: &str) -> Server {
     let server = Server::start().await;
+    server.add_account("default").await;
     let containers = json!([{"name": "c", "image": "i"}]);
     let pod = json!({
         "metadata": {"name": "p", "labels": {"app": "a"}},

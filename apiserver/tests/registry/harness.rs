@@ -261,8 +261,15 @@ impl Server {
                 "value": 1000,
             });
             server.ask(Ask::post("/apis/scheduling.k8s.io/v1/priorityclasses", &class)).await.unwrap();
+            server.add_account("web").await;
         }
         server
+    }
+
+    /// Makes a ServiceAccount, as which pods can run.
+    pub(crate) async fn add_account(&self, name: &str) {
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}});
+        self.ask(Ask::post("/api/v1/namespaces/default/serviceaccounts", &account)).await.unwrap();
     }
 
     /// With the example of `subject`, as the server answered to its creation.

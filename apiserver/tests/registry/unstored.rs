@@ -11,6 +11,7 @@ const STRICT: &str = "fieldValidation=Strict&dryRun=All";
 /// A server that has what the example of `subject` is about.
 async fn server_for(subject: &Subject) -> Server {
     let server = Server::start().await;
+    server.add_account("default").await;
     if subject.title() == "bindings" {
         let pod = json!({"metadata": {"name": subject.name}, "spec": {"containers": [{"name": "a", "image": "a"}]}});
         server.json(Ask::post("/api/v1/namespaces/default/pods", &pod)).await;

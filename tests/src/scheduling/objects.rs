@@ -273,6 +273,11 @@ pub(super) fn pod_with_node_inclusion_policy(_: usize) -> Value {
     pod
 }
 
+/// As which pods run; the controller that makes it elsewhere is not a part of what is measured.
+pub(super) fn account() -> Value {
+    json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}})
+}
+
 pub(super) fn namespace(name: &str) -> Value {
     json!({"metadata": {"name": name, "labels": {"team": "devops"}}})
 }

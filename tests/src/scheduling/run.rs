@@ -118,6 +118,7 @@ impl Cluster {
     async fn have(&mut self, namespace: &str) {
         if self.namespaces.insert(namespace.to_owned()) {
             self.load.make_one("/api/v1/namespaces", &objects::namespace(namespace)).await;
+            self.load.make_one(&path(namespace, "serviceaccounts"), &objects::account()).await;
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, Error, ResourceExt};
@@ -70,6 +70,9 @@ async fn creates_patches_and_deletes(client: &Client) {
     assert!(deleted.is_right(), "a status");
     assert_eq!(refusal(deployments.get("web").await), (404, "NotFound".to_owned()));
     let invalid: Pod = object(json!({"metadata": {"name": "p"}, "spec": {"containers": []}}));
+    let accounts: Api<ServiceAccount> = Api::default_namespaced(client.clone());
+    let account = object(json!({"metadata": {"name": "default"}}));
+    accounts.create(&PostParams::default(), &account).await.expect("created");
     let pods: Api<Pod> = Api::default_namespaced(client.clone());
     assert_eq!(refusal(pods.create(&PostParams::default(), &invalid).await), (422, "Invalid".to_owned()));
 }

@@ -110,6 +110,9 @@ impl Server {
         let running = listener.start(tls, clients, Arc::clone(core.pipeline()), core.stopping().clone());
         let server = Server { core, running, authority, kubelet, called, _directory: directory };
         server.node("box", json!([{"type": "InternalIP", "address": "127.0.0.1"}]), server.kubelet.port).await;
+        // Pods run as it.
+        let account = json!({"metadata": {"name": "default"}});
+        server.ask("POST", "/api/v1/namespaces/default/serviceaccounts", account).await;
         server
     }
 
