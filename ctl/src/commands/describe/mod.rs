@@ -4,15 +4,23 @@
 //! and its events. Those are gathered first, by [`needs`], so that pages are made of data alone. Kinds without a function
 //! of their own are told field by field.
 
+mod access;
+mod addresses;
+mod autoscaler;
+mod budget;
+mod classes;
 mod config;
 mod containers;
 mod generic;
+mod ingress;
 mod namespace;
+mod network_policy;
 mod node;
 pub(super) mod page;
 mod pod;
 mod priority_class;
 mod service;
+mod signing_request;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -63,7 +71,7 @@ pub(super) struct Subject {
     group: String,
     kind: String,
     object: Value,
-    related: BTreeMap<&'static str, Result<Vec<Value>, String>>,
+    related: BTreeMap<String, Result<Vec<Value>, String>>,
     /// None, if they are not to be shown.
     events: Option<Vec<Value>>,
 }
@@ -83,7 +91,7 @@ impl Subject {
 /// Other objects that the page of an object needs.
 #[derive(Debug, PartialEq, Eq)]
 struct Need {
-    name: &'static str,
+    name: String,
     path: String,
     labels: String,
     fields: String,
@@ -109,7 +117,7 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
         selected.collect()
     } else {
         return Err(Error::said(
-            "when paths, URLs, or stdin is provided as resource input, you may not specify resource arguments as well",
+            "when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well",
         ));
     };
     let has_names = selected.iter().any(|selected| !selected.names.is_empty());
@@ -150,11 +158,14 @@ impl Describe<'_, '_> {
                 }
             }
         }
-        if let ([one], [_]) = (selected, &missing[..])
-            && self.arguments.what.len() == 2
-        {
+        if missing.len() == 1 && self.arguments.what.len() == 2 {
             let error = missing.remove(0);
-            return self.by_prefix(&one.resource, &one.names[0], error).await;
+            return match selected {
+                // A name behind a slash is whole.
+                _ if self.arguments.what[0].contains('/') => Err(error),
+                [one] => self.by_prefix(&one.resource, &one.names[0], error).await,
+                _ => Err(Error::said("you may only specify a single resource type")),
+            };
         }
         let with_events = self.arguments.show_events.unwrap_or(found.len() == 1 && missing.is_empty());
         for (index, (resource, object)) in found.iter().enumerate() {
@@ -261,6 +272,7 @@ fn text(subject: &Subject, clock: &Clock) -> String {
     let write: fn(&mut Page, &Subject) = match (subject.group.as_str(), subject.kind.as_str()) {
         // tidy: sorted
         ("", "ConfigMap") => config::config_map,
+        ("", "Endpoints") => service::endpoints_object,
         ("", "LimitRange") => namespace::limit_range,
         ("", "Namespace") => namespace::describe,
         ("", "Node") => node::describe,
@@ -276,10 +288,23 @@ fn text(subject: &Subject, clock: &Clock) -> String {
         ("apps", "Deployment") => workloads::deployment,
         ("apps", "ReplicaSet") => workloads::replica_set,
         ("apps", "StatefulSet") => workloads::stateful_set,
+        ("autoscaling", "HorizontalPodAutoscaler") => autoscaler::describe,
         ("batch", "CronJob") => workloads::cron_job,
         ("batch", "Job") => workloads::job,
+        ("certificates.k8s.io", "CertificateSigningRequest") => signing_request::describe,
         ("discovery.k8s.io", "EndpointSlice") => service::slice,
+        ("networking.k8s.io", "IPAddress") => addresses::address,
+        ("networking.k8s.io", "Ingress") => ingress::describe,
+        ("networking.k8s.io", "IngressClass") => ingress::class,
+        ("networking.k8s.io", "NetworkPolicy") => network_policy::describe,
+        ("networking.k8s.io", "ServiceCIDR") => addresses::service_cidr,
+        ("policy", "PodDisruptionBudget") => budget::describe,
+        ("rbac.authorization.k8s.io", "ClusterRole" | "Role") => access::role,
+        ("rbac.authorization.k8s.io", "ClusterRoleBinding" | "RoleBinding") => access::binding,
         ("scheduling.k8s.io", "PriorityClass") => priority_class::describe,
+        ("storage.k8s.io", "CSINode") => classes::node,
+        ("storage.k8s.io", "StorageClass") => classes::storage,
+        ("storage.k8s.io", "VolumeAttributesClass") => classes::attributes,
         // tidy: end
         _ => generic::describe,
     };
@@ -292,13 +317,18 @@ fn text(subject: &Subject, clock: &Clock) -> String {
 fn needs(group: &str, kind: &str, object: &Value) -> Vec<Need> {
     let meta = &object["metadata"];
     let (name, namespace) = (shown(&meta["name"]), escape(&shown(&meta["namespace"])));
-    let need = |name: &'static str, path: String, labels: String, fields: String| Need { name, path, labels, fields };
+    let need =
+        |name: &str, path: String, labels: String, fields: String| Need { name: name.to_owned(), path, labels, fields };
     let by_labels = || match kind {
         "ReplicationController" => pairs(&object["spec"]["selector"]).join(","),
         _ => selector(&object["spec"]["selector"]),
     };
-    let in_namespace = |name: &'static str, labels: String| {
+    let in_namespace = |name: &str, labels: String| {
         need(name, format!("/api/v1/namespaces/{namespace}/{name}"), labels, String::new())
+    };
+    let slices = |name: &str, service: &str| {
+        let path = format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices");
+        need(name, path, format!("kubernetes.io/service-name={service}"), String::new())
     };
     match (group, kind) {
         ("apps", "Deployment") => {
@@ -320,11 +350,29 @@ fn needs(group: &str, kind: &str, object: &Value) -> Vec<Need> {
             vec![
                 need("pods", "/api/v1/pods".to_owned(), String::new(), fields),
                 need("lease", lease, String::new(), String::new()),
+                need(
+                    "resourceslices",
+                    "/apis/resource.k8s.io/v1/resourceslices".to_owned(),
+                    String::new(),
+                    format!("spec.nodeName={name}"),
+                ),
             ]
         }
         ("", "Service") => {
-            let path = format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices");
-            vec![need("endpointslices", path, format!("kubernetes.io/service-name={name}"), String::new())]
+            vec![slices("endpointslices", &name)]
+        }
+        ("autoscaling", "HorizontalPodAutoscaler") if object["apiVersion"] == "autoscaling/v1" => {
+            let second = autoscaler::SECOND;
+            let path = format!("/apis/{second}/namespaces/{namespace}/horizontalpodautoscalers/{}", escape(&name));
+            vec![need(second, path, String::new(), String::new())]
+        }
+        ("networking.k8s.io", "Ingress") => {
+            let needs = ingress::services(object).into_iter().flat_map(|service| {
+                let [as_service, as_slices] = ingress::found_as(&service);
+                let path = format!("/api/v1/namespaces/{namespace}/services/{}", escape(&service));
+                [need(&as_service, path, String::new(), String::new()), slices(&as_slices, &service)]
+            });
+            needs.collect()
         }
         _ => Vec::new(),
     }

@@ -13,16 +13,7 @@ pub(super) fn describe(page: &mut Page, subject: &Subject) {
     page.field(0, "Name", &shown(&namespace["metadata"]["name"]));
     page.notes(namespace);
     page.field(0, "Status", &shown(&namespace["status"]["phase"]));
-    let conditions = list(&namespace["status"]["conditions"]);
-    if !conditions.is_empty() {
-        page.put("Conditions:\n  Type\tStatus\tLastTransitionTime\tReason\tMessage\n");
-        page.line(1, "----\t------\t------------------\t------\t-------");
-    }
-    for condition in conditions {
-        let of = |field: &str| shown(&condition[field]);
-        let change = page.clock.time(&condition["lastTransitionTime"]);
-        page.line(1, &[of("type"), of("status"), change, of("reason"), of("message")].join("\t"));
-    }
+    page.transitions(namespace);
     page.put("\n");
     quotas(page, subject.related("resourcequotas"));
     page.put("\n");

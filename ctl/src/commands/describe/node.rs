@@ -1,5 +1,7 @@
 //! Nodes, with what their pods request of them.
 
+use std::collections::BTreeMap;
+
 use api::pod_resources::{self, List, Options};
 use api::quantity::{Format, Quantity};
 use k8s_openapi::api::core::v1::Pod;
@@ -11,6 +13,9 @@ use super::page::{Page, list, or_none, shown, texts};
 /// What the names of resources that all nodes have are, besides huge pages.
 const STANDARD: [&str; 4] = ["cpu", "memory", "ephemeral-storage", "pods"];
 
+/// How many pools of devices are told; of the rest only how many they are.
+const MOST_POOLS: usize = 10;
+
 /// A node.
 pub(super) fn describe(page: &mut Page, subject: &Subject) {
     let node = &subject.object;
@@ -18,8 +23,7 @@ pub(super) fn describe(page: &mut Page, subject: &Subject) {
     page.field(0, "Name", &shown(&meta["name"]));
     page.field(0, "Roles", &or_none(roles(&meta["labels"]).join(",")));
     page.notes(node);
-    let created = page.clock.time(&meta["creationTimestamp"]);
-    page.field(0, "CreationTimestamp", &created);
+    page.created(node);
     page.many("Taints", &taints(&spec["taints"]));
     page.field(0, "Unschedulable", &(spec["unschedulable"] == true).to_string());
     lease(page, subject);
@@ -35,6 +39,7 @@ pub(super) fn describe(page: &mut Page, subject: &Subject) {
         quantities.sort_by_key(|(name, _)| *name);
         quantities.into_iter().for_each(|(name, quantity)| page.field(1, name, &shown(quantity)));
     }
+    devices(page, subject.related("resourceslices"));
     system(page, &status["nodeInfo"]);
     page.field_if(0, "PodCIDR", &spec["podCIDR"]);
     let ranges = texts(&spec["podCIDRs"]).join(",");
@@ -47,6 +52,27 @@ pub(super) fn describe(page: &mut Page, subject: &Subject) {
         None => allocated(page, node, subject.related("pods")),
     }
     page.events(subject.events.as_deref());
+}
+
+/// The devices of drivers, by pool.
+fn devices(page: &mut Page, slices: &[Value]) {
+    let mut pools: BTreeMap<(String, String), (usize, usize)> = BTreeMap::new();
+    for slice in slices {
+        let spec = &slice["spec"];
+        let (slices, devices) = pools.entry((shown(&spec["driver"]), shown(&spec["pool"]["name"]))).or_default();
+        *slices += 1;
+        *devices += list(&spec["devices"]).len();
+    }
+    if pools.is_empty() {
+        return;
+    }
+    page.put("Node-Local ResourceSlices:\n  Driver\tPool\tSlices\tDevices\n  ------\t----\t------\t-------\n");
+    for ((driver, pool), (slices, devices)) in pools.iter().take(MOST_POOLS) {
+        page.line(1, &format!("{driver}\t{pool}\t{slices}\t{devices}"));
+    }
+    if pools.len() > MOST_POOLS {
+        page.line(1, &format!("...and {} more pools", pools.len() - MOST_POOLS));
+    }
 }
 
 fn roles(labels: &Value) -> Vec<String> {

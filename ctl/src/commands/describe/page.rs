@@ -34,6 +34,14 @@ impl Clock {
         }
     }
 
+    /// A time as Go writes it by itself, as `2026-01-02 03:04:05 +0000 UTC`.
+    pub(super) fn plain_time(&self, time: &Value) -> String {
+        match moment(time) {
+            Some(time) => time.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string(),
+            None => "0001-01-01 00:00:00 +0000 UTC".to_owned(),
+        }
+    }
+
     /// How long ago a time is.
     pub(crate) fn since(&self, time: &Value) -> String {
         api::duration::age(moment(time).map(Time).as_ref(), self.now)
@@ -143,6 +151,26 @@ impl Page {
         }
     }
 
+    /// When the object was made.
+    pub(super) fn created(&mut self, object: &Value) {
+        let time = self.clock.time(&object["metadata"]["creationTimestamp"]);
+        self.field(0, "CreationTimestamp", &time);
+    }
+
+    /// Conditions with when they changed, if there are some.
+    pub(super) fn transitions(&mut self, object: &Value) {
+        let conditions = list(&object["status"]["conditions"]);
+        if !conditions.is_empty() {
+            self.put("Conditions:\n  Type\tStatus\tLastTransitionTime\tReason\tMessage\n");
+            self.line(1, "----\t------\t------------------\t------\t-------");
+        }
+        for condition in conditions {
+            let of = |field: &str| shown(&condition[field]);
+            let change = self.clock.time(&condition["lastTransitionTime"]);
+            self.line(1, &[of("type"), of("status"), change, of("reason"), of("message")].join("\t"));
+        }
+    }
+
     /// Conditions as the pages of controllers have them: with their reasons.
     pub(super) fn conditions(&mut self, object: &Value) {
         let conditions = list(&object["status"]["conditions"]);
@@ -170,7 +198,9 @@ impl Page {
             let source = source.iter().find(|source| !source.is_empty()).cloned().unwrap_or_default();
             let (kind, reason, message) = (shown(&event["type"]), shown(&event["reason"]), shown(&event["message"]));
             let age = self.age(event);
-            self.line(1, &format!("{kind}\t{reason}\t{age}\t{source}\t{}", message.trim()));
+            let part = shown(&event["involvedObject"]["fieldPath"]);
+            let part = if part.is_empty() { part } else { format!("{part}: ") };
+            self.line(1, &format!("{kind}\t{reason}\t{age}\t{source}\t{part}{}", message.trim()));
         }
     }
 
@@ -192,7 +222,8 @@ impl Page {
 
     /// The page, with its cells in columns.
     pub(super) fn finish(self) -> String {
-        aligned(&self.text)
+        // What somebody wrote into an object does not command the terminal of who reads it.
+        aligned(&self.text.replace('\u{1b}', "^[").replace('\r', "\\r"))
     }
 }
 
@@ -319,6 +350,13 @@ mod tests {
     }
 
     #[test]
+    fn terminals_are_not_commanded() {
+        let mut page = page();
+        page.field(0, "Name", "\u{1b}[2Jx\ry");
+        assert_eq!(page.finish(), "Name:  ^[[2Jx\\ry\n");
+    }
+
+    #[test]
     fn annotations_that_are_long_have_their_own_lines() {
         let mut page = page();
         let long = "x".repeat(150);
@@ -337,6 +375,7 @@ mod tests {
             json!({"type": "Warning", "reason": "B", "message": "twice ", "count": 2, "source": {"component": "s"},
                 "firstTimestamp": "2026-01-02T00:00:00Z", "lastTimestamp": "2026-01-02T00:09:00Z"}),
             json!({"type": "Normal", "reason": "A", "message": "once", "reportingComponent": "r",
+                "involvedObject": {"fieldPath": "spec.containers{c}"},
                 "eventTime": "2026-01-02T00:05:00.000000Z"}),
             json!({"type": "Normal", "reason": "C", "message": "series", "reportingComponent": "r",
                 "eventTime": "2026-01-02T00:00:00.000000Z",
@@ -345,7 +384,7 @@ mod tests {
         page.events(Some(&events));
         let expected = "Events:\n  Type     Reason  Age                 From  Message\n  \
             ----     ------  ----                ----  -------\n  \
-            Normal   A       5m                  r     once\n  \
+            Normal   A       5m                  r     spec.containers{c}: once\n  \
             Normal   C       10s (x7 over 10m)   r     series\n  \
             Warning  B       60s (x2 over 10m)   s     twice\n";
         let found = page.finish();
@@ -371,6 +410,7 @@ mod tests {
         let page = page();
         assert_eq!(page.clock.time(&json!("2026-01-02T03:04:05Z")), "Fri, 02 Jan 2026 03:04:05 +0000");
         assert_eq!(page.clock.time(&Value::Null), "Mon, 01 Jan 0001 00:00:00 +0000");
+        assert_eq!(page.clock.plain_time(&json!("2026-01-02T03:04:05Z")), "2026-01-02 03:04:05 +0000 UTC");
         assert_eq!(page.clock.since(&json!("2026-01-02T00:00:00Z")), "10m");
         assert_eq!(page.clock.since(&Value::Null), "<unknown>");
     }

@@ -1,4 +1,4 @@
-//! Services, with where they lead to, and EndpointSlices.
+//! Services, with where they lead to: EndpointSlices, and Endpoints.
 
 use serde_json::Value;
 
@@ -36,6 +36,7 @@ pub(super) fn describe(page: &mut Page, subject: &Subject) {
         page.field(0, "Port", &format!("{title}\t{}/{protocol}", shown(&port["port"])));
         let target = if port["targetPort"].is_null() { "0".to_owned() } else { shown(&port["targetPort"]) };
         page.field(0, "TargetPort", &format!("{target}/{protocol}"));
+        page.field_if(0, "AppProtocol", &port["appProtocol"]);
         if port["nodePort"].as_i64().unwrap_or(0) != 0 {
             page.field(0, "NodePort", &format!("{title}\t{}/{protocol}", shown(&port["nodePort"])));
         }
@@ -71,7 +72,7 @@ fn ingress(points: &[Value]) -> String {
 
 /// Where a port leads to: ready addresses of slices, each with the port of this name; of slices without ports, by
 /// themselves.
-fn endpoints(slices: &[Value], port_name: &str) -> String {
+pub(super) fn endpoints(slices: &[Value], port_name: &str) -> String {
     if slices.is_empty() {
         return "<none>".to_owned();
     }
@@ -131,6 +132,31 @@ pub(super) fn slice(page: &mut Page, subject: &Subject) {
         }
         page.field(2, "NodeName", &or_unset(&endpoint["nodeName"]));
         page.field(2, "Zone", &or_unset(&endpoint["zone"]));
+    }
+    page.events(subject.events.as_deref());
+}
+
+/// Endpoints, of before there were slices.
+pub(super) fn endpoints_object(page: &mut Page, subject: &Subject) {
+    let object = &subject.object;
+    page.head(object);
+    page.notes(object);
+    page.line(0, "Subsets:");
+    for subset in list(&object["subsets"]) {
+        for (title, field) in [("Addresses", "addresses"), ("NotReadyAddresses", "notReadyAddresses")] {
+            let addresses: Vec<String> = list(&subset[field]).iter().map(|address| shown(&address["ip"])).collect();
+            page.field(1, title, &or_none(addresses.join(",")));
+        }
+        let ports = list(&subset["ports"]);
+        if !ports.is_empty() {
+            page.put("  Ports:\n    Name\tPort\tProtocol\n    ----\t----\t--------\n");
+        }
+        for port in ports {
+            let name = shown(&port["name"]);
+            let name = if name.is_empty() { "<unset>" } else { &name };
+            page.line(2, &format!("{name}\t{}\t{}", shown(&port["port"]), shown(&port["protocol"])));
+        }
+        page.put("\n");
     }
     page.events(subject.events.as_deref());
 }

@@ -62,6 +62,7 @@ fn needs_are_of_the_kind() {
         &[("/apis/discovery.k8s.io/v1/namespaces/n/endpointslices", "kubernetes.io/service-name=a", "")],
     );
     check("example.com", "Deployment", &[]);
+    check("networking.k8s.io", "Ingress", &[]);
     check("", "Pod", &[]);
 }
 
@@ -87,4 +88,57 @@ fn events_are_asked_for_by_what_they_are_about() {
             "involvedObject.name=a,involvedObject.namespace=,involvedObject.kind=Node,involvedObject.uid=a",
         ],
     );
+}
+
+#[test]
+fn an_ingress_shows_where_it_leads_to_or_why_that_is_not_known() {
+    let backend = |name: &str, port: Value| json!({"backend": {"service": {"name": name, "port": port}}, "path": "/"});
+    let object = json!({"metadata": {"name": "i", "namespace": "n"}, "spec": {"rules": [{"http": {"paths": [
+        backend("a", json!({"number": 80})), backend("b", json!({"name": "http"})), backend("a", json!({"number": 81}))]}}]}});
+    let needs: Vec<(String, String, String)> = needs("networking.k8s.io", "Ingress", &object)
+        .into_iter()
+        .map(|need| (need.name, need.path, need.labels))
+        .collect();
+    let service =
+        |name: &str| (format!("services/{name}"), format!("/api/v1/namespaces/n/services/{name}"), String::new());
+    let slices = |name: &str| {
+        let path = "/apis/discovery.k8s.io/v1/namespaces/n/endpointslices".to_owned();
+        (format!("endpointslices/{name}"), path, format!("kubernetes.io/service-name={name}"))
+    };
+    assert_eq!(needs, [service("a"), slices("a"), service("b"), slices("b")]);
+    let mut ingress = subject("networking.k8s.io", "Ingress", object);
+    let slice = json!({"ports": [{"name": "web", "port": 8080}],
+        "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {}}]});
+    let found = json!({"spec": {"ports": [{"name": "web", "port": 80}]}});
+    ingress.related.insert("services/a".to_owned(), Ok(vec![found]));
+    ingress.related.insert("endpointslices/a".to_owned(), Ok(vec![slice]));
+    ingress.related.insert("services/b".to_owned(), Err("services \"b\" not found".to_owned()));
+    assert_eq!(
+        text(&ingress, &clock()),
+        "Name:             i\nLabels:           <none>\nNamespace:        n\nAddress:          \n\
+         Ingress Class:    <none>\nDefault backend:  <default>\nRules:\n  Host        Path  Backends\n  \
+         ----        ----  --------\n  *           \n              /   a:80 (10.0.0.1:8080)\n              \
+         /   b:http (<error: services \"b\" not found>)\n              /   a:81 ()\nAnnotations:  <none>\n"
+    );
+}
+
+#[test]
+fn a_node_tells_of_ten_pools_of_devices() {
+    let slice = |pool: usize| json!({"spec": {"driver": "gpu.example.com", "pool": {"name": format!("p{pool:02}")}, "devices": [{}, {}]}});
+    let check = |slices: Vec<Value>, expected: &[&str]| {
+        let mut node = subject("", "Node", json!({"metadata": {"name": "n"}}));
+        node.related.insert("resourceslices".to_owned(), Ok(slices));
+        let page = text(&node, &clock());
+        let lines = page.lines().skip_while(|line| !line.starts_with("Node-Local")).skip(3);
+        let found: Vec<&str> = lines.take_while(|line| line.starts_with(' ')).collect();
+        assert_eq!(found, expected);
+    };
+    check(Vec::new(), &[]);
+    check(
+        vec![slice(0), slice(1), slice(0)],
+        &["  gpu.example.com  p00   2       4", "  gpu.example.com  p01   1       2"],
+    );
+    let many: Vec<String> = (0..10).map(|pool| format!("  gpu.example.com  p{pool:02}   1       2")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).chain(["  ...and 2 more pools"]).collect();
+    check((0..12).map(slice).collect(), &many);
 }

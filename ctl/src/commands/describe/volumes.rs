@@ -127,9 +127,36 @@ pub(super) fn source(page: &mut Page, volume: &Value, is_persistent: bool) {
         }
         page.field(2, "ReadOnly", &field_text(csi, "readOnly?"));
         attributes(page, &csi["volumeAttributes"]);
+    } else if let Some(disk) = of("iscsi") {
+        iscsi(page, disk);
     } else {
         other(page, volume);
     }
+}
+
+/// A disk of another machine.
+fn iscsi(page: &mut Page, disk: &Value) {
+    let of = |field: &str| shown(&disk[field]);
+    page.field(
+        2,
+        "Type",
+        "ISCSI (an ISCSI Disk resource that is attached to a kubelet's host machine and then exposed to the pod)",
+    );
+    page.field(2, "TargetPortal", &of("targetPortal"));
+    page.field(2, "IQN", &of("iqn"));
+    page.field(2, "Lun", &field_text(disk, "lun#"));
+    // Without a colon, as kubectl has it.
+    page.line(2, &format!("ISCSIInterface\t{}", of("iscsiInterface")));
+    page.field(2, "FSType", &of("fsType"));
+    page.field(2, "ReadOnly", &field_text(disk, "readOnly?"));
+    page.field(2, "Portals", &format!("[{}]", texts(&disk["portals"]).join(" ")));
+    page.field(2, "DiscoveryCHAPAuth", &field_text(disk, "chapAuthDiscovery?"));
+    page.field(2, "SessionCHAPAuth", &field_text(disk, "chapAuthSession?"));
+    // What Go writes of a reference, which depends on where it points, is of no use.
+    let secret = &disk["secretRef"];
+    page.field(2, "SecretRef", &if secret.is_null() { "nil".to_owned() } else { shown(&secret["name"]) });
+    let initiator = of("initiatorName");
+    page.field(2, "InitiatorName", if initiator.is_empty() { "<none>" } else { &initiator });
 }
 
 /// A field as it is shown: one whose name ends with `?` is false, and one with `#` is 0, if it is absent.

@@ -10,7 +10,7 @@ pub(super) fn deployment(page: &mut Page, subject: &Subject) {
     let deployment = &subject.object;
     let (spec, status) = (&deployment["spec"], &deployment["status"]);
     page.head(deployment);
-    created(page, deployment);
+    page.created(deployment);
     page.notes(deployment);
     page.field(0, "Selector", &selector(&spec["selector"]));
     let of = |field: &str| number(&status[field]);
@@ -105,7 +105,7 @@ pub(super) fn stateful_set(page: &mut Page, subject: &Subject) {
     let set = &subject.object;
     let (spec, status) = (&set["spec"], &set["status"]);
     page.head(set);
-    created(page, set);
+    page.created(set);
     page.field(0, "Selector", &selector(&spec["selector"]));
     page.notes(set);
     page.field(
@@ -252,11 +252,6 @@ pub(super) fn cron_job(page: &mut Page, subject: &Subject) {
     let active: Vec<String> = list(&status["active"]).iter().map(|job| shown(&job["name"])).collect();
     page.field(0, "Active Jobs", &or_none(active.join(", ")));
     page.events(subject.events.as_deref());
-}
-
-fn created(page: &mut Page, object: &Value) {
-    let time = page.clock.time(&object["metadata"]["creationTimestamp"]);
-    page.field(0, "CreationTimestamp", &time);
 }
 
 fn or_unset(value: &Value) -> String {
