@@ -16,6 +16,9 @@ use crate::{Error, Session};
 /// How long it takes at most until the next look whether an object is gone.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// How much is read of an answer.
+const LONGEST_ANSWER: usize = 16;
+
 /// The arguments.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
@@ -57,6 +60,9 @@ pub struct Arguments {
     /// For how long to wait, such as 30s; 0 is as long as it takes.
     #[arg(long, value_name = "DURATION", default_value = "0s")]
     timeout: String,
+    /// Ask before anything is deleted.
+    #[arg(short, long)]
+    interactive: bool,
     /// Do not do it: say only what would be done (client), or have the server check it too (server).
     #[arg(long, value_name = "HOW", default_value = "none")]
     dry_run: DryRun,
@@ -99,6 +105,9 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
         let said = !arguments.output.is_empty() || arguments.ignore_not_found == Some(true);
         return if said { Ok(()) } else { session.say("No resources found") };
     }
+    if arguments.interactive && !is_agreed(session, &doomed)? {
+        return session.say("deletion is cancelled");
+    }
     let (mut going, mut failed) = (Vec::new(), false);
     for doomed in doomed {
         match arguments.delete(session, doomed, grace).await {
@@ -117,6 +126,26 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
         wait(session, &going, timeout).await?;
     }
     if failed { Err(Error::Exit(1)) } else { Ok(()) }
+}
+
+/// Asks whether all of it is to go. Only `y` is a yes.
+fn is_agreed(session: &mut Session<'_>, doomed: &[Doomed]) -> Result<bool, Error> {
+    session.say(&format!("You are about to delete the following {} resource(s):", doomed.len()))?;
+    for doomed in doomed {
+        session.say(&doomed.resource.object(&doomed.name))?;
+    }
+    session.write("Do you want to continue? (y/N): ")?;
+    session.flush()?;
+    let (mut word, mut byte) = (Vec::new(), [0]);
+    // The first word; what stands before it, and behind it, is left alone. What is longer than a yes is none.
+    while word.len() <= LONGEST_ANSWER && session.input().read(&mut byte)? > 0 {
+        match (byte[0].is_ascii_whitespace(), word.is_empty()) {
+            (true, true) => {}
+            (true, false) => break,
+            (false, _) => word.push(byte[0]),
+        }
+    }
+    Ok(word.eq_ignore_ascii_case(b"y"))
 }
 
 impl Arguments {
