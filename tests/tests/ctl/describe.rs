@@ -53,6 +53,44 @@ async fn described(user: &User) -> String {
     .await
 }
 
+/// Pages of objects that have much to tell. kubectl's are the same: ../kubectl/describe.rs.
+async fn paged(user: &User) -> String {
+    const ALL: &str = include_str!("described.yaml");
+    let statuses: Vec<&str> = ALL.split("\n---\n").filter(|object| object.contains("\nstatus:")).collect();
+    user.file("all.yaml", ALL);
+    user.file("statuses.yaml", &statuses.join("\n---\n"));
+    user.run("create -f @all.yaml", "").await;
+    user.run("replace --subresource=status -f @statuses.yaml", "").await;
+    let pages = user
+        .session(&[
+            "describe ingress shop",
+            "describe ingressclass edge",
+            "describe networkpolicy strict",
+            "describe role editor",
+            "describe clusterrole reader",
+            "describe rolebinding editors",
+            "describe hpa full",
+            "describe hpa.v1.autoscaling unmeasured",
+            "describe pdb least",
+            "describe csr mina",
+            "describe storageclass fast",
+            "describe volumeattributesclass gold",
+            "describe csinode one",
+            "describe servicecidr more",
+            "describe ipaddress 10.97.0.7",
+            "describe endpoints old",
+            "describe endpointslice web-1",
+            "describe limitrange limits -n full",
+            "describe job once",
+            "describe cronjob nightly",
+            "describe statefulset db --show-events=false",
+            "describe pod,service bare",
+        ])
+        .await;
+    let lines = pages.lines().map(|line| if line.starts_with("Created on:") { "Created on:  TIME" } else { line });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 async fn explained(user: &User) -> String {
     user.session(&[
         "why service/web",
@@ -83,6 +121,7 @@ async fn what_is_told_of_objects() {
     }
     insta::assert_snapshot!("described", described(&user).await);
     insta::assert_snapshot!("explained", explained(&user).await);
+    insta::assert_snapshot!("paged", paged(&user).await);
     drop(user);
     server.stop().await;
 }

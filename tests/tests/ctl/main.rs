@@ -1,7 +1,12 @@
 //! The command line against an API server of this process: what people type, and what they see.
 
 mod apply;
+mod config;
 mod describe;
+mod every_verb;
+mod making;
+mod reading;
+mod terminal;
 mod verbs;
 
 use std::fmt::Write;
@@ -18,7 +23,7 @@ pub(crate) struct User {
     files: tempfile::TempDir,
 }
 
-fn parser() -> Parser {
+pub(crate) fn parser() -> Parser {
     <Command as clap::Subcommand>::augment_subcommands(Parser::new("gantry").no_binary_name(true))
 }
 

@@ -7,7 +7,7 @@ use tests::in_process::Server;
 
 use crate::User;
 
-const DEPLOYMENT: &str = "\
+pub(crate) const DEPLOYMENT: &str = "\
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web, labels: {app: web}}

@@ -5,6 +5,7 @@
 
 mod changes;
 mod deletion;
+mod describe;
 mod discovery;
 mod errors;
 mod identity;
