@@ -156,6 +156,15 @@ impl Command {
 
     /// Does it.
     pub async fn run(self, session: &mut Session<'_>) -> Result<(), Error> {
+        // Who only changes kubeconfigs asks no server.
+        if !matches!(self, Command::Config(_)) {
+            session.match_version().await?;
+        }
+        self.perform(session).await?;
+        session.heed_warnings()
+    }
+
+    async fn perform(self, session: &mut Session<'_>) -> Result<(), Error> {
         match self {
             // tidy: sorted
             Command::Annotate(verb) => label::run(verb.arguments, label::Which::Annotations, session).await,

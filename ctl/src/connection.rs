@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use http::{HeaderName, HeaderValue};
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
@@ -54,6 +55,27 @@ pub struct Connection {
     /// How long a single request may take, such as 5s; 0 is as long as it takes.
     #[arg(global = true, long, value_name = "DURATION", default_value = "0")]
     pub request_timeout: String,
+    /// The name that the server's certificate is to have, if it is not the one by which the server is asked.
+    #[arg(global = true, long, value_name = "NAME")]
+    pub tls_server_name: Option<String>,
+    /// The name to show to the server, with --password.
+    #[arg(global = true, long, value_name = "NAME")]
+    pub username: Option<String>,
+    /// The password to show to the server.
+    #[arg(global = true, long, value_name = "PASSWORD")]
+    pub password: Option<String>,
+    /// The UID to act as.
+    #[arg(global = true, long, value_name = "UID")]
+    pub as_uid: Option<String>,
+    /// What else is known of the user to act as, as KEY=VALUE; can be given more than once.
+    #[arg(global = true, long, value_name = "PAIR")]
+    pub as_user_extra: Vec<String>,
+    /// Whether a server of another version than this program's is refused.
+    #[arg(global = true, long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub match_server_version: bool,
+    /// Whether what the server warns of is a failure.
+    #[arg(global = true, long, value_name = "BOOL", default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub warnings_as_errors: bool,
 }
 
 impl Connection {
@@ -68,7 +90,9 @@ impl Connection {
     /// Which server it is, and what is shown to it.
     pub(crate) async fn config(&self) -> Result<Config, Error> {
         let problem = |error: &dyn std::fmt::Display| Error::said(error.to_string());
-        let kubeconfig = self.adjusted(self.read()?);
+        let kubeconfig = self.read()?;
+        self.check(&kubeconfig)?;
+        let kubeconfig = self.adjusted(kubeconfig);
         let options = KubeConfigOptions { context: self.context.clone(), cluster: None, user: None };
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| problem(&error))?;
         if let Some(server) = &self.server {
@@ -76,6 +100,10 @@ impl Connection {
             config.cluster_url = url.parse().map_err(|_| Error::said(format!("--server {server:?} is no URL")))?;
         }
         config.accept_invalid_certs |= self.insecure_skip_tls_verify;
+        if let Some(name) = &self.tls_server_name {
+            config.tls_server_name = Some(name.clone());
+        }
+        config.headers.extend(self.headers().map_err(Error::said)?);
         if let Some(path) = &self.certificate_authority {
             let pem = std::fs::read(path).map_err(|error| problem(&format!("{}: {error}", path.display())))?;
             config.root_cert = Some(certificates(&pem));
@@ -85,6 +113,25 @@ impl Connection {
         // An eviction that a budget forbids is no failure of the server: `Session` asks again only if the server says when.
         config.default_retry = false;
         Ok(config)
+    }
+
+    /// What of the user to act as the kubeconfig has no place for.
+    fn headers(&self) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+        let mut pairs: Vec<(String, &str)> = Vec::new();
+        if let Some(uid) = &self.as_uid {
+            pairs.push(("impersonate-uid".to_owned(), uid));
+        }
+        for pair in &self.as_user_extra {
+            let (key, value) =
+                pair.split_once('=').ok_or_else(|| format!("--as-user-extra {pair:?} is not KEY=VALUE"))?;
+            pairs.push((format!("impersonate-extra-{}", crate::resources::escape(key)), value));
+        }
+        let header = |(name, value): (String, &str)| {
+            let problem = |error: &dyn std::fmt::Display| format!("{name}: {error}");
+            let value = HeaderValue::from_str(value).map_err(|error| problem(&error))?;
+            Ok((HeaderName::from_bytes(name.as_bytes()).map_err(|error| problem(&error))?, value))
+        };
+        pairs.into_iter().map(header).collect()
     }
 
     /// The kubeconfigs that are meant, whether they are there or not.
@@ -106,6 +153,9 @@ impl Connection {
     /// What the files say.
     fn read(&self) -> Result<Kubeconfig, Error> {
         let from = |path: &Path| {
+            if !path.exists() {
+                return Err(Error::said(format!("stat {}: no such file or directory", path.display())));
+            }
             Kubeconfig::read_from(path).map_err(|error| Error::said(format!("{}: {error}", path.display())))
         };
         if let Some(path) = &self.kubeconfig {
@@ -123,6 +173,32 @@ impl Connection {
                 "there is no kubeconfig: start a cluster with `gantry up`, or name one with --kubeconfig or $KUBECONFIG",
             )),
         }
+    }
+
+    /// Refuses options that name what the files do not have, in kubectl's words.
+    fn check(&self, kubeconfig: &Kubeconfig) -> Result<(), Error> {
+        let current = self.context.as_ref().or(kubeconfig.current_context.as_ref());
+        let context = kubeconfig.contexts.iter().find(|context| Some(&context.name) == current);
+        if let Some(name) = self.context.as_ref().filter(|_| context.is_none()) {
+            let why = format!("context was not found for specified context: {name}");
+            return Err(Error::Plain(format!("Error in configuration: {why}")));
+        }
+        let is_user = |name: &String| kubeconfig.auth_infos.iter().any(|user| user.name == *name);
+        if let Some(name) = self.user.as_ref().filter(|name| !is_user(name)) {
+            return Err(Error::said(format!("auth info {name:?} does not exist")));
+        }
+        let is_cluster = |name: &String| kubeconfig.clusters.iter().any(|cluster| cluster.name == *name);
+        if let Some(name) = self.cluster.as_ref().filter(|name| self.server.is_none() && !is_cluster(name)) {
+            return Err(Error::said(format!("no server found for cluster {name:?}")));
+        }
+        let says_more = self.as_uid.is_some() || !self.as_user_extra.is_empty() || !self.impersonate_groups.is_empty();
+        if self.impersonate.is_none() && says_more {
+            let user = context.and_then(|context| context.context.as_ref()?.user.clone());
+            let user = self.user.clone().or(user).unwrap_or_default();
+            let why = "without impersonating a user";
+            return Err(Error::said(format!("requesting uid, groups or user-extra for {user} {why}")));
+        }
+        Ok(())
     }
 
     /// With what the options say instead of the files.
@@ -173,6 +249,12 @@ impl Connection {
         let path = |path: &Path| path.to_string_lossy().into_owned();
         if let Some(token) = &self.token {
             *user = AuthInfo { token: Some(token.clone().into()), ..AuthInfo::default() };
+        }
+        if let Some(name) = &self.username {
+            user.username = Some(name.clone());
+        }
+        if let Some(password) = &self.password {
+            user.password = Some(password.clone().into());
         }
         if let Some(certificate) = &self.client_certificate {
             user.client_certificate = Some(path(certificate));
@@ -248,8 +330,38 @@ mod tests {
         let adjusted = connection.adjusted(Kubeconfig::default());
         assert_eq!(adjusted.contexts.len(), 1);
         assert_eq!(adjusted.clusters[0].cluster.as_ref().unwrap().server.as_deref(), Some("http://y"));
-        // A context that is not there is said to be so by whoever looks for it.
+        // A context that is not there is not made.
         let connection = Connection { context: Some("b".to_owned()), ..Connection::default() };
         assert_eq!(connection.adjusted(kubeconfig).contexts.len(), 1);
+    }
+
+    #[test]
+    fn what_the_files_do_not_have_is_refused() {
+        let kubeconfig = Kubeconfig::from_yaml(
+            "{current-context: a, contexts: [{name: a, context: {cluster: c, user: u}}], \
+             clusters: [{name: c, cluster: {server: 'https://x'}}], users: [{name: u, user: {token: t}}]}",
+        )
+        .unwrap();
+        let check = |connection: Connection, expected: &str| {
+            assert_eq!(
+                connection.check(&kubeconfig).err().map(|error| error.to_string()).unwrap_or_default(),
+                expected
+            );
+        };
+        let named = |name: &str| Some(name.to_owned());
+        check(Connection::default(), "");
+        check(Connection { user: named("u"), cluster: named("c"), context: named("a"), ..Connection::default() }, "");
+        check(
+            Connection { context: named("b"), ..Connection::default() },
+            "Error in configuration: context was not found for specified context: b",
+        );
+        check(Connection { user: named("v"), ..Connection::default() }, "error: auth info \"v\" does not exist");
+        check(Connection { cluster: named("d"), ..Connection::default() }, "error: no server found for cluster \"d\"");
+        let elsewhere = Connection { cluster: named("d"), server: named("http://y"), ..Connection::default() };
+        check(elsewhere, "");
+        check(
+            Connection { as_uid: named("1"), ..Connection::default() },
+            "error: requesting uid, groups or user-extra for u without impersonating a user",
+        );
     }
 }

@@ -14,6 +14,12 @@ pub enum Error {
     /// The arguments make no sense, or what was asked for is not there.
     #[error("error: {0}")]
     Said(String),
+    /// The same, where kubectl does not say that it is an error.
+    #[error("{0}")]
+    Plain(String),
+    /// Files have no objects.
+    #[error("error: no objects passed")]
+    NoObjects,
     /// Output or input failed.
     #[error("error: {0}")]
     Io(#[from] std::io::Error),
@@ -26,6 +32,22 @@ impl Error {
     /// In a sentence that says what to do.
     pub fn said(sentence: impl Into<String>) -> Error {
         Error::Said(sentence.into())
+    }
+
+    /// With what objects were to be passed to, where there were none.
+    pub(crate) fn passed_to(self, verb: &str) -> Error {
+        match self {
+            Error::NoObjects => Error::said(format!("no objects passed to {verb}")),
+            other => other,
+        }
+    }
+
+    /// The same without the word that it is an error.
+    pub(crate) fn unadorned(self) -> Error {
+        match self {
+            Error::Said(sentence) => Error::Plain(sentence),
+            other => other,
+        }
     }
 
     /// The exit code of a process that ends with it: 1, or what another command ended with that it ran.
@@ -41,7 +63,7 @@ impl Error {
     pub(crate) fn among_others(&self) -> String {
         match self {
             Error::Server(status) => with_reason(status),
-            Error::Said(sentence) => sentence.clone(),
+            Error::Said(sentence) | Error::Plain(sentence) => sentence.clone(),
             other => other.to_string(),
         }
     }

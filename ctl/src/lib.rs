@@ -3,6 +3,7 @@
 //!
 //! - [`Command`]: the verbs. Each is one file in `commands/`: its arguments, whose doc comments are the help text, and one
 //!   function.
+//! - [`line`]: lines as people type them.
 //! - [`Connection`]: which server, as whom, in which namespace: kubectl's options and rules for kubeconfigs.
 //! - [`Session`]: what a verb works with: requests, what the server has to offer, and where output goes. Nothing else
 //!   touches standard output, so that tests see all of it.
@@ -28,6 +29,7 @@ mod error;
 mod follow;
 mod jsonpath;
 mod last_applied;
+pub mod line;
 mod manifest;
 mod outcome;
 mod output;

@@ -77,7 +77,7 @@ impl Files {
             }
         }
         if documents.is_empty() {
-            return Err(Error::said(format!("no objects passed: {} has none", self.filename.join(", "))));
+            return Err(Error::NoObjects);
         }
         Ok(documents)
     }
@@ -141,16 +141,17 @@ async fn place(session: &mut Session<'_>, document: Document) -> Result<Placed, 
     let Document { mut object, source } = document;
     let field = |name: &str| object[name].as_str().unwrap_or_default().to_owned();
     let (api_version, kind) = (field("apiVersion"), field("kind"));
-    let missing = |field: &str| {
-        Error::said(format!(
-            "error validating {source:?}: error validating data: {field} not set; every object has one"
-        ))
+    let missing = match (api_version.is_empty(), kind.is_empty()) {
+        (false, false) => None,
+        (true, false) => Some("apiVersion not set"),
+        (false, true) => Some("kind not set"),
+        (true, true) => Some("[apiVersion not set, kind not set]"),
     };
-    if kind.is_empty() {
-        return Err(missing("kind"));
-    }
-    if api_version.is_empty() {
-        return Err(missing("apiVersion"));
+    if let Some(missing) = missing {
+        return Err(Error::said(format!(
+            "error validating {source:?}: error validating data: {missing}; if you choose to ignore these errors, turn \
+             validation off with --validate=false"
+        )));
     }
     let unknown = |error: Error| Error::said(format!("unable to recognize {source:?}: {}", plain(&error)));
     let resource = session.catalog().await?.of_kind(&api_version, &kind).map_err(unknown)?.clone();
@@ -182,28 +183,38 @@ fn plain(error: &Error) -> String {
 /// The objects of a text: lists are taken apart, and documents without anything are none.
 pub(crate) fn parse(source: &str, text: &str) -> Result<Vec<Document>, Error> {
     let mut values = Vec::new();
-    if text.trim_start().starts_with('{') {
-        for value in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
-            values.push(value.map_err(|error| Error::said(format!("error parsing {source}: {error}")))?);
-        }
-    } else {
-        for (line, document) in documents(text) {
-            // Mistakes are shown with the lines that they have in the file.
-            let padded = format!("{}{document}", "\n".repeat(line));
-            let options = serde_saphyr::options! {
-                legacy_octal_numbers: true,
-                duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
-            };
-            let value: Value = serde_saphyr::from_str_with_options(&padded, options)
-                .map_err(|error| Error::said(format!("error parsing {source}: {error}")))?;
-            values.push(value);
-        }
+    for (line, document) in documents(text) {
+        // Mistakes are shown with the lines that they have in the file.
+        let padded = format!("{}{document}", "\n".repeat(line));
+        values.extend(of_document(source, &padded)?);
     }
     let mut found = Vec::new();
     for value in values {
         take_apart(source, value, &mut found)?;
     }
     Ok(found)
+}
+
+/// The values of a document: JSON has one or several, YAML has one. What begins with a brace may be either.
+fn of_document(source: &str, text: &str) -> Result<Vec<Value>, Error> {
+    let mut wrong = None;
+    if text.trim_start().starts_with('{') {
+        match serde_json::Deserializer::from_str(text).into_iter::<Value>().collect::<Result<Vec<_>, _>>() {
+            Ok(values) => return Ok(values),
+            Err(error) => wrong = Some(error),
+        }
+    }
+    let options = serde_saphyr::options! {
+        legacy_octal_numbers: true,
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
+    };
+    let value = serde_saphyr::from_str_with_options::<Value>(text, options);
+    value.map(|value| vec![value]).map_err(|error| {
+        // Where names are in quotes it was to be JSON.
+        let is_json = text.trim_start().trim_start_matches('{').trim_start().starts_with('"');
+        let why = wrong.filter(|_| is_json).map_or_else(|| error.to_string(), |wrong| wrong.to_string());
+        Error::said(format!("error parsing {source}: {why}"))
+    })
 }
 
 fn take_apart(source: &str, value: Value, found: &mut Vec<Document>) -> Result<(), Error> {
@@ -314,6 +325,12 @@ mod tests {
             "kind: List\nitems:\n- metadata: {name: a}\n- kind: PodList\n  items: [{metadata: {name: b}}]",
             &["a", "b"],
         );
+        check("{metadata: {name: a}}", &["a"]);
+        check(
+            "{metadata: {name: a}}\n---\n{\"metadata\": {\"name\": \"b\"}}\n---\nmetadata: {name: c}",
+            &["a", "b", "c"],
+        );
+        check("{metadata: {name: a},\n # why\n data: {}}", &["a"]);
         check("# only a comment\n", &[]);
         check("metadata: {name: a}\ndata: |\n  --- not the end\n  b\n", &["a"]);
         let value = &parse("f", "mode: 0644\non: yes\n").unwrap()[0].object;
@@ -326,7 +343,7 @@ mod tests {
         let second = error("metadata: {name: a}\n---\nmetadata:\n  name: b\n labels: {}\n");
         assert!(second.starts_with("error: error parsing f.yaml: ") && second.contains("line 5"), "{second}");
         assert!(error("- a\n").ends_with("an object has fields, and this is a list"));
-        assert!(error("{\"a\": }").starts_with("error: error parsing f.yaml: expected value at line 1 column 7"));
+        assert!(error("{\"a\": [}").starts_with("error: error parsing f.yaml: expected value at line 1 column 8"));
     }
 
     #[test]

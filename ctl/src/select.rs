@@ -32,6 +32,33 @@ pub(crate) async fn select(session: &mut Session<'_>, arguments: &[String]) -> R
     Ok(selected)
 }
 
+/// What is said if neither arguments nor files name anything.
+pub(crate) fn nothing_named() -> Error {
+    Error::said(
+        "You must provide one or more resources by argument or filename.\nExample resource specifications include:\n   \
+         '-f rsrc.yaml'\n   '--filename=rsrc.json'\n   '<resource> <name>'\n   '<resource>'",
+    )
+}
+
+/// A server's refusal to list, with what was to be listed, as kubectl tells it.
+pub(crate) fn of_list(error: Error, resource: &Resource, labels: &str, fields: &str) -> Error {
+    let Error::Server(mut status) = error else { return error };
+    if matches!(status["reason"].as_str(), Some("BadRequest" | "NotFound")) {
+        let what = format!("{}/{}, Resource={}", resource.group, resource.version, resource.plural);
+        let message = status["message"].as_str().unwrap_or_default();
+        let message = match labels.is_empty() && fields.is_empty() {
+            true => format!("Unable to list {what:?}: {message}"),
+            false => {
+                format!(
+                    "Unable to find {what:?} that match label selector {labels:?}, field selector {fields:?}: {message}"
+                )
+            }
+        };
+        status["message"] = serde_json::json!(message);
+    }
+    Error::Server(status)
+}
+
 /// What arguments mean that must name objects.
 pub(crate) async fn select_named(session: &mut Session<'_>, arguments: &[String]) -> Result<Vec<Selected>, Error> {
     let selected = select(session, arguments).await?;
@@ -71,9 +98,7 @@ fn pair(argument: &str) -> Result<(String, Vec<String>), Error> {
             check(name)?;
             Ok((resource.to_owned(), vec![name.to_owned()]))
         }
-        _ => Err(Error::said(format!(
-            "arguments in resource/name form must have a single resource and name: {argument:?} has not"
-        ))),
+        _ => Err(Error::said("arguments in resource/name form must have a single resource and name")),
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Session<'a> {
     connection: Connection,
     connected: Option<(Client, String)>,
     catalog: Option<Catalog>,
+    /// How often the server has warned of something.
+    warnings: usize,
     output: Output<'a>,
 }
 
@@ -39,14 +41,14 @@ impl<'a> Session<'a> {
     /// A session with the server that the options name, which is not asked before it is needed.
     #[must_use]
     pub fn new(connection: Connection, output: Output<'a>) -> Session<'a> {
-        Session { connection, connected: None, catalog: None, output }
+        Session { connection, connected: None, catalog: None, warnings: 0, output }
     }
 
     /// A session with a server that is connected already, and in this namespace unless the options name another.
     #[must_use]
     pub fn with(client: Client, namespace: &str, connection: Connection, output: Output<'a>) -> Session<'a> {
         let namespace = connection.namespace.clone().unwrap_or_else(|| namespace.to_owned());
-        Session { connection, connected: Some((client, namespace)), catalog: None, output }
+        Session { connection, connected: Some((client, namespace)), catalog: None, warnings: 0, output }
     }
 
     async fn connected(&mut self) -> Result<&(Client, String), Error> {
@@ -70,6 +72,29 @@ impl<'a> Session<'a> {
     /// Whether the options name the namespace: then objects of another one are a mistake.
     pub(crate) fn namespace_is_demanded(&self) -> bool {
         self.connection.namespace.is_some()
+    }
+
+    /// Fails if the server has warned of something, where that is to be a failure.
+    pub(crate) fn heed_warnings(&self) -> Result<(), Error> {
+        match self.warnings {
+            _ if !self.connection.warnings_as_errors => Ok(()),
+            0 => Ok(()),
+            1 => Err(Error::said("1 warning received")),
+            many => Err(Error::said(format!("{many} warnings received"))),
+        }
+    }
+
+    /// Fails if the server is of another version, where that is to be a failure.
+    pub(crate) async fn match_version(&mut self) -> Result<(), Error> {
+        if !self.connection.match_server_version {
+            return Ok(());
+        }
+        let own = crate::commands::version::own();
+        let server = self.json(Ask::get("/version")).await?;
+        match server["gitVersion"].as_str().unwrap_or_default() {
+            version if version == own => Ok(()),
+            version => Err(Error::said(format!("server version ({version}) differs from client version ({own})"))),
+        }
     }
 
     /// What the server has to offer. It is asked once.
@@ -129,8 +154,10 @@ impl<'a> Session<'a> {
 
     /// Asks the server, and returns the whole answer. What it warns of is passed on.
     pub(crate) async fn ask(&mut self, request: Ask<'_>) -> Result<Bytes, Error> {
+        let limit = duration("--request-timeout", &self.connection.request_timeout)?;
         let body = self.open(request).await?;
-        let whole = body.collect().await.map_err(|error| Error::Unreachable(format!("error: {error}")))?;
+        let whole = within(limit, body.collect()).await?;
+        let whole = whole.map_err(|error| Error::Unreachable(format!("error: {error}")))?;
         Ok(whole.to_bytes())
     }
 
@@ -142,21 +169,26 @@ impl<'a> Session<'a> {
 
     /// Asks the server, and returns the answer as it comes: for watches and logs.
     pub(crate) async fn open(&mut self, ask: Ask<'_>) -> Result<Body, Error> {
+        let limit = duration("--request-timeout", &self.connection.request_timeout)?;
         let client = self.client().await?;
-        let mut response = client.send(ask.request()?).await.map_err(|error| unreachable(&error))?;
+        let send = async || -> Result<_, Error> {
+            within(limit, client.send(ask.request()?)).await?.map_err(|error| unreachable(&error))
+        };
+        let mut response = send().await?;
         // A server that has too much to do says when it has less.
         for _ in 0..MOST_AGAIN {
             let is_busy = response.status() == StatusCode::TOO_MANY_REQUESTS || response.status().is_server_error();
             let after = response.headers().get(header::RETRY_AFTER).filter(|_| is_busy);
             let Some(seconds) = after.and_then(|after| after.to_str().ok()?.parse().ok()) else { break };
             tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
-            response = client.send(ask.request()?).await.map_err(|error| unreachable(&error))?;
+            response = send().await?;
         }
         for warning in response.headers().get_all(header::WARNING) {
             // `299 - "text"`, as the API has them.
             let text =
                 warning.to_str().ok().and_then(|text| Some(text.split_once('"')?.1.strip_suffix('"')?.to_owned()));
             if let Some(text) = text {
+                self.warnings += 1;
                 self.remark(&format!("Warning: {}", text.replace("\\\"", "\"")))?;
             }
         }
@@ -166,9 +198,15 @@ impl<'a> Session<'a> {
         }
         let whole = response.into_body().collect().await.map(|whole| whole.to_bytes()).unwrap_or_default();
         let said = serde_json::from_slice::<Value>(&whole).ok().filter(|said| said["kind"] == "Status");
-        let plain = || serde_json::json!({"message": String::from_utf8_lossy(&whole).trim(), "code": status.as_u16()});
-        Err(Error::Server(Box::new(said.unwrap_or_else(plain))))
+        Err(Error::Server(Box::new(said.unwrap_or_else(|| of_plain(status, &whole)))))
     }
+}
+
+/// Waits for an answer, for as long as a request may take.
+async fn within<T>(limit: Option<std::time::Duration>, answer: impl Future<Output = T>) -> Result<T, Error> {
+    let Some(limit) = limit else { return Ok(answer.await) };
+    let late = "Unable to connect to the server: it has not answered within the --request-timeout";
+    tokio::time::timeout(limit, answer).await.map_err(|_| Error::Unreachable(late.to_owned()))
 }
 
 /// A question to the server.
@@ -228,6 +266,23 @@ impl<'a> Ask<'a> {
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
         format!("{}?{query}", self.path)
     }
+}
+
+/// What an answer means that is no status of the API, in kubectl's words.
+fn of_plain(status: StatusCode, body: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(body);
+    let (reason, message) = match status {
+        StatusCode::UNAUTHORIZED => {
+            ("Unauthorized", "the server has asked for the client to provide credentials".into())
+        }
+        StatusCode::FORBIDDEN => ("Forbidden", format!("forbidden: {}", text.trim())),
+        StatusCode::NOT_FOUND => ("NotFound", "the server could not find the requested resource".into()),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            ("MethodNotAllowed", "the server does not allow this method on the requested resource".into())
+        }
+        _ => ("", text.trim().to_owned()),
+    };
+    serde_json::json!({"reason": reason, "message": message, "code": status.as_u16()})
 }
 
 /// In kubectl's words, if nobody listens there.

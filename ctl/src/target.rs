@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::manifest::Files;
 use crate::resources::Resource;
-use crate::select::select;
+use crate::select::{of_list, select};
 use crate::session::Ask;
 use crate::{Error, Session};
 
@@ -63,11 +63,11 @@ pub(crate) async fn find(session: &mut Session<'_>, wanted: Wanted<'_>) -> Resul
         return of_files(session, wanted).await;
     }
     if wanted.what.is_empty() {
-        return Err(Error::said("You must provide one or more resources by argument or filename."));
+        return Err(crate::select::nothing_named());
     }
     let selects = !(wanted.selector.is_empty() && wanted.field_selector.is_empty());
     if wanted.all && selects {
-        return Err(Error::said("setting 'all' parameter but found a non empty selector."));
+        return Err(Error::said("setting 'all' parameter but found a non empty selector. "));
     }
     let namespace = session.namespace().await?;
     let mut found = Found::default();
@@ -116,7 +116,8 @@ async fn list(
 ) -> Result<Vec<Target>, Error> {
     let path = resource.path(namespace);
     let ask = Ask::get(&path).query("labelSelector", wanted.selector).query("fieldSelector", wanted.field_selector);
-    let list = session.json(ask).await?;
+    let list = session.json(ask).await;
+    let list = list.map_err(|error| of_list(error, resource, wanted.selector, wanted.field_selector))?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let target = |item: &Value| {
         let mut object = item.clone();

@@ -28,7 +28,8 @@ mod up;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use ctl::line::Mistake;
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
@@ -83,7 +84,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match arguments() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
     if let Command::Ask(command) = arguments.command {
         return ask::run(command);
     }
@@ -114,10 +118,29 @@ fn main() -> ExitCode {
     }
 }
 
+/// The line that the program was started with. What makes no sense is said.
+fn arguments() -> Result<Arguments, ExitCode> {
+    let read = ctl::line::read(Arguments::command(), std::env::args_os().collect());
+    let mistake = match read.map(|matches| Arguments::from_arg_matches(&matches)) {
+        Ok(Ok(arguments)) => return Ok(arguments),
+        Ok(Err(error)) => Mistake::Other(Box::new(error)),
+        Err(mistake) => mistake,
+    };
+    match mistake {
+        Mistake::Said(words) => {
+            process::report(&words);
+            Err(ExitCode::FAILURE)
+        }
+        Mistake::Help(text) => {
+            process::print(&text);
+            Err(ExitCode::SUCCESS)
+        }
+        Mistake::Other(error) => error.exit(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

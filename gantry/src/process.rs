@@ -14,6 +14,11 @@ pub(crate) fn announce(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
+/// Shows a text on standard output, as it is.
+pub(crate) fn print(text: &str) {
+    let _ = write!(std::io::stdout(), "{text}");
+}
+
 /// Says why the process ends.
 pub(crate) fn report(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");

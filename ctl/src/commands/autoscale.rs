@@ -38,7 +38,7 @@ pub struct Arguments {
     #[arg(long, value_name = "PERCENT", default_value_t = -1, allow_negative_numbers = true, hide = true)]
     cpu_percent: i64,
     /// Do not do it: show only what would be done (client), or have the server check it too (server).
-    #[arg(long, value_name = "HOW", default_value = "none")]
+    #[arg(long, value_name = "HOW", default_value = "none", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: DryRun,
     /// Who is to own the fields.
     #[arg(long, value_name = "NAME", default_value = "kubectl-autoscale")]
@@ -61,6 +61,12 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
             "--max=MAXPODS must be larger or equal to --min=MINPODS, max: {max}, min: {}",
             arguments.min
         )));
+    }
+    if arguments.cpu_percent != -1 {
+        session.remark(
+            "Flag --cpu-percent has been deprecated, Use --cpu with percentage or resource quantity format (e.g., '70%' for \
+             utilization or '500m' for milliCPU).",
+        )?;
     }
     let metrics = arguments.metrics().map_err(Error::said)?;
     let mut outcome = Outcome::new(&arguments.output, arguments.dry_run)?;

@@ -23,7 +23,7 @@ pub(crate) async fn run(_: Arguments, session: &mut Session<'_>) -> Result<(), E
         let shown = labels["kubernetes.io/name"].as_str().unwrap_or(name);
         session.say(&format!("{shown} is running at {}", address(url, path, name, service)))?;
     }
-    Ok(())
+    session.say("\nTo further debug and diagnose cluster problems, use 'gantry cluster-info dump'.")
 }
 
 /// Where a Service is: at its load balancer, or else behind the server.

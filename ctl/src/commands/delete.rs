@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 
 use crate::dry_run::DryRun;
 use crate::manifest::Files;
+use crate::report::of_source;
 use crate::resources::Resource;
-use crate::select::select;
+use crate::select::{of_list, select};
 use crate::session::Ask;
 use crate::{Error, Session};
 
@@ -64,7 +65,7 @@ pub struct Arguments {
     #[arg(short, long)]
     interactive: bool,
     /// Do not do it: say only what would be done (client), or have the server check it too (server).
-    #[arg(long, value_name = "HOW", default_value = "none")]
+    #[arg(long, value_name = "HOW", default_value = "none", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: DryRun,
     /// How what is deleted is shown: only `name`.
     #[arg(short, long, value_name = "FORMAT", default_value = "")]
@@ -76,6 +77,23 @@ enum Cascade {
     Background,
     Foreground,
     Orphan,
+    /// As background, in the words of long ago.
+    #[value(hide = true)]
+    True,
+    /// As orphan, in the words of long ago.
+    #[value(hide = true)]
+    False,
+}
+
+impl Cascade {
+    /// The words of long ago, and today's.
+    const fn replaced(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Cascade::True => Some(("true", "background")),
+            Cascade::False => Some(("false", "orphan")),
+            _ => None,
+        }
+    }
 }
 
 /// An object that is to go.
@@ -85,6 +103,8 @@ struct Doomed {
     name: String,
     /// Which of all that ever had the name: known once it is being deleted.
     uid: String,
+    /// The file that names it.
+    source: Option<String>,
 }
 
 /// Deletes objects, and waits until they are gone.
@@ -94,6 +114,11 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
         return Err(Error::said(format!("unexpected -o output mode: {}. We only support '-o name'", arguments.output)));
     }
     let timeout = crate::session::duration("--timeout", &arguments.timeout)?;
+    if let Some((old, new)) = arguments.cascade.replaced() {
+        session.remark(&format!(
+            "warning: --cascade={old} is deprecated (boolean value) and can be replaced with --cascade={new}."
+        ))?;
+    }
     if arguments.force && grace == Some(0) {
         session.remark(
             "Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. The \
@@ -110,7 +135,12 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
     }
     let (mut going, mut failed) = (Vec::new(), false);
     for doomed in doomed {
-        match arguments.delete(session, doomed, grace).await {
+        let source = doomed.source.clone();
+        let deleted = arguments.delete(session, doomed, grace).await;
+        match deleted.map_err(|error| match &source {
+            Some(source) => of_source(error, "deleting", source),
+            None => error,
+        }) {
             Ok(deleted) => going.extend(deleted),
             // One that cannot be deleted is no reason to leave the others.
             Err(error @ (Error::Server(_) | Error::Said(_))) => {
@@ -184,15 +214,16 @@ impl Arguments {
                 resource: placed.resource,
                 namespace: placed.namespace,
                 uid: String::new(),
+                source: Some(placed.source),
             });
             return Ok(doomed.collect());
         }
         if self.what.is_empty() {
-            return Err(Error::said("You must provide one or more resources by argument or filename."));
+            return Err(crate::select::nothing_named());
         }
         let selects = !(self.selector.is_empty() && self.field_selector.is_empty());
         if self.all && selects {
-            return Err(Error::said("setting 'all' parameter but found a non empty selector."));
+            return Err(Error::said("setting 'all' parameter but found a non empty selector. "));
         }
         let namespace = session.namespace().await?;
         let mut doomed = Vec::new();
@@ -207,6 +238,7 @@ impl Arguments {
                     namespace: namespace.clone(),
                     name,
                     uid: String::new(),
+                    source: None,
                 };
                 doomed.extend(selected.names.into_iter().map(one));
                 continue;
@@ -219,13 +251,15 @@ impl Arguments {
             }
             let path = resource.path((!self.all_namespaces).then_some(namespace.as_str()));
             let ask = Ask::get(&path).query("labelSelector", self.selector.as_str());
-            let list = session.json(ask.query("fieldSelector", self.field_selector.as_str())).await?;
+            let list = session.json(ask.query("fieldSelector", self.field_selector.as_str())).await;
+            let list = list.map_err(|error| of_list(error, &resource, &self.selector, &self.field_selector))?;
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             doomed.extend(list["items"].as_array().into_iter().flatten().map(|item| Doomed {
                 resource: resource.clone(),
                 namespace: text(&item["metadata"]["namespace"]),
                 name: text(&item["metadata"]["name"]),
                 uid: String::new(),
+                source: None,
             }));
         }
         Ok(doomed)
@@ -244,9 +278,9 @@ impl Arguments {
             options.insert("apiVersion".to_owned(), json!("v1"));
             options.insert("kind".to_owned(), json!("DeleteOptions"));
             let propagation = match self.cascade {
-                Cascade::Background => "Background",
+                Cascade::Background | Cascade::True => "Background",
                 Cascade::Foreground => "Foreground",
-                Cascade::Orphan => "Orphan",
+                Cascade::Orphan | Cascade::False => "Orphan",
             };
             options.insert("propagationPolicy".to_owned(), json!(propagation));
             options.extend(grace.map(|seconds| ("gracePeriodSeconds".to_owned(), json!(seconds))));

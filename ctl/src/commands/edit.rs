@@ -103,7 +103,7 @@ impl Arguments {
             return Ok(placed.into_iter().map(target).collect());
         }
         if self.what.is_empty() {
-            return Err(Error::said("You must provide one or more resources by argument or filename."));
+            return Err(crate::select::nothing_named());
         }
         let namespace = session.namespace().await?;
         let mut targets = Vec::new();

@@ -17,7 +17,7 @@ const MOST: usize = 4;
 pub struct Arguments {
     /// Which kind, or field of it: TYPE or TYPE.FIELD...
     #[arg(value_name = "TYPE")]
-    what: Option<String>,
+    what: Vec<String>,
     /// In which version, such as apps/v1.
     #[arg(long, value_name = "GROUP/VERSION", default_value = "")]
     api_version: String,
@@ -28,7 +28,10 @@ pub struct Arguments {
 
 /// Explains a kind or a field.
 pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Result<(), Error> {
-    let Some(what) = &arguments.what else {
+    if arguments.what.len() > 1 {
+        return Err(Error::said("We accept only this format: explain RESOURCE"));
+    }
+    let Some(what) = arguments.what.first() else {
         return Err(Error::said(
             "You must specify the type of resource to explain. Use \"gantry api-resources\" for a complete list of \
              supported resources.",
@@ -38,8 +41,9 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
     let name = path.next().unwrap_or_default();
     let path: Vec<&str> = path.collect();
     let catalog = session.catalog().await?;
-    let found = catalog.find(name)?.into_iter().next().cloned();
-    let mut resource = found.ok_or_else(|| Error::said(format!("the server doesn't have a resource type {name:?}")))?;
+    let found = catalog.find(name).map_err(Error::unadorned)?.into_iter().next().cloned();
+    let unknown = || Error::Plain(format!("the server doesn't have a resource type {name:?}"));
+    let mut resource = found.ok_or_else(unknown)?;
     if !arguments.api_version.is_empty() {
         resource = catalog.of_kind(&arguments.api_version, &resource.kind)?.clone();
     }

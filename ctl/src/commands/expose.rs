@@ -52,7 +52,7 @@ pub struct Arguments {
     #[arg(long, value_name = "AFFINITY", default_value = "")]
     session_affinity: String,
     /// Do not do it: show only what would be done (client), or have the server check it too (server).
-    #[arg(long, value_name = "HOW", default_value = "none")]
+    #[arg(long, value_name = "HOW", default_value = "none", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: DryRun,
     /// Who is to own the fields.
     #[arg(long, value_name = "NAME", default_value = "kubectl-expose")]

@@ -11,7 +11,7 @@ use crate::manifest::Files;
 use crate::output::table::{self, Printer, Shape, compare};
 use crate::output::{Format, items};
 use crate::resources::Resource;
-use crate::select::{Selected, select};
+use crate::select::{Selected, of_list, select};
 use crate::session::Ask;
 use crate::{Error, Session};
 
@@ -60,6 +60,9 @@ pub struct Arguments {
     /// With the kind before each name.
     #[arg(long)]
     show_kind: bool,
+    /// With -o yaml or json: show who owns which field.
+    #[arg(long)]
+    show_managed_fields: bool,
     /// Say nothing if an object is not there.
     #[arg(long)]
     ignore_not_found: bool,
@@ -70,22 +73,29 @@ pub struct Arguments {
     #[arg(long, value_name = "NUMBER", default_value_t = CHUNK)]
     chunk_size: u32,
     /// Show what a path of the server has, as it is.
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["what", "watch", "watch_only", "selector"])]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["watch", "watch_only", "selector"])]
     raw: Option<String>,
 }
 
 /// Shows objects.
 pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Result<(), Error> {
     if let Some(path) = &arguments.raw {
+        if !arguments.what.is_empty() {
+            return Err(Error::said("arguments may not be passed when --raw is specified"));
+        }
         let answer = session.ask(Ask::get(path)).await?;
         return session.write(&String::from_utf8_lossy(&answer));
     }
     let format = if arguments.output.is_empty() { Ok(Format::Table) } else { arguments.output.parse() };
     let format = format.map_err(Error::said)?;
     if arguments.what.is_empty() && arguments.files.is_empty() {
-        return Err(Error::said(
+        session.remark(
             "You must specify the type of resource to get. Use \"gantry api-resources\" for a complete list of supported \
-             resources.",
+             resources.\n",
+        )?;
+        return Err(Error::said(
+            "Required resource not specified.\nUse \"gantry explain <resource>\" for a detailed description of that resource \
+             (e.g. gantry explain pods).\nSee 'gantry get -h' for help and examples",
         ));
     }
     let selected = match arguments.files.is_empty() {
@@ -101,7 +111,7 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
     }
     let order = arguments.sort_by.as_deref().map(Path::parse).transpose().map_err(Error::said)?;
     if order.is_some() && (arguments.watch || arguments.watch_only) {
-        return Err(Error::said("--watch and --sort-by cannot be used together"));
+        session.remark("warning: --watch requested, --sort-by will be ignored for watch events received")?;
     }
     let mut get = Get { arguments, order, format, session };
     if get.arguments.watch || get.arguments.watch_only {
@@ -149,7 +159,9 @@ impl Get<'_, '_> {
             loop {
                 let limit = (self.arguments.chunk_size > 0).then(|| self.arguments.chunk_size.to_string());
                 let ask = self.ask(&path, accept).query("limit", limit.unwrap_or_default());
-                let page = self.session.json(ask.query("continue", next)).await?;
+                let page = self.session.json(ask.query("continue", next)).await.map_err(|error| {
+                    of_list(error, &selected.resource, &self.arguments.selector, &self.arguments.field_selector)
+                })?;
                 next = page["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
                 pages.push(page);
                 if next.is_empty() {
@@ -237,6 +249,9 @@ impl Get<'_, '_> {
                 }
                 let of_list = |item: &Value| {
                     let mut item = item.clone();
+                    if matches!(self.format, Format::Json | Format::Yaml) && !self.arguments.show_managed_fields {
+                        item["metadata"].as_object_mut().map(|metadata| metadata.remove("managedFields"));
+                    }
                     // The items of a list do not say themselves what they are.
                     if let Some(item) = item.as_object_mut() {
                         item.entry("apiVersion").or_insert_with(|| json!(selected.resource.api_version()));
@@ -282,7 +297,7 @@ impl Get<'_, '_> {
     /// Shows what there is, and then every change of it, until the server ends it.
     async fn watch(&mut self, selected: &[Selected]) -> Result<(), Error> {
         let [one] = selected else {
-            return Err(Error::said("you may only specify a single resource type with --watch"));
+            return Err(Error::said("you may only specify a single resource type"));
         };
         if one.names.len() > 1 {
             return Err(Error::said("you may only watch one object, or all of a type"));

@@ -44,7 +44,7 @@ pub(crate) struct Set {
     #[arg(long)]
     create_annotation: bool,
     /// Do not do it: say only what would be done (client), or have the server check it too (server).
-    #[arg(long, value_name = "HOW", default_value = "none", num_args = 0..=1, default_missing_value = "client")]
+    #[arg(long, value_name = "HOW", default_value = "none", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: DryRun,
     /// How objects are shown: json, yaml, name, jsonpath=TEMPLATE or jsonpath-file=FILE.
     #[arg(short, long, value_name = "FORMAT", default_value = "")]

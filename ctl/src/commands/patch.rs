@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::dry_run::DryRun;
 use crate::manifest::{Files, parse};
 use crate::output::Format;
+use crate::report::Failures;
 use crate::resources::Resource;
 use crate::select::select_named;
 use crate::session::Ask;
@@ -24,7 +25,7 @@ pub struct Arguments {
     #[command(flatten)]
     files: Files,
     /// The patch, in JSON or YAML.
-    #[arg(short, long, value_name = "PATCH", required_unless_present = "patch_file", conflicts_with = "patch_file")]
+    #[arg(short, long, value_name = "PATCH", conflicts_with = "patch_file")]
     patch: Option<String>,
     /// A file with the patch.
     #[arg(long, value_name = "FILE")]
@@ -36,7 +37,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     subresource: Option<String>,
     /// Do not change it: show what it would be, or have the server check it (server).
-    #[arg(long, value_name = "HOW", default_value = "none")]
+    #[arg(long, value_name = "HOW", default_value = "none", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: DryRun,
     /// Who is to own the fields.
     #[arg(long, value_name = "NAME", default_value = MANAGER)]
@@ -69,39 +70,53 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
         "" => None,
         output => Some(output.parse().map_err(Error::said)?),
     };
-    if arguments.dry_run == DryRun::Client {
-        return Err(Error::said("--dry-run=client would have to do what only the server can: use --dry-run=server"));
-    }
     let patch = arguments.read()?;
-    for (resource, namespace, name) in arguments.targets(session).await? {
-        let subresource = arguments.subresource.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
+    let mut failures = Failures::default();
+    for target in arguments.targets(session).await? {
+        let patched = arguments.patch(target, &patch, format.as_ref(), session).await;
+        failures.note(patched)?;
+    }
+    failures.finish(session)
+}
+
+impl Arguments {
+    /// Changes an object, and says so.
+    async fn patch(
+        &self,
+        (resource, namespace, name): (Resource, String, String),
+        patch: &[u8],
+        format: Option<&Format>,
+        session: &mut Session<'_>,
+    ) -> Result<(), Error> {
+        let subresource = self.subresource.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
         let object_path = resource.object_path(&namespace, &name);
         let path = format!("{object_path}{subresource}");
         let before = session.json(Ask::get(&path)).await?;
-        let ask = Ask { content_type: Some(arguments.kind.content_type()), ..Ask::with(Method::PATCH, &path, &patch) };
-        let ask = ask.query("fieldManager", arguments.field_manager.as_str());
-        let after = session.json(ask.query("dryRun", arguments.dry_run.parameter())).await?;
+        let content_type = Some(self.kind.content_type());
+        let ask = Ask { method: Method::PATCH, content_type, body: patch.to_vec(), ..Ask::get(&path) };
+        let ask = ask.query("fieldManager", self.field_manager.as_str());
+        // Only the server knows what a patch makes of an object: it is asked without doing it in either case.
+        let dry_run = if self.dry_run == DryRun::None { "" } else { "All" };
+        let after = session.json(ask.query("dryRun", dry_run)).await?;
         let named = |object: &Value| resource.object(object["metadata"]["name"].as_str().unwrap_or(&name));
-        match &format {
+        match format {
             Some(format) if !format.is_table() => {
                 let shown = format.show(&after, &named)?;
                 session.write(&shown)?;
             }
             _ => {
                 let is_same = before["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"];
-                let is_same = is_same && arguments.dry_run == DryRun::None;
+                let is_same = is_same && self.dry_run == DryRun::None;
                 // kubectl does not say here that it was a dry run.
                 let remark = if is_same { " (no change)" } else { "" };
-                session.say(&format!("{} patched{remark}", resource.object(&name)))?;
+                session.say(&format!("{} patched{remark}", of_what(&resource, &after).object(&name)))?;
             }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-impl Arguments {
-    /// The patch, as JSON.
-    fn read(&self) -> Result<Value, Error> {
+    /// The patch, as JSON. What is to be JSON is the server's to judge.
+    fn read(&self) -> Result<Vec<u8>, Error> {
         let text = match (&self.patch, &self.patch_file) {
             (Some(text), _) => text.clone(),
             (None, Some(path)) => std::fs::read_to_string(path)
@@ -111,14 +126,18 @@ impl Arguments {
         if text.trim().is_empty() {
             return Err(Error::said("must specify --patch or --patch-file containing the contents of the patch"));
         }
+        if text.trim_start().starts_with('{') && !is_flow(&text) {
+            return Ok(text.into_bytes());
+        }
         if self.kind == Kind::Json {
             let options = serde_saphyr::options! { legacy_octal_numbers: true };
-            return serde_saphyr::from_str_with_options(&text, options)
+            return serde_saphyr::from_str_with_options::<Value>(&text, options)
+                .map(|patch| patch.to_string().into_bytes())
                 .map_err(|error| Error::said(format!("unable to parse {text:?}: {error}")));
         }
         let mut documents = parse("--patch", &text)?;
         if documents.len() == 1 {
-            Ok(documents.remove(0).object)
+            Ok(documents.remove(0).object.to_string().into_bytes())
         } else {
             Err(Error::said("a patch is one object with the fields that change"))
         }
@@ -135,7 +154,7 @@ impl Arguments {
             return Ok(placed.into_iter().map(target).collect());
         }
         if self.what.is_empty() {
-            return Err(Error::said("You must provide one or more resources by argument or filename."));
+            return Err(crate::select::nothing_named());
         }
         let namespace = session.namespace().await?;
         let selected = select_named(session, &self.what).await?;
@@ -145,4 +164,20 @@ impl Arguments {
         });
         Ok(each.collect())
     }
+}
+
+/// Whether a text that begins with a brace is YAML, and no JSON.
+fn is_flow(text: &str) -> bool {
+    serde_json::from_str::<Value>(text).is_err() && parse("--patch", text).is_ok()
+}
+
+/// What an object is of: a subresource may be another kind than what it is of.
+fn of_what(resource: &Resource, object: &Value) -> Resource {
+    let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if kind.is_empty() || kind == resource.kind {
+        return resource.clone();
+    }
+    let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+    Resource { group: group.to_owned(), version: version.to_owned(), kind, ..resource.clone() }
 }

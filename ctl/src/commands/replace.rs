@@ -35,7 +35,7 @@ pub struct Arguments {
     #[arg(long)]
     save_config: bool,
     /// Do not do it: say only what would be done (client), or have the server check it too (server).
-    #[arg(long, value_name = "HOW", default_value = "none", num_args = 0..=1, default_missing_value = "client")]
+    #[arg(long, value_name = "HOW", default_value = "none", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: DryRun,
     /// What becomes of fields that the server does not know: strict refuses them, warn says so, ignore drops them.
     #[arg(long, value_name = "HOW", default_value = "strict", num_args = 0..=1, require_equals = true, default_missing_value = "strict")]
@@ -120,8 +120,12 @@ impl Arguments {
         let mut object = placed.object.clone();
         // Whoever does not say which state it follows, replaces whatever is there.
         if !object["metadata"]["resourceVersion"].is_string() {
-            let current = session.json(Ask::get(&path)).await?;
-            object["metadata"]["resourceVersion"] = current["metadata"]["resourceVersion"].clone();
+            match session.json(Ask::get(&path)).await {
+                Ok(current) => object["metadata"]["resourceVersion"] = current["metadata"]["resourceVersion"].clone(),
+                // Of some kinds the server makes what it is to replace.
+                Err(error) if error.reason() == Some("NotFound") => {}
+                Err(error) => return Err(error),
+            }
         }
         let subresource = self.subresource.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
         let path = format!("{path}{subresource}");

@@ -14,8 +14,8 @@ pub struct Arguments {
     /// The pod's name.
     #[arg(value_name = "NAME")]
     name: Option<String>,
-    /// What the container runs, or its arguments.
-    #[arg(value_name = "ARGUMENT", last = true)]
+    /// What the container runs, or its arguments: behind `--` if they begin with a dash.
+    #[arg(value_name = "ARGUMENT")]
     arguments: Vec<String>,
     /// The container's image.
     #[arg(long, value_name = "IMAGE")]
@@ -60,7 +60,7 @@ pub struct Arguments {
     #[arg(long)]
     rm: bool,
     /// Do not do it: show only what would be done (client), or have the server check it too (server).
-    #[arg(long, value_name = "HOW", default_value = "none")]
+    #[arg(long, value_name = "HOW", default_value = "none", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: DryRun,
     /// Who is to own the fields.
     #[arg(long, value_name = "NAME", default_value = "kubectl-run")]

@@ -43,7 +43,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DURATION", default_value = "0s")]
     timeout: String,
     /// Do not do it: say only what would be done (client), or have the server check it too (server).
-    #[arg(long, value_name = "HOW", default_value = "none")]
+    #[arg(long, value_name = "HOW", default_value = "none", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: DryRun,
     /// How what has become of it is shown.
     #[arg(short, long, value_name = "FORMAT", default_value = "")]

@@ -27,7 +27,7 @@ pub struct Arguments {
     #[arg(short = 'l', long, value_name = "SELECTOR", default_value = "")]
     selector: String,
     /// Do not do it: say only what would be done (client), or have the server check it too (server).
-    #[arg(long, value_name = "HOW", default_value = "none")]
+    #[arg(long, value_name = "HOW", default_value = "none", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: DryRun,
     /// Who is to own the fields.
     #[arg(long, value_name = "NAME", default_value = "kubectl-taint")]
@@ -56,13 +56,13 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
     let is_change = |argument: &String| argument.contains(['=', ':']) || argument.ends_with('-');
     let first = arguments.what.iter().position(is_change).unwrap_or(arguments.what.len());
     let (what, specs) = arguments.what.split_at(first);
-    if specs.is_empty() {
-        return Err(Error::said("at least one taint update is required"));
-    }
     let (kind, names) = match what.split_first() {
         Some((kind, names)) => (kind.clone(), names.to_vec()),
         None => return Err(Error::said("one or more resources must be specified as <resource> <name>")),
     };
+    if specs.is_empty() {
+        return Err(Error::said("at least one taint update is required"));
+    }
     if !matches!(kind.split('/').next(), Some("node" | "nodes" | "no")) {
         return Err(Error::said(format!("invalid resource type {kind}, only node types are supported")));
     }
@@ -70,7 +70,8 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
     if !arguments.all && arguments.selector.is_empty() && !has_names {
         return Err(Error::said("at least one resource name must be specified since 'all' parameter is not set"));
     }
-    let changes = Changes::parse(specs).map_err(Error::said)?;
+    let usage = |why: String| Error::said(format!("{why}\nSee 'gantry taint -h' for help and examples"));
+    let changes = Changes::parse(specs).map_err(usage)?;
     let mut outcome = Outcome::new(&arguments.output, DryRun::None)?;
     let Found { targets, mut errors } = find(
         session,
@@ -112,7 +113,7 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
                 Err(error) => return Err(error),
             }
         }
-        outcome.show(session, &target.resource, &object, changes.words())?;
+        outcome.show(session, &target.resource, &object, changes.words(before))?;
     }
     finish(session, errors)
 }
@@ -163,8 +164,10 @@ impl Changes {
         let is_set = |taint: &Value| {
             self.set.iter().any(|new| new.key == text(taint, "key") && new.effect == text(taint, "effect"))
         };
-        if !overwrite && before.iter().any(is_set) {
-            return Err("already has a taint(s) with same effect(s) and --overwrite is false".to_owned());
+        let twice: Vec<String> = before.iter().filter(|taint| is_set(taint)).map(|taint| text(taint, "key")).collect();
+        if !overwrite && !twice.is_empty() {
+            let keys = twice.join(",");
+            return Err(format!("already has {keys} taint(s) with same effect(s) and --overwrite is false"));
         }
         let mut after: Vec<Value> = Vec::new();
         for taint in &self.set {
@@ -187,11 +190,15 @@ impl Changes {
         Ok((after, missing))
     }
 
-    const fn words(&self) -> &'static str {
+    /// What is said of a node that had these taints.
+    fn words(&self, before: &[Value]) -> &'static str {
+        let is_there = |new: &Taint| {
+            before.iter().any(|old| old["key"] == new.key.as_str() && old["effect"] == new.effect.as_str())
+        };
         match (self.set.is_empty(), self.removed.is_empty()) {
             (true, _) => "untainted",
-            (false, true) => "tainted",
-            (false, false) => "modified",
+            (false, true) if !self.set.iter().any(is_there) => "tainted",
+            _ => "modified",
         }
     }
 }

@@ -24,9 +24,14 @@ enum Shown {
     Yaml,
 }
 
+/// This program's version.
+pub(crate) fn own() -> String {
+    format!("v{}", env!("CARGO_PKG_VERSION"))
+}
+
 /// Shows the versions of this program and of the server.
 pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Result<(), Error> {
-    let own = format!("v{}", env!("CARGO_PKG_VERSION"));
+    let own = own();
     let server = if arguments.client { None } else { Some(session.json(Ask::get("/version")).await) };
     let (server, error) = match server {
         None => (None, None),

@@ -14,7 +14,7 @@ pub(super) fn template(text: &str) -> Result<Vec<Part>, String> {
         if !before.is_empty() {
             parts.push(Part::Text(before.to_owned()));
         }
-        let end = closing(behind).ok_or_else(|| format!("unclosed action: {{{behind}"))?;
+        let end = closing(behind).ok_or_else(|| unclosed(behind))?;
         let inner = behind[..end].trim();
         rest = &behind[end + 1..];
         if let Some(range) = inner.strip_prefix("range ") {
@@ -34,6 +34,12 @@ pub(super) fn template(text: &str) -> Result<Vec<Part>, String> {
         parts.push(Part::Text(rest.to_owned()));
     }
     Ok(parts)
+}
+
+/// What is said of an action without an end, or of what has none in it.
+fn unclosed(text: &str) -> String {
+    let is_array = text.rfind('[').is_some_and(|open| !text[open..].contains(']'));
+    if is_array { "unterminated array".to_owned() } else { "unclosed action".to_owned() }
 }
 
 /// Where the brace is that closes, outside of quotes.
@@ -180,6 +186,7 @@ impl Reader<'_> {
                 Some(character) if character == ':' || character == '-' || character.is_ascii_digit() => {
                     self.numbers()?
                 }
+                None => return Err("unterminated array".to_owned()),
                 _ => return Err(format!("invalid array index {}", self.rest)),
             });
             self.skip_spaces();
@@ -187,7 +194,7 @@ impl Reader<'_> {
                 return Ok(if steps.len() == 1 { steps.remove(0) } else { Step::Union(steps) });
             }
             if !self.take(",") {
-                return Err(format!("unterminated array: ] is missing at {:?}", self.rest));
+                return Err("unterminated array".to_owned());
             }
         }
     }

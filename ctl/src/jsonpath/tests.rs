@@ -72,7 +72,8 @@ fn mistakes_are_named() {
     check("{.a", "unclosed action");
     check("{range .a}{.b}", "unclosed range");
     check("{end}", "not in range");
-    check("{.a[}", "invalid array index");
+    check("{.a[}", "unterminated array");
+    check("{.a[x]}", "invalid array index");
     check("{.a[0}", "unterminated array");
     check("{.a[?(@.b==\"c\"]}", "unclosed filter");
     check("{\"a}", "unclosed action");

@@ -52,7 +52,8 @@ impl FromStr for Format {
         };
         let stated = |rest: Option<&str>| {
             let rest = rest.filter(|rest| !rest.is_empty());
-            rest.map(str::to_owned).ok_or_else(|| format!("{format} format specified but no {format} given"))
+            rest.map(str::to_owned)
+                .ok_or_else(|| format!("{format} format specified but no {} given", format.replace('-', " ")))
         };
         match format {
             "json" if rest.is_none() => Ok(Format::Json),

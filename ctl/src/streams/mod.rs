@@ -128,6 +128,10 @@ async fn switched(client: &Client, request: http::request::Builder) -> Result<Re
 /// Why a server does not switch, in kubectl's words.
 fn refusal(body: &[u8]) -> Error {
     match serde_json::from_slice::<Value>(body) {
+        // As kubectl has it, which has asked for the pod before: that is there, and only cannot be connected.
+        Ok(status) if status["kind"] == "Status" && status["reason"] == "BadRequest" => {
+            Error::said(format!("unable to upgrade connection: {}", status["message"].as_str().unwrap_or_default()))
+        }
         Ok(status) if status["kind"] == "Status" => Error::Server(Box::new(status)),
         _ => Error::said(format!("unable to upgrade connection: {}", String::from_utf8_lossy(body).trim())),
     }

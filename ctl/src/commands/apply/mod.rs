@@ -40,7 +40,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     field_manager: Option<String>,
     /// Do not do it: say only what would be done (client), or have the server check it too (server).
-    #[arg(long, value_name = "HOW", default_value = "none", num_args = 0..=1, default_missing_value = "client")]
+    #[arg(long, value_name = "HOW", default_value = "none", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: DryRun,
     /// What becomes of fields that the server does not know: strict refuses them, warn says so, ignore drops them.
     #[arg(long, value_name = "HOW", default_value = "strict", num_args = 0..=1, require_equals = true, default_missing_value = "strict")]
@@ -160,7 +160,8 @@ impl Arguments {
 
     /// The objects of the files that have the labels.
     async fn wanted(&self, session: &mut Session<'_>) -> Result<Vec<Placed>, Error> {
-        let wanted = self.files.place_selected(session, &self.selector).await?;
+        let wanted =
+            self.files.place_selected(session, &self.selector).await.map_err(|error| error.passed_to("apply"))?;
         if wanted.is_empty() {
             return Err(Error::said("no objects passed to apply"));
         }

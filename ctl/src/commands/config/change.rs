@@ -41,9 +41,6 @@ pub struct Cluster {
     /// Put the certificate itself into the kubeconfig, and not its path.
     #[arg(long)]
     embed_certs: bool,
-    /// The name that the server's certificate has.
-    #[arg(long, value_name = "NAME")]
-    tls_server_name: Option<String>,
     /// By which proxy the server is reached.
     #[arg(long, value_name = "URL")]
     proxy_url: Option<String>,
@@ -58,12 +55,6 @@ pub struct Credentials {
     /// Put certificate and key themselves into the kubeconfig, and not their paths.
     #[arg(long)]
     embed_certs: bool,
-    /// The name by which the server knows the user.
-    #[arg(long, value_name = "NAME")]
-    username: Option<String>,
-    /// The user's password.
-    #[arg(long, value_name = "PASSWORD")]
-    password: Option<String>,
 }
 
 /// Uses a context from now on.
@@ -150,7 +141,7 @@ pub(super) fn cluster(
     let mut inner = known.map_or_else(|| json!({"server": ""}), |entry| entry["cluster"].clone());
     let said = [
         ("server", &connection.server),
-        ("tls-server-name", &arguments.tls_server_name),
+        ("tls-server-name", &connection.tls_server_name),
         ("proxy-url", &arguments.proxy_url),
     ];
     for (field, value) in said {
@@ -177,7 +168,7 @@ pub(super) fn credentials(
     connection: &Connection,
     session: &mut Session<'_>,
 ) -> Result<(), Error> {
-    let has_password = arguments.username.is_some() || arguments.password.is_some();
+    let has_password = connection.username.is_some() || connection.password.is_some();
     if has_password && connection.token.is_some() {
         return Err(Error::said(
             "you cannot specify more than one authentication method at the same time: --token or --username/--password",
@@ -195,7 +186,7 @@ pub(super) fn credentials(
     if has_password {
         forget(&mut inner, &["token", "tokenFile"]);
     }
-    for (field, value) in [("username", &arguments.username), ("password", &arguments.password)] {
+    for (field, value) in [("username", &connection.username), ("password", &connection.password)] {
         if let Some(value) = value {
             inner[field] = json!(value);
         }

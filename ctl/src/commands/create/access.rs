@@ -83,7 +83,7 @@ impl Rule {
                 name => match session.catalog().await?.find(name) {
                     Ok(found) if found.len() == 1 => (found[0].group.clone(), found[0].plural.clone()),
                     Ok(_) => return Err(Error::said(format!("{name:?} stands for several resources"))),
-                    Err(error) => return Err(error),
+                    Err(error) => return Err(error.unadorned()),
                 },
             };
             let resource = subresource.map_or_else(|| plural.clone(), |subresource| format!("{plural}/{subresource}"));
@@ -353,7 +353,8 @@ impl Token {
             return Err(Error::said("failed to create token: no token in server response"));
         }
         if self.output.is_empty() {
-            return session.say(token);
+            // Who looks at it has a line; a script has the token and nothing else.
+            return if session.is_terminal() { session.say(token) } else { session.write(token) };
         }
         let format: crate::output::Format = self.output.parse().map_err(Error::said)?;
         let shown = format.show(&answer, &|_| format!("tokenrequest.authentication.k8s.io/{}", self.name))?;

@@ -172,7 +172,8 @@ async fn of_files(arguments: &Arguments, session: &mut Session<'_>) -> Result<()
     let how = &arguments.how;
     let mut report = Report::new(&how.output, how.dry_run)?.with_managed_fields(how.show_managed_fields);
     let mut failures = Failures::default();
-    let placed = arguments.files.place_selected(session, &arguments.selector).await?;
+    let placed = arguments.files.place_selected(session, &arguments.selector).await;
+    let placed = placed.map_err(|error| error.passed_to("create"))?;
     if placed.is_empty() {
         return Err(Error::said("no objects passed to create"));
     }

@@ -24,7 +24,7 @@ pub struct Nodes {
     #[arg(short = 'l', long, value_name = "SELECTOR", default_value = "")]
     selector: String,
     /// Do not do it: say only what would be done (client), or have the server check it too (server).
-    #[arg(long, value_name = "HOW", default_value = "none")]
+    #[arg(long, value_name = "HOW", default_value = "none", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: DryRun,
 }
 

@@ -37,7 +37,7 @@ pub struct Arguments {
     #[arg(long, value_name = "REVISION", default_value_t = 0, allow_negative_numbers = true)]
     to_revision: i64,
     /// Do not do it: show what it would be (client), or have the server check it (server).
-    #[arg(long, value_name = "HOW", default_value = "none")]
+    #[arg(long, value_name = "HOW", default_value = "none", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: DryRun,
     /// How what has become of it is shown.
     #[arg(short, long, value_name = "FORMAT", default_value = "")]

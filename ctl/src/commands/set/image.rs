@@ -17,6 +17,9 @@ pub struct Arguments {
 pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Result<(), Error> {
     let which = &arguments.which;
     let (what, pairs) = split(&which.what, |argument| argument.contains('='));
+    if what.is_empty() && pairs.is_empty() && which.files.is_empty() {
+        return Err(crate::select::nothing_named());
+    }
     if pairs.is_empty() {
         return Err(Error::said("at least one image update is required"));
     }

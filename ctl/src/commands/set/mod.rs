@@ -86,7 +86,7 @@ pub(crate) struct Which {
     #[arg(long)]
     local: bool,
     /// Do not do it: say only what would be done (client), or have the server check it too (server).
-    #[arg(long, value_name = "HOW", default_value = "none")]
+    #[arg(long, value_name = "HOW", default_value = "none", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: DryRun,
     /// Who is to own the fields.
     #[arg(long, value_name = "NAME", default_value = "kubectl-set")]
@@ -129,7 +129,7 @@ impl Which {
             let is_sent = !self.local && self.dry_run != DryRun::Client;
             match strategic(&target.object, &object) {
                 // Files are shown as they are then, changed or not.
-                None if !self.local => continue,
+                None if !self.local && words != service_account::WORDS => continue,
                 Some(patch) if is_sent => {
                     match target.patch(session, (STRATEGIC, &patch), self.dry_run, &self.field_manager).await {
                         Ok(changed) => object = changed,
@@ -169,7 +169,9 @@ fn pod_spec<'a>(target: &Target, object: &'a mut Value) -> Result<&'a mut Value,
         let (resource, kind) = (&target.resource, &target.resource.kind);
         format!(
             "{}/{} the object is not a pod or does not have a pod template: *{}.{kind}",
-            resource.plural, target.name, resource.version
+            kind.to_lowercase(),
+            target.name,
+            resource.version
         )
     })
 }

@@ -13,6 +13,9 @@ pub struct Arguments {
     which: Which,
 }
 
+/// What is said of an object that has one, which is said even if it had it before.
+pub(super) const WORDS: &str = "serviceaccount updated";
+
 /// Sets who pods are: the last argument.
 pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Result<(), Error> {
     let which = &arguments.which;
@@ -20,7 +23,7 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
         return Err(Error::said("serviceaccount is required"));
     };
     which
-        .change(what, "serviceaccount updated", session, |target, object| {
+        .change(what, WORDS, session, |target, object| {
             pod_spec(target, object)?["serviceAccountName"] = json!(name);
             Ok(())
         })
