@@ -8,6 +8,7 @@ mod deletion;
 mod describe;
 mod discovery;
 mod errors;
+mod everyday;
 mod identity;
 mod lists;
 mod services;
