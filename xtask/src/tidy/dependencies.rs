@@ -1,7 +1,8 @@
 //! Dependencies between our crates point one way, and every crate takes its lints and versions from the workspace.
 //!
-//! `{api, store} ← apiserver`, `api ← client ← {scheduler, controller-manager, kubelet, network, proxy, ctl}`, all of them
-//! `← gantry ← tests`. Normal, development and build dependencies count alike, whatever target they are for.
+//! `{api, store} ← apiserver`, `api ← client ← {scheduler, controller-manager, kubelet, network, proxy, ctl}`,
+//! `api ← kustomize ← ctl`, all of them `← gantry ← tests`. Normal, development and build dependencies count alike, whatever
+//! target they are for.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -17,6 +18,7 @@ const ALL_BUT_THE_TOP: &[&str] = &[
     "controller-manager",
     "ctl",
     "kubelet",
+    "kustomize",
     "network",
     "nft",
     "oci",
@@ -35,6 +37,7 @@ const ALL: &[&str] = &[
     "ctl",
     "gantry",
     "kubelet",
+    "kustomize",
     "network",
     "nft",
     "oci",
@@ -51,9 +54,10 @@ const MAP: &[(&str, &[&str])] = &[
     ("apiserver", &["api", "store"]),
     ("client", &["api"]),
     ("controller-manager", &["api", "client"]),
-    ("ctl", &["api", "client"]),
+    ("ctl", &["api", "client", "kustomize"]),
     ("gantry", ALL_BUT_THE_TOP),
     ("kubelet", &["api", "client", "oci"]),
+    ("kustomize", &["api"]),
     ("network", &["api", "client", "nft"]),
     ("nft", &[]),
     ("oci", &[]),
