@@ -4,8 +4,8 @@ use clap::{Args, Subcommand};
 
 use crate::commands::{
     api_resources, api_versions, apply, attach, auth, autoscale, certificate, cluster_info, config, cp, create, delete,
-    describe, diff, drain, edit, events, exec, explain, expose, get, label, logs, patch, port_forward, replace,
-    rollout, run, scale, set, taint, top, version, wait, why,
+    describe, diff, drain, edit, events, exec, explain, expose, get, kustomize, label, logs, patch, port_forward,
+    replace, rollout, run, scale, set, taint, top, version, wait, why,
 };
 use crate::{Connection, Error, Session};
 
@@ -71,6 +71,8 @@ pub enum Command {
     Expose(Box<Verb<expose::Arguments>>),
     /// Show objects.
     Get(Box<Verb<get::Arguments>>),
+    /// Show what a kustomization makes.
+    Kustomize(Box<Verb<kustomize::Arguments>>),
     /// Change labels of objects.
     Label(Box<Verb<label::Arguments>>),
     /// Show what containers have said.
@@ -135,6 +137,7 @@ impl Command {
             Command::Explain(verb) => &verb.connection,
             Command::Expose(verb) => &verb.connection,
             Command::Get(verb) => &verb.connection,
+            Command::Kustomize(verb) => &verb.connection,
             Command::Label(verb) => &verb.connection,
             Command::Logs(verb) => &verb.connection,
             Command::Patch(verb) => &verb.connection,
@@ -190,6 +193,7 @@ impl Command {
             Command::Explain(verb) => explain::run(verb.arguments, session).await,
             Command::Expose(verb) => expose::run(verb.arguments, session).await,
             Command::Get(verb) => get::run(verb.arguments, session).await,
+            Command::Kustomize(verb) => kustomize::run(verb.arguments, session),
             Command::Label(verb) => label::run(verb.arguments, label::Which::Labels, session).await,
             Command::Logs(verb) => logs::run(verb.arguments, session).await,
             Command::Patch(verb) => patch::run(verb.arguments, session).await,

@@ -1,4 +1,5 @@
-//! Objects out of files: YAML and JSON, one or many in a file, of directories, standard input and URLs.
+//! Objects out of files: YAML and JSON, one or many in a file, of directories, standard input and URLs; and those that a
+//! kustomization makes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,9 @@ pub(crate) struct Files {
     /// With the directories in directories.
     #[arg(short = 'R', long)]
     pub(crate) recursive: bool,
+    /// A directory with a kustomization, whose objects are meant; it goes with neither -f nor -R.
+    #[arg(short = 'k', long = "kustomize", value_name = "DIR")]
+    pub(crate) kustomize: Option<String>,
 }
 
 /// An object of a file.
@@ -56,11 +60,14 @@ impl Placed {
 impl Files {
     /// Whether any is named.
     pub(crate) fn is_empty(&self) -> bool {
-        self.filename.is_empty()
+        self.filename.is_empty() && self.kustomize.is_none()
     }
 
     /// All objects of all files, in their order. Nothing is done with any if one cannot be read.
     pub(crate) async fn read(&self, session: &mut Session<'_>) -> Result<Vec<Document>, Error> {
+        if let Some(directory) = &self.kustomize {
+            return self.kustomized(directory, session);
+        }
         let mut documents = Vec::new();
         for name in &self.filename {
             if name == "-" {
@@ -80,6 +87,21 @@ impl Files {
             return Err(Error::NoObjects);
         }
         Ok(documents)
+    }
+
+    /// The objects that a kustomization makes.
+    fn kustomized(&self, directory: &str, session: &mut Session<'_>) -> Result<Vec<Document>, Error> {
+        if !self.filename.is_empty() {
+            return Err(Error::said("only one of -f or -k can be specified"));
+        }
+        if self.recursive {
+            return Err(Error::said("the -k flag can't be used with -f or -R"));
+        }
+        let objects = crate::commands::kustomize::objects(directory, true, session)?;
+        if objects.is_empty() {
+            return Err(Error::said(format!("no objects passed: {directory} has none")));
+        }
+        Ok(objects.into_iter().map(|object| Document { object, source: directory.to_owned() }).collect())
     }
 
     /// All objects, and where they belong.

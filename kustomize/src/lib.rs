@@ -132,3 +132,18 @@ fn finished(mut resource: resource::Resource, wanted: &[String]) -> Value {
     }
     resource.object
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_named_by_what_is_in_them() {
+        let object = |api_version: &str, kind: &str, name: &str, namespace: &str| json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": namespace}});
+        let check = |objects: &[Value], expected: &[&str]| assert_eq!(file_names(objects), expected);
+        let (pod, web) = (object("v1", "Pod", "P", ""), object("apps/v1", "Deployment", "web", "default"));
+        check(&[pod.clone(), web.clone()], &["v1_pod_p.yaml", "apps_v1_deployment_web.yaml"]);
+        let (other, node) = (object("v1", "Pod", "p", "other"), object("v1", "Node", "n", ""));
+        check(&[pod, other, node], &["default_v1_pod_p.yaml", "other_v1_pod_p.yaml", "v1_node_n.yaml"]);
+    }
+}

@@ -8,6 +8,9 @@ use crate::files::Files;
 /// The names that a kustomization's file may have, in the order in which they are looked for.
 pub(crate) const FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
+/// How many bases may lead from one to the next.
+const DEEPEST: usize = 100;
+
 /// A kustomization's view of the files.
 #[derive(Clone)]
 pub(crate) struct Loader<'a> {
@@ -91,6 +94,9 @@ impl<'a> Loader<'a> {
                 let (candidate, visited) = (root.display().to_string(), visited.display().to_string());
                 return Err(Error::Cycle { candidate, visited });
             }
+        }
+        if self.visited.len() >= DEEPEST {
+            return Err(Error::said(format!("more than {DEEPEST} bases lead from one to the next, up to '{name}'")));
         }
         let mut visited = self.visited.clone();
         visited.push(self.root.clone());

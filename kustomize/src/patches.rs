@@ -88,7 +88,9 @@ fn content(path: &str, inline: &str, loader: &Loader<'_>) -> Result<String, Erro
         (true, true) => Err(Error::said("must specify one of patch and path")),
         (false, false) => Err(Error::said("patch and path can't be set at the same time")),
         (true, false) => Ok(inline.to_owned()),
-        (false, true) => loader.text(path),
+        (false, true) => {
+            loader.text(path).map_err(|error| error.doing(format!("failed to get the patch file from path({path})")))
+        }
     }
 }
 

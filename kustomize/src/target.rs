@@ -161,8 +161,10 @@ impl<'a> Target<'a> {
 
     /// Has a component work on what is there.
     fn component(&self, so_far: &mut Accumulated, name: &str, warnings: &mut Vec<String>) -> Result<(), Error> {
-        let loader = self.loader.base(name).map_err(|error| error.doing("loader.New"))?;
-        let accumulating = |error: Error| error.doing("accumulateDirectory");
+        let loader =
+            self.loader.base(name).map_err(|error| Error::said(format!("loader.New {:?}", error.to_string())))?;
+        // Upstream has it in quotes.
+        let accumulating = |error: Error| Error::said(format!("accumulateDirectory: {:?}", error.to_string()));
         let target = self.directory(loader, name, true, warnings).map_err(accumulating)?;
         let root = target.loader.root();
         target

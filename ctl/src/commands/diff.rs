@@ -31,9 +31,6 @@ const TROUBLE: u8 = 2;
 pub struct Arguments {
     #[command(flatten)]
     files: Files,
-    /// A directory of kustomize, which has to be built before.
-    #[arg(short, long, value_name = "DIRECTORY")]
-    kustomize: Option<String>,
     /// Only objects of the files with these labels.
     #[arg(short = 'l', long, value_name = "SELECTOR", default_value = "")]
     selector: String,
@@ -75,11 +72,6 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
 impl Arguments {
     /// Shows the differences, and says whether there are any.
     async fn differ(&self, session: &mut Session<'_>) -> Result<bool, Error> {
-        if self.kustomize.is_some() {
-            return Err(Error::said(
-                "-k is not supported: build the directory first, with `kustomize build DIRECTORY | gantry diff -f -`",
-            ));
-        }
         if self.files.is_empty() {
             return Err(Error::said("must specify one of -f and -k"));
         }

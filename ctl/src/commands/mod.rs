@@ -22,6 +22,7 @@ pub(crate) mod exec;
 pub(crate) mod explain;
 pub(crate) mod expose;
 pub(crate) mod get;
+pub(crate) mod kustomize;
 pub(crate) mod label;
 pub(crate) mod last_applied;
 pub(crate) mod logs;

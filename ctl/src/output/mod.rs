@@ -2,7 +2,7 @@
 
 mod columns;
 pub(crate) mod table;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::str::FromStr;
 

@@ -85,16 +85,15 @@ impl Case {
         matches!(
             self.name.as_str(),
             "error_bad_yaml"
-                | "error_component_kind"
                 | "error_generator_exists"
                 | "error_generator_merge"
                 | "error_helm"
                 | "error_namespace_conflict"
                 | "error_patch_both"
+                | "error_patch_file"
                 | "error_patch_none"
                 | "error_type"
                 | "error_merge_kind"
-                | "replicas_unknown"
         )
     }
 }

@@ -27,9 +27,6 @@ pub struct Arguments {
     verb: Option<commands::last_applied::Verb>,
     #[command(flatten)]
     files: Files,
-    /// A directory of kustomize, which has to be built before.
-    #[arg(short, long, value_name = "DIRECTORY")]
-    kustomize: Option<String>,
     /// Let the server do it, which knows whose each field is.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
     server_side: bool,
@@ -127,11 +124,6 @@ async fn one(
 impl Arguments {
     fn check(&self) -> Result<(), Error> {
         let wrong = |sentence: &str| Err(Error::said(sentence));
-        if self.kustomize.is_some() {
-            return wrong(
-                "-k is not supported: build the directory first, with `kustomize build DIRECTORY | gantry apply -f -`",
-            );
-        }
         if self.prune {
             return wrong("--prune is not supported: delete what is no longer wanted with `gantry delete`");
         }
@@ -192,7 +184,6 @@ mod tests {
         check("apply -f a --server-side", "kubectl");
         check("apply -f a --server-side=true --field-manager me", "me");
         check("apply", "error: must specify one of -f and -k");
-        check("apply -k a", "error: -k is not supported: build");
         check("apply -f a --prune", "error: --prune is not supported");
         check("apply -f a --force-conflicts", "error: --force-conflicts only works with --server-side");
         check("apply -f a --force --server-side", "error: --force cannot be used");
