@@ -3,9 +3,9 @@
 use clap::{Args, Subcommand};
 
 use crate::commands::{
-    api_resources, api_versions, apply, attach, auth, autoscale, certificate, cluster_info, config, cp, create, delete,
-    describe, diff, drain, edit, events, exec, explain, expose, get, kustomize, label, logs, patch, port_forward,
-    replace, rollout, run, scale, set, taint, top, version, wait, why,
+    api_resources, api_versions, apply, attach, auth, autoscale, certificate, cluster_info, completion, config, cp,
+    create, delete, describe, diff, drain, edit, events, exec, explain, expose, get, kustomize, label, logs, patch,
+    port_forward, replace, rollout, run, scale, set, taint, top, version, wait, why,
 };
 use crate::{Connection, Error, Session};
 
@@ -42,6 +42,8 @@ pub enum Command {
     Certificate(certificate::Command),
     /// Show where the server is.
     ClusterInfo(Box<Verb<cluster_info::Arguments>>),
+    /// Write the script by which a shell completes lines: bash, zsh, fish or powershell.
+    Completion(Box<Verb<completion::Arguments>>),
     /// Show and change kubeconfigs.
     #[command(subcommand)]
     Config(config::Command),
@@ -123,6 +125,7 @@ impl Command {
             Command::Autoscale(verb) => &verb.connection,
             Command::Certificate(command) => command.connection(),
             Command::ClusterInfo(verb) => &verb.connection,
+            Command::Completion(verb) => &verb.connection,
             Command::Config(command) => command.connection(),
             Command::Cordon(verb) => &verb.connection,
             Command::Cp(verb) => &verb.connection,
@@ -179,6 +182,7 @@ impl Command {
             Command::Autoscale(verb) => autoscale::run(verb.arguments, session).await,
             Command::Certificate(command) => certificate::run(command, session).await,
             Command::ClusterInfo(verb) => cluster_info::run(verb.arguments, session).await,
+            Command::Completion(verb) => completion::run(&verb.arguments, session),
             Command::Config(command) => config::run(command, session),
             Command::Cordon(verb) => drain::cordon(verb.arguments, true, session).await,
             Command::Cp(verb) => cp::run(verb.arguments, session).await,

@@ -17,11 +17,13 @@
 //! - `target`: the objects that a verb changes; `changes`: what is sent of them; `outcome`: how it is told; `create`: objects that
 //!   verbs put together.
 //! - `output/`: the formats of `-o`; `jsonpath/`: what paths of kubectl lead to.
+//! - [`Completion`]: what a shell offers where a line is typed.
 //! - [`Error`]: what went wrong, in a sentence, and the exit code.
 
 mod changes;
 mod command;
 mod commands;
+mod completion;
 mod connection;
 mod create;
 mod dry_run;
@@ -45,6 +47,7 @@ mod terminal;
 mod three_way;
 
 pub use command::Command;
+pub use completion::{Completion, Offers};
 pub use connection::Connection;
 pub use error::Error;
 pub use session::{Output, Session};

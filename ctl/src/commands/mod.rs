@@ -9,6 +9,7 @@ pub(crate) mod auth;
 pub(crate) mod autoscale;
 pub(crate) mod certificate;
 pub(crate) mod cluster_info;
+pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod cp;
 pub(crate) mod create;
