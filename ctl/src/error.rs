@@ -68,6 +68,21 @@ impl Error {
         }
     }
 
+    /// The fields that the server finds fault with, by their paths.
+    pub(crate) fn fields(&self) -> Vec<String> {
+        let Error::Server(status) = self else { return Vec::new() };
+        let causes = status["details"]["causes"].as_array().into_iter().flatten();
+        let mut fields: Vec<String> = causes.filter_map(|cause| cause["field"].as_str().map(str::to_owned)).collect();
+        // Decoding fails with a sentence that has them in quotes: `unknown field "spec.x", duplicate field "spec.y"`.
+        let message = status["message"].as_str().unwrap_or_default();
+        for before in ["unknown field \"", "duplicate field \"", "already set field \""] {
+            let found = message.split(before).skip(1).filter_map(|behind| behind.split('"').next());
+            fields.extend(found.map(str::to_owned));
+        }
+        fields.retain(|field| !field.is_empty());
+        fields
+    }
+
     /// Why the server refused, in one word, if it did.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {

@@ -1,5 +1,7 @@
 //! Objects out of files: YAML and JSON, one or many in a file, of directories, standard input and URLs; and those that a
-//! kustomization makes.
+//! kustomization makes. What is wrong with them is shown in place, whether it is found here or by the server.
+
+mod place;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,9 +13,11 @@ use http_body_util::BodyExt;
 use kube::client::Body;
 use kube::{Client, Config};
 use serde_json::{Value, json};
+use serde_saphyr::MessageFormatter;
 
 use crate::resources::Resource;
 use crate::{Error, Session};
+use place::Origin;
 
 /// How often a URL may lead to another one.
 const MOST_REDIRECTS: usize = 10;
@@ -39,6 +43,7 @@ pub(crate) struct Document {
     pub(crate) object: Value,
     /// The file, as it was named.
     pub(crate) source: String,
+    origin: Origin,
 }
 
 /// An object of a file, and where it belongs at the server.
@@ -48,9 +53,22 @@ pub(crate) struct Placed {
     pub(crate) source: String,
     pub(crate) resource: Resource,
     pub(crate) namespace: String,
+    origin: Origin,
 }
 
 impl Placed {
+    /// Shows where in the file is what the server says is wrong, as far as it says that.
+    pub(crate) fn show(&self, session: &mut Session<'_>, error: &Error) -> Result<(), Error> {
+        let mut shown = Vec::new();
+        for field in error.fields() {
+            if let Some(place) = self.origin.show(&field).filter(|place| !shown.contains(place)) {
+                session.remark(&place)?;
+                shown.push(place);
+            }
+        }
+        Ok(())
+    }
+
     /// The object's name; empty if the server is to choose one.
     pub(crate) fn name(&self) -> &str {
         self.object["metadata"]["name"].as_str().unwrap_or_default()
@@ -101,7 +119,10 @@ impl Files {
         if objects.is_empty() {
             return Err(Error::said(format!("no objects passed: {directory} has none")));
         }
-        Ok(objects.into_iter().map(|object| Document { object, source: directory.to_owned() }).collect())
+        // They stand in no text of their own, in which mistakes could be shown.
+        let origin = Origin { source: directory.to_owned(), text: "".into(), items: Vec::new() };
+        let document = |object| Document { object, source: directory.to_owned(), origin: origin.clone() };
+        Ok(objects.into_iter().map(document).collect())
     }
 
     /// All objects, and where they belong.
@@ -160,7 +181,7 @@ fn cannot_be_read(path: &Path, error: &std::io::Error) -> Error {
 
 /// Where an object belongs: its resource, and its namespace, which must not be another than the one that the options name.
 async fn place(session: &mut Session<'_>, document: Document) -> Result<Placed, Error> {
-    let Document { mut object, source } = document;
+    let Document { mut object, source, origin } = document;
     let field = |name: &str| object[name].as_str().unwrap_or_default().to_owned();
     let (api_version, kind) = (field("apiVersion"), field("kind"));
     let missing = match (api_version.is_empty(), kind.is_empty()) {
@@ -178,7 +199,7 @@ async fn place(session: &mut Session<'_>, document: Document) -> Result<Placed, 
     let unknown = |error: Error| Error::said(format!("unable to recognize {source:?}: {}", plain(&error)));
     let resource = session.catalog().await?.of_kind(&api_version, &kind).map_err(unknown)?.clone();
     if !resource.namespaced {
-        return Ok(Placed { object, source, resource, namespace: String::new() });
+        return Ok(Placed { object, source, resource, namespace: String::new(), origin });
     }
     let current = session.namespace().await?;
     let own = object["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
@@ -187,7 +208,7 @@ async fn place(session: &mut Session<'_>, document: Document) -> Result<Placed, 
             object["metadata"] = json!({});
         }
         object["metadata"]["namespace"] = json!(current);
-        return Ok(Placed { object, source, resource, namespace: current });
+        return Ok(Placed { object, source, resource, namespace: current, origin });
     }
     if session.namespace_is_demanded() && own != current {
         return Err(Error::said(format!(
@@ -195,7 +216,7 @@ async fn place(session: &mut Session<'_>, document: Document) -> Result<Placed, 
              '--namespace={own}' to perform this operation."
         )));
     }
-    Ok(Placed { object, source, resource, namespace: own })
+    Ok(Placed { object, source, resource, namespace: own, origin })
 }
 
 fn plain(error: &Error) -> String {
@@ -205,52 +226,98 @@ fn plain(error: &Error) -> String {
 /// The objects of a text: lists are taken apart, and documents without anything are none.
 pub(crate) fn parse(source: &str, text: &str) -> Result<Vec<Document>, Error> {
     let mut values = Vec::new();
-    for (line, document) in documents(text) {
+    let documents = documents(text);
+    for (index, (line, document)) in documents.iter().enumerate() {
         // Mistakes are shown with the lines that they have in the file.
-        let padded = format!("{}{document}", "\n".repeat(line));
-        values.extend(of_document(source, &padded)?);
+        let padded = format!("{}{document}", "\n".repeat(*line));
+        let which = (documents.len() > 1).then_some(index + 1);
+        values.extend(of_document(source, &padded, which)?);
     }
     let mut found = Vec::new();
-    for value in values {
-        take_apart(source, value, &mut found)?;
+    for (value, origin) in values {
+        take_apart(value, origin, &mut found)?;
     }
     Ok(found)
 }
 
-/// The values of a document: JSON has one or several, YAML has one. What begins with a brace may be either.
-fn of_document(source: &str, text: &str) -> Result<Vec<Value>, Error> {
+/// The values of a document, and where each stands: JSON has one or several, YAML has one. What begins with a brace may be
+/// either.
+fn of_document(source: &str, text: &str, which: Option<usize>) -> Result<Vec<(Value, Origin)>, Error> {
+    let origin = |text: &str| Origin { source: source.to_owned(), text: text.into(), items: Vec::new() };
     let mut wrong = None;
     if text.trim_start().starts_with('{') {
-        match serde_json::Deserializer::from_str(text).into_iter::<Value>().collect::<Result<Vec<_>, _>>() {
-            Ok(values) => return Ok(values),
+        match of_json(text) {
+            Ok(values) => return Ok(values.into_iter().map(|(value, own)| (value, origin(&own))).collect()),
             Err(error) => wrong = Some(error),
         }
     }
-    let options = serde_saphyr::options! {
-        legacy_octal_numbers: true,
-        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
-    };
-    let value = serde_saphyr::from_str_with_options::<Value>(text, options);
-    value.map(|value| vec![value]).map_err(|error| {
-        // Where names are in quotes it was to be JSON.
-        let is_json = text.trim_start().trim_start_matches('{').trim_start().starts_with('"');
-        let why = wrong.filter(|_| is_json).map_or_else(|| error.to_string(), |wrong| wrong.to_string());
-        Error::said(format!("error parsing {source}: {why}"))
-    })
+    serde_saphyr::from_str_with_options::<Value>(text, options()).map(|value| vec![(value, origin(text))]).map_err(
+        |error| {
+            // Where names are in quotes it was to be JSON.
+            let is_json = text.trim_start().trim_start_matches('{').trim_start().starts_with('"');
+            let Some(wrong) = wrong.filter(|_| is_json) else { return mistake(source, text, which, &error) };
+            let place = place::marked(text, wrong.line(), wrong.column()).unwrap_or_default();
+            Error::said(format!("error parsing {source}: {wrong}\n{place}").trim_end().to_owned())
+        },
+    )
 }
 
-fn take_apart(source: &str, value: Value, found: &mut Vec<Document>) -> Result<(), Error> {
+/// The values of a text of JSON, each with its own part of the text, on the same lines as there.
+fn of_json(text: &str) -> Result<Vec<(Value, String)>, serde_json::Error> {
+    let mut values = Vec::new();
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    let mut end = 0;
+    while let Some(value) = stream.next() {
+        let value = value?;
+        let lines = text.get(..end).unwrap_or_default().matches('\n').count();
+        let own = text.get(end..stream.byte_offset()).unwrap_or_default();
+        values.push((value, format!("{}{own}", "\n".repeat(lines))));
+        end = stream.byte_offset();
+    }
+    Ok(values)
+}
+
+fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        legacy_octal_numbers: true,
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
+    }
+}
+
+/// What is wrong with a YAML text, in place.
+fn mistake(source: &str, text: &str, document: Option<usize>, error: &serde_saphyr::Error) -> Error {
+    let plain = error.without_snippet();
+    let words = serde_saphyr::UserMessageFormatter
+        .format_message(plain)
+        .escape_debug()
+        .to_string()
+        .replace("\\\"", "\"")
+        .replace("\\'", "'");
+    let which = document.map_or_else(String::new, |document| format!("document {document}, "));
+    let place = error.location().and_then(|at| {
+        let (line, column) = (usize::try_from(at.line()).ok()?, usize::try_from(at.column()).ok()?);
+        let path = place::path_above(text, line);
+        let inside = if path.is_empty() { String::new() } else { format!(", in {path}") };
+        let marked = place::marked(text, line, column).map_or_else(String::new, |marked| format!("\n{marked}"));
+        Some((format!("{which}line {line}, column {column}{inside}: "), marked))
+    });
+    let (place, marked) = place.unwrap_or_else(|| (which.replace(", ", ": "), String::new()));
+    Error::said(format!("error parsing {source}: {place}{words}{marked}"))
+}
+
+fn take_apart(value: Value, origin: Origin, found: &mut Vec<Document>) -> Result<(), Error> {
     match value {
         Value::Null => {}
         Value::Object(mut fields) => {
             let is_list = fields.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
             match fields.get_mut("items").filter(|_| is_list).and_then(Value::as_array_mut) {
                 Some(items) => {
-                    for item in std::mem::take(items) {
-                        take_apart(source, item, found)?;
+                    for (index, item) in std::mem::take(items).into_iter().enumerate() {
+                        let items = origin.items.iter().copied().chain([index]).collect();
+                        take_apart(item, Origin { items, ..origin.clone() }, found)?;
                     }
                 }
-                None => found.push(Document { object: Value::Object(fields), source: source.to_owned() }),
+                None => found.push(Document { object: Value::Object(fields), source: origin.source.clone(), origin }),
             }
         }
         other => {
@@ -259,6 +326,7 @@ fn take_apart(source: &str, value: Value, found: &mut Vec<Document>) -> Result<(
                 Value::String(_) => "a text",
                 _ => "a number or a word",
             };
+            let source = origin.source;
             return Err(Error::said(format!("error parsing {source}: an object has fields, and this is {what}")));
         }
     }

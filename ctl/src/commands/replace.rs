@@ -100,7 +100,7 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
         let replaced = arguments.replace(session, placed).await;
         let replaced = match replaced.map_err(|error| of_source(error, "replacing", &placed.source)) {
             Ok(replaced) => report.done(session, &placed.resource, &replaced, "replaced"),
-            Err(error) => Err(error),
+            Err(error) => placed.show(session, &error).and(Err(error)),
         };
         failures.note(replaced)?;
     }

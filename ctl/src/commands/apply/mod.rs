@@ -115,10 +115,14 @@ async fn one(
         }
         return Err(Error::said(format!("error when applying {:?}: resource name may not be empty", placed.source)));
     }
-    if arguments.server_side {
-        return server::apply(arguments, session, placed).await.map(|object| (object, "serverside-applied"));
+    let applied = match arguments.server_side {
+        true => server::apply(arguments, session, placed).await.map(|object| (object, "serverside-applied")),
+        false => client::apply(arguments, session, placed).await,
+    };
+    if let Err(error) = &applied {
+        placed.show(session, error)?;
     }
-    client::apply(arguments, session, placed).await
+    applied
 }
 
 impl Arguments {

@@ -185,7 +185,7 @@ async fn of_files(arguments: &Arguments, session: &mut Session<'_>) -> Result<()
         let created = how.create(session, &path, &placed.object).await;
         let created = match created.map_err(|error| of_source(error, "creating", &placed.source)) {
             Ok(created) => report.done(session, &placed.resource, &created, "created"),
-            Err(error) => Err(error),
+            Err(error) => placed.show(session, &error).and(Err(error)),
         };
         failures.note(created)?;
     }
