@@ -17,8 +17,8 @@ use crate::engine::{Location, Surroundings};
 use crate::proxy::{self, AddressType, Dialer, KubeletTlsError};
 use crate::resources::{Config, service};
 use crate::serve::{
-    Authority, AuthorityError, Limits, Listener, PemPair, Running, TlsError, advertised_address, server_config,
-    server_url, serving_names, system_clock, system_random,
+    Authority, AuthorityError, Limits, Listener, PemPair, Renewal, Running, ServingCertificate, TlsError,
+    advertised_address, server_url, serving_names, system_clock, system_random,
 };
 
 /// How an API server is to run.
@@ -158,7 +158,8 @@ pub struct Server {
     core: Arc<Core>,
     running: Running,
     ready: Ready,
-    authority: Authority,
+    authority: Arc<Authority>,
+    renewal: Renewal,
     /// Held as long as the server's files are its own.
     _lock: File,
 }
@@ -179,18 +180,19 @@ impl Server {
         if !names.contains(&among_services) {
             names.push(among_services);
         }
-        let authority = Authority::open(&data_dir, &names, clock.clone(), random.clone())?;
+        let authority = Arc::new(Authority::open(&data_dir, &names, clock.clone(), random.clone())?);
         let clients = ClientCertificates::new(authority.roots()?)?;
-        let tls = server_config(authority.serving(), &clients)?;
+        let serving = ServingCertificate::new(authority.serving())?;
+        let tls = serving.server_config(&clients)?;
         let url = server_url(address);
         let kubeconfig = data_dir.join("admin.kubeconfig");
-        authority.write_kubeconfig(&kubeconfig, &url)?;
-        for (component, user) in
-            [("controller-manager", CONTROLLER_MANAGER), ("scheduler", SCHEDULER), ("proxy", PROXY)]
-        {
-            let kubeconfig = data_dir.join(format!("{component}.kubeconfig"));
-            authority.write_component_kubeconfig(&kubeconfig, &url, component, user)?;
-        }
+        let dialer = dialer(&options.kubelets, &authority)?;
+        let renewal = Renewal::default();
+        renewal.warn_of_end(Arc::clone(&authority));
+        keep_shown(&renewal, &authority, serving, &options.kubelets, &dialer)?;
+        keep_kubeconfigs(&renewal, &authority, &data_dir, &url)?;
+        // Nothing is due yet, but the authority's end may be near.
+        renewal.look();
 
         let config = Config { seed: rand::random(), services: options.services };
         let ip = advertised_address(address.ip(), config.services.prefers_ipv4(), &options.advertise);
@@ -202,16 +204,17 @@ impl Server {
             address,
             tokens,
             issuer: Some(Issuer::new(DEFAULT_ISSUER, &authority.token_key()?)?),
-            proxy: proxy_options(&options.kubelets, &authority)?,
+            proxy: proxy_options(&options.kubelets, dialer),
             limits,
             surroundings: Arc::new(Machine),
             clock,
-            random,
+            random: random.clone(),
         })
         .await?;
         let running = listener.start(tls, clients, Arc::clone(core.pipeline()), core.stopping().clone());
+        tokio::spawn(renewal.clone().run(random, core.stopping().clone()));
         let ready = Ready { address, url, kubeconfig };
-        Ok(Server { core: Arc::new(core), running, ready, authority, _lock: lock })
+        Ok(Server { core: Arc::new(core), running, ready, authority, renewal, _lock: lock })
     }
 
     /// Where it is found.
@@ -223,8 +226,14 @@ impl Server {
     /// The cluster's certificate authority, which issues what a node of this process needs: a certificate to be called by
     /// ([`Authority::kubelet_serving`]) and a kubeconfig ([`Authority::write_node_kubeconfig`]).
     #[must_use]
-    pub fn authority(&self) -> &Authority {
+    pub fn authority(&self) -> &Arc<Authority> {
         &self.authority
+    }
+
+    /// What looks at certificates while the server runs, for others of this process.
+    #[must_use]
+    pub fn renewal(&self) -> &Renewal {
+        &self.renewal
     }
 
     /// The server without its listener, for other parts of this process.
@@ -274,20 +283,72 @@ fn open_backend(data_dir: &Path, choice: &StoreChoice) -> Result<Arc<dyn Backend
     })
 }
 
-fn proxy_options(kubelets: &Kubelets, authority: &Authority) -> Result<proxy::Options, RunError> {
-    let read =
-        |path: &PathBuf| std::fs::read_to_string(path).map_err(|source| RunError::File { path: path.clone(), source });
-    let roots = kubelets.certificate_authority.as_ref().map(read).transpose()?;
-    let client = match &kubelets.client_certificate {
+/// Those who are known by certificates of the authority, and have kubeconfigs: by what names.
+const COMPONENTS: [(&str, &str); 3] =
+    [("controller-manager", CONTROLLER_MANAGER), ("scheduler", SCHEDULER), ("proxy", PROXY)];
+
+/// Writes kubeconfigs, as far as they are not as they should be, and has them get new certificates in time.
+fn keep_kubeconfigs(
+    renewal: &Renewal,
+    authority: &Arc<Authority>,
+    data_dir: &Path,
+    url: &str,
+) -> Result<(), AuthorityError> {
+    let admin = data_dir.join("admin.kubeconfig");
+    authority.write_kubeconfig(&admin, url)?;
+    let (by, at) = (Arc::clone(authority), url.to_owned());
+    renewal.keep("admin", move || Ok(by.write_kubeconfig(&admin, &at)?));
+    for (component, user) in COMPONENTS {
+        let path = data_dir.join(format!("{component}.kubeconfig"));
+        authority.write_component_kubeconfig(&path, url, component, user)?;
+        let (by, at) = (Arc::clone(authority), url.to_owned());
+        renewal.keep(component, move || Ok(by.write_component_kubeconfig(&path, &at, component, user)?));
+    }
+    Ok(())
+}
+
+/// Has new connections be shown what is in the files of the authority, renewed in time.
+fn keep_shown(
+    renewal: &Renewal,
+    authority: &Arc<Authority>,
+    serving: Arc<ServingCertificate>,
+    kubelets: &Kubelets,
+    dialer: &Arc<Dialer>,
+) -> Result<(), RunError> {
+    let by = Arc::clone(authority);
+    let show = move |pair: &PemPair| serving.replace(pair);
+    renewal.keep_pair("apiserver", authority.serving(), move || by.current_serving(), show);
+    let first = kubelet_client(kubelets, authority)?;
+    let (by, kubelets, dialer) = (Arc::clone(authority), kubelets.clone(), Arc::clone(dialer));
+    let show = move |pair: &PemPair| dialer.replace(pair);
+    renewal.keep_pair("apiserver-kubelet-client", &first, move || kubelet_client(&kubelets, &by), show);
+    Ok(())
+}
+
+fn read(path: &PathBuf) -> Result<String, RunError> {
+    std::fs::read_to_string(path).map_err(|source| RunError::File { path: path.clone(), source })
+}
+
+/// By what kubelets know the server.
+fn kubelet_client(kubelets: &Kubelets, authority: &Authority) -> Result<PemPair, RunError> {
+    Ok(match &kubelets.client_certificate {
         Some((certificate, key)) => PemPair { certificate: read(certificate)?, key: read(key)? },
         None => authority.kubelet_client()?,
-    };
-    let transport = Dialer::new(roots.as_deref().unwrap_or(authority.certificate()), &client)?;
-    let mut options = proxy::Options { transport: Arc::new(transport), ..proxy::Options::default() };
+    })
+}
+
+fn dialer(kubelets: &Kubelets, authority: &Authority) -> Result<Arc<Dialer>, RunError> {
+    let roots = kubelets.certificate_authority.as_ref().map(read).transpose()?;
+    let client = kubelet_client(kubelets, authority)?;
+    Ok(Arc::new(Dialer::new(roots.as_deref().unwrap_or(authority.certificate()), &client)?))
+}
+
+fn proxy_options(kubelets: &Kubelets, dialer: Arc<Dialer>) -> proxy::Options {
+    let mut options = proxy::Options { transport: dialer, ..proxy::Options::default() };
     if !kubelets.address_types.is_empty() {
         options.address_types.clone_from(&kubelets.address_types);
     }
-    Ok(options)
+    options
 }
 
 fn etcd_options(etcd: &Etcd) -> Result<EtcdOptions, RunError> {

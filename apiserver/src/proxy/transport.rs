@@ -12,16 +12,19 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use parking_lot::RwLock;
+use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::serve::{PemPair, keep_alive};
+use crate::serve::{PemPair, TlsError, certified, keep_alive};
 
 /// How long it may take to open a connection, and to agree on encryption then; upstream's times.
 const DIAL_TIME: Duration = Duration::from_secs(30);
@@ -145,8 +148,8 @@ pub enum KubeletTlsError {
     #[error("the authority of kubelets (--kubelet-certificate-authority) is no certificate in PEM")]
     NoAuthority,
     /// Our certificate is not readable.
-    #[error("the certificate for kubelets (--kubelet-client-certificate, --kubelet-client-key) cannot be read: {0}")]
-    Client(rustls::pki_types::pem::Error),
+    #[error("the certificate for kubelets (--kubelet-client-certificate, --kubelet-client-key): {0}")]
+    Client(#[from] TlsError),
     /// It cannot be used.
     #[error("connections to kubelets cannot be encrypted: {0}")]
     Unusable(#[from] rustls::Error),
@@ -154,6 +157,8 @@ pub enum KubeletTlsError {
 
 /// Opens connections over the network.
 pub struct Dialer {
+    /// What is shown to kubelets.
+    client: Arc<ClientCertificate>,
     kubelet: TlsConnector,
     kubelet_unverified: TlsConnector,
     unverified: TlsConnector,
@@ -169,27 +174,37 @@ impl Dialer {
         if roots.is_empty() {
             return Err(KubeletTlsError::NoAuthority);
         }
-        let chain = CertificateDer::pem_slice_iter(client.certificate.as_bytes()).collect::<Result<Vec<_>, _>>();
-        let chain = chain.map_err(KubeletTlsError::Client)?;
-        let key = PrivateKeyDer::from_pem_slice(client.key.as_bytes()).map_err(KubeletTlsError::Client)?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder =
             || ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
         let anybody = || Arc::new(Anybody(Arc::clone(&provider)));
-        let (chain_again, key_again) = (chain.clone(), key.clone_key());
-        let kubelet = builder()?.with_root_certificates(roots).with_client_auth_cert(chain, key)?;
+        let client = ClientCertificate {
+            shown: RwLock::new(Arc::new(certified(&provider, client)?)),
+            provider: Arc::clone(&provider),
+        };
+        let client = Arc::new(client);
+        let shown = || Arc::clone(&client) as Arc<dyn ResolvesClientCert>;
+        let kubelet = builder()?.with_root_certificates(roots).with_client_cert_resolver(shown());
         let unverified = builder()?.dangerous().with_custom_certificate_verifier(anybody());
-        let kubelet_unverified = unverified.with_client_auth_cert(chain_again, key_again)?;
+        let kubelet_unverified = unverified.with_client_cert_resolver(shown());
         let unverified = builder()?.dangerous().with_custom_certificate_verifier(anybody()).with_no_client_auth();
         let connector = |mut config: ClientConfig| {
             config.alpn_protocols = vec![b"http/1.1".to_vec()];
             TlsConnector::from(Arc::new(config))
         };
         Ok(Dialer {
+            client,
             kubelet: connector(kubelet),
             kubelet_unverified: connector(kubelet_unverified),
             unverified: connector(unverified),
         })
+    }
+
+    /// Shows kubelets another certificate from now on. If that cannot be used, the old one stays.
+    pub fn replace(&self, client: &PemPair) -> Result<(), KubeletTlsError> {
+        let certified = certified(&self.client.provider, client)?;
+        *self.client.shown.write() = Arc::new(certified);
+        Ok(())
     }
 
     /// Encrypts what is said to `endpoint` over `stream`, as far as that is wanted.
@@ -244,6 +259,23 @@ async fn dial(endpoint: &Endpoint) -> Result<TcpStream, DialError> {
 async fn within<T>(time: Duration, work: impl Future<Output = T>, endpoint: &Endpoint) -> Result<T, DialError> {
     let done = tokio::time::timeout(time, work).await;
     done.map_err(|_| DialError::TimedOut { authority: endpoint.authority() })
+}
+
+/// What is shown to kubelets.
+#[derive(Debug)]
+struct ClientCertificate {
+    provider: Arc<CryptoProvider>,
+    shown: RwLock<Arc<CertifiedKey>>,
+}
+
+impl ResolvesClientCert for ClientCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.shown.read()))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
 }
 
 /// Takes any certificate for good, if its holder has the key.

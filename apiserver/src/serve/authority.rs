@@ -3,11 +3,14 @@
 //! The first start makes it; later ones use what is there, and renew what it issued in time. What always holds:
 //!
 //! - an authority that is there is never replaced: a file of it that is broken is an error;
+//! - what it issued is looked at again while a server runs ([`renewal`](super::renewal)): each look renews what is due, and
+//!   takes over what somebody put into the files;
 //! - files are whole or not there, and only their owner can read them;
 //! - a start that was cut short is made good by the next one.
 
 mod certificates;
 mod files;
+mod inventory;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -22,6 +25,7 @@ use rustls::pki_types::pem::PemObject;
 use super::{Clock, Random, kubeconfig};
 use crate::authz::NODES;
 use certificates::{Facts, Leaf};
+pub use inventory::{Entry, Keeper, inventory, renew};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const AUTHORITY_TIME: Duration = DAY.saturating_mul(3650);
@@ -37,7 +41,7 @@ const KUBELET_CLIENT: &str = "kube-apiserver-kubelet-client";
 const SERVICE_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1));
 
 /// A certificate with its key, both PEM.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PemPair {
     /// The certificate, perhaps with others behind it that lead to its authority.
     pub certificate: String,
@@ -79,6 +83,14 @@ pub enum AuthorityError {
         /// Its certificate.
         path: PathBuf,
     },
+    /// A certificate is not to be renewed.
+    #[error("{name} cannot be renewed: {why}")]
+    Refused {
+        /// What it is called by.
+        name: String,
+        /// Why not.
+        why: String,
+    },
     /// A certificate cannot be made.
     #[error("a certificate cannot be made: {0}")]
     Issue(#[from] rcgen::Error),
@@ -92,6 +104,9 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     /// By which the certificates that it issued name it.
     key_id: Option<Vec<u8>>,
+    /// When its own time is over.
+    ends: SystemTime,
+    names: Vec<String>,
     serving: PemPair,
     admin: PemPair,
     clock: Clock,
@@ -119,31 +134,11 @@ impl Authority {
             .map_err(|error| AuthorityError::Broken { path, why: format!("cannot be read: {error}") })?;
         let nothing = PemPair { certificate: String::new(), key: String::new() };
         let (serving, admin) = (nothing.clone(), nothing);
-        let key_id = facts.key_id;
-        let (directory, at) = (directory.clone(), directory);
-        let mut authority = Authority { directory: at, certificate, issuer, key_id, serving, admin, clock, random };
-        authority.serving = authority.leaf(
-            &directory,
-            "apiserver",
-            &Leaf {
-                user: "kube-apiserver",
-                group: None,
-                names,
-                purpose: ExtendedKeyUsagePurpose::ServerAuth,
-                time: LEAF_TIME,
-            },
-        )?;
-        authority.admin = authority.leaf(
-            &directory,
-            "admin",
-            &Leaf {
-                user: ADMIN,
-                group: Some(crate::authn::MASTERS),
-                names: &[],
-                purpose: ExtendedKeyUsagePurpose::ClientAuth,
-                time: LEAF_TIME,
-            },
-        )?;
+        let (key_id, ends, names) = (facts.key_id, facts.valid_until, names.to_vec());
+        let mut authority =
+            Authority { directory, certificate, issuer, key_id, ends, names, serving, admin, clock, random };
+        authority.serving = authority.current_serving()?;
+        authority.admin = authority.current_admin()?;
         Ok(authority)
     }
 
@@ -167,13 +162,35 @@ impl Authority {
         Ok(key.serialize_der())
     }
 
-    /// What the server shows.
+    /// What the server is to show from now on: what is in the files, renewed if that is due.
+    pub fn current_serving(&self) -> Result<PemPair, AuthorityError> {
+        let purpose = ExtendedKeyUsagePurpose::ServerAuth;
+        let leaf = Leaf { user: "kube-apiserver", group: None, names: &self.names, purpose, time: LEAF_TIME };
+        self.leaf(&self.directory, "apiserver", &leaf)
+    }
+
+    /// By which the administrator is known from now on.
+    fn current_admin(&self) -> Result<PemPair, AuthorityError> {
+        let purpose = ExtendedKeyUsagePurpose::ClientAuth;
+        let group = Some(crate::authn::MASTERS);
+        self.leaf(&self.directory, "admin", &Leaf { user: ADMIN, group, names: &[], purpose, time: LEAF_TIME })
+    }
+
+    /// How much of the authority's own time is left, if it is so little that certificates could outlive it. Nothing renews
+    /// an authority: everybody would have to trust the new one first.
+    #[must_use]
+    pub fn is_ending_in(&self) -> Option<Duration> {
+        let left = self.ends.duration_since((self.clock)()).unwrap_or_default();
+        (left < LEAF_TIME).then_some(left)
+    }
+
+    /// What the server showed at its start.
     #[must_use]
     pub fn serving(&self) -> &PemPair {
         &self.serving
     }
 
-    /// By which the administrator is known.
+    /// By which the administrator was known then.
     #[must_use]
     pub fn admin(&self) -> &PemPair {
         &self.admin
@@ -199,7 +216,7 @@ impl Authority {
 
     /// Writes the administrator's kubeconfig for the server at `url` to `path`, unless that is what is there.
     pub fn write_kubeconfig(&self, path: &Path, url: &str) -> Result<(), AuthorityError> {
-        self.write_config(path, url, ADMIN, &self.admin)
+        self.write_config(path, url, ADMIN, &self.current_admin()?)
     }
 
     /// Writes the kubeconfig of a part of the cluster, which the API knows as `user`, to `path`, with a certificate that is
@@ -301,9 +318,7 @@ impl Authority {
             there.dedup();
             wanted == there
         };
-        let left = facts.valid_until.duration_since(now).unwrap_or_default();
-        let whole = facts.valid_until.duration_since(facts.valid_from).unwrap_or_default();
-        same_holder && same_names && facts.is_valid_at(now) && left >= whole / 3 && facts.issuer_key_id == self.key_id
+        same_holder && same_names && facts.is_valid_at(now) && !facts.is_due(now) && facts.issuer_key_id == self.key_id
     }
 }
 

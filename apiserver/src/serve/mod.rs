@@ -7,6 +7,7 @@
 //!   are all that anybody may ask for;
 //! - nothing that a client sends, or fails to send or read, takes unbounded memory or time: every wait has a limit, and
 //!   every size and count has one in [`Limits`];
+//! - certificates are renewed before their time is over, and new connections are shown the new one;
 //! - a panic in a handler ends that request alone;
 //! - after shutdown is asked for, requests under way are finished and streams are ended before the process goes.
 
@@ -23,6 +24,7 @@ mod limits;
 mod listener;
 mod local;
 mod pipeline;
+mod renewal;
 mod takeover;
 mod tls;
 
@@ -34,7 +36,7 @@ use futures::future::BoxFuture;
 
 pub use advertised::advertised_address;
 pub use answer::{status_response, text_response};
-pub use authority::{Authority, AuthorityError, PemPair, serving_names};
+pub use authority::{Authority, AuthorityError, Entry, Keeper, PemPair, inventory, renew, serving_names};
 pub use body::{full_body, read_body};
 pub use kubeconfig::server_url;
 pub use limits::Limits;
@@ -42,8 +44,10 @@ pub(crate) use listener::prepare as keep_alive;
 pub use listener::{Listener, Running};
 pub use local::Local;
 pub use pipeline::Pipeline;
+pub use renewal::Renewal;
 pub use takeover::{ClientAddress, Patience, TakenOver};
-pub use tls::{TlsError, server_config};
+pub(crate) use tls::certified;
+pub use tls::{ServingCertificate, TlsError, server_config};
 
 /// Any error that a body can end with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

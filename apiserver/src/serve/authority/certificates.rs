@@ -79,6 +79,13 @@ pub(super) struct Facts {
     /// The first organization.
     pub(super) group: Option<String>,
     pub(super) names: Vec<String>,
+    /// The whole name of its holder, and that of its issuer.
+    pub(super) subject: String,
+    pub(super) issuer: String,
+    /// What it is for: to be a server, to be a client, to issue others.
+    pub(super) is_server: bool,
+    pub(super) is_client: bool,
+    pub(super) is_authority: bool,
     pub(super) valid_from: SystemTime,
     pub(super) valid_until: SystemTime,
     /// The identifier of its key.
@@ -96,6 +103,7 @@ impl Facts {
         let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| broken(error.to_string()))?;
         let (_, parsed) = X509Certificate::from_der(&der).map_err(|error| broken(error.to_string()))?;
         let (mut names, mut key_id, mut issuer_key_id) = (Vec::new(), None, None);
+        let (mut is_server, mut is_client) = (false, false);
         for extension in parsed.extensions() {
             match extension.parsed_extension() {
                 ParsedExtension::SubjectAlternativeName(alternative) => {
@@ -104,6 +112,9 @@ impl Facts {
                 ParsedExtension::SubjectKeyIdentifier(id) => key_id = Some(id.0.to_vec()),
                 ParsedExtension::AuthorityKeyIdentifier(id) => {
                     issuer_key_id = id.key_identifier.as_ref().map(|id| id.0.to_vec());
+                }
+                ParsedExtension::ExtendedKeyUsage(usage) => {
+                    (is_server, is_client) = (usage.server_auth, usage.client_auth);
                 }
                 _ => {}
             }
@@ -115,6 +126,11 @@ impl Facts {
             user: subject.iter_common_name().next().and_then(text),
             group: subject.iter_organization().next().and_then(text),
             names,
+            subject: subject.to_string(),
+            issuer: parsed.issuer().to_string(),
+            is_server,
+            is_client,
+            is_authority: parsed.is_ca(),
             valid_from: parsed.validity().not_before.to_datetime().into(),
             valid_until: parsed.validity().not_after.to_datetime().into(),
             key_id,
@@ -124,6 +140,12 @@ impl Facts {
 
     pub(super) fn is_valid_at(&self, now: SystemTime) -> bool {
         (self.valid_from..=self.valid_until).contains(&now)
+    }
+
+    /// Whether so little of its time is left that it is to be renewed: less than a third.
+    pub(super) fn is_due(&self, now: SystemTime) -> bool {
+        let left = self.valid_until.duration_since(now).unwrap_or_default();
+        left < self.valid_until.duration_since(self.valid_from).unwrap_or_default() / 3
     }
 }
 
