@@ -1,10 +1,10 @@
 //! `gantry VERB`: what people and scripts ask of a cluster. Here is only what a process has to do with it; the verbs are in the
 //! crate `ctl`.
 
-use std::io::{BufWriter, IsTerminal, Write};
+use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
-use ctl::{Command, Error, Output, Session};
+use ctl::{Command, Completion, Error, Output, Session};
 
 use crate::process;
 
@@ -18,8 +18,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         }
     };
     let mut out = BufWriter::new(std::io::stdout());
-    let is_terminal =
-        std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let is_terminal = process::is_rich(&std::io::stdout());
     let (mut err, mut input) = (std::io::stderr(), std::io::stdin());
     let output = Output { out: &mut out, err: &mut err, input: &mut input, is_terminal };
     let mut session = Session::new(command.connection().clone(), output);
@@ -38,4 +37,21 @@ pub(crate) fn run(command: Command) -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Says what can stand at the end of a line, for a shell. Nothing is said of errors: they would be in the middle of the line.
+pub(crate) fn complete(program: clap::Command, words: &[String]) -> ExitCode {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return ExitCode::FAILURE;
+    };
+    let completion = Completion::of(program, words);
+    let (mut out, mut err, mut input) = (std::io::sink(), std::io::sink(), std::io::empty());
+    let output = Output { out: &mut out, err: &mut err, input: &mut input, is_terminal: false };
+    let mut session = Session::new(completion.connection(), output);
+    let offers = runtime.block_on(completion.offers(&mut session));
+    drop(session);
+    // A name that is still being resolved is not waited for.
+    runtime.shutdown_background();
+    let _ = write!(std::io::stdout(), "{offers}");
+    ExitCode::SUCCESS
 }

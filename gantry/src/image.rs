@@ -119,7 +119,9 @@ async fn load(files: &[PathBuf], name: Option<&str>, node: &Node) -> Result<(), 
     }
     let (endpoint, _) = node.connect().await?;
     for (file, archive) in &archives {
-        for name in archive::load(&endpoint, archive).await.map_err(|error| about(file, error))? {
+        let loading = archive::load(&endpoint, archive);
+        let loaded = process::patiently(&format!("loading {}", file.display()), loading).await;
+        for name in loaded.map_err(|error| about(file, error))? {
             process::announce(&format!("loaded {name}"));
         }
     }

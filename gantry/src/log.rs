@@ -1,9 +1,10 @@
 //! What is logged, and where: lines on standard error.
 
-use std::io::IsTerminal;
 use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
+
+use crate::process;
 
 /// Which events are logged, as `tracing-subscriber` reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub(crate) fn start(levels: &Levels) {
     let stderr = std::io::stderr;
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(&levels.0))
-        .with_ansi(stderr().is_terminal())
+        .with_ansi(process::is_rich(&stderr()))
         .with_writer(stderr)
         .init();
 }

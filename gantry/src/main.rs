@@ -1,10 +1,11 @@
 //! The `gantry` program: every role of a cluster as a subcommand, and what its operator does.
 //!
-//! Exit codes: 0 after an orderly end, 1 if what was asked for failed, 2 if the command line makes no sense. `status` has more.
+//! Exit codes are those of [`EXIT_CODES`].
 
 mod apiserver;
 mod ask;
 mod background;
+mod certs;
 mod controller_manager;
 mod down;
 mod hollow;
@@ -13,6 +14,7 @@ mod image;
 mod kubelet;
 mod leading;
 mod log;
+mod mistake;
 mod network;
 mod node;
 mod process;
@@ -35,9 +37,19 @@ use ctl::line::Mistake;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// What scripts may rely on; where a verb is kubectl's, so is the code.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  it is done
+  1  it failed, or the line of a verb makes no sense; of diff: there are differences
+  2  the line of a role or of certs, image, reset or store makes no sense; of diff: it failed
+  n  of exec, attach and run: what the command in the container ended with
+
+Colour is only on terminals, and never with NO_COLOR or TERM=dumb. `gantry completion SHELL` has shells complete lines.";
+
 /// A Kubernetes-compatible cluster orchestrator.
 #[derive(Debug, Parser)]
-#[command(name = "gantry", version, about)]
+#[command(name = "gantry", version, about, after_help = EXIT_CODES)]
 struct Arguments {
     /// What is written to standard error: a level (error, warn, info, debug, trace), or levels of parts, such as
     /// `info,apiserver=debug`.
@@ -75,6 +87,16 @@ enum Command {
     /// Ask something of a cluster.
     #[command(flatten)]
     Ask(ctl::Command),
+    /// Say what can stand at the end of a line: shells ask it (see `gantry completion`).
+    #[command(name = "__complete", hide = true, disable_help_flag = true)]
+    Complete {
+        /// The words of the line.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+    /// List or renew the certificates of a data directory.
+    #[command(subcommand)]
+    Certs(certs::Command),
     /// Load, list or remove images of a node.
     #[command(subcommand)]
     Image(image::Command),
@@ -88,12 +110,12 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(code) => return code,
     };
-    if let Command::Ask(command) = arguments.command {
-        return ask::run(command);
-    }
-    if let Command::Status(arguments) = arguments.command {
-        return status::run(arguments);
-    }
+    let arguments = match arguments {
+        Arguments { command: Command::Ask(command), .. } => return ask::run(command),
+        Arguments { command: Command::Status(arguments), .. } => return status::run(arguments),
+        Arguments { command: Command::Complete { words }, .. } => return ask::complete(Arguments::command(), &words),
+        others => others,
+    };
     log::start(&arguments.log_level);
     let result = match arguments.command {
         Command::Up(arguments) => up::run(*arguments),
@@ -105,7 +127,8 @@ fn main() -> ExitCode {
         Command::Hollow(arguments) => hollow::run(arguments),
         Command::Reset(arguments) => reset::run(arguments),
         Command::Down(arguments) => down::run(arguments),
-        Command::Ask(_) | Command::Status(_) => Ok(()),
+        Command::Ask(_) | Command::Status(_) | Command::Complete { .. } => Ok(()),
+        Command::Certs(command) => certs::run(command),
         Command::Image(command) => image::run(command),
         Command::Store(command) => store::run(command),
     };
@@ -135,7 +158,21 @@ fn arguments() -> Result<Arguments, ExitCode> {
             process::print(&text);
             Err(ExitCode::SUCCESS)
         }
-        Mistake::Other(error) => error.exit(),
+        Mistake::Other(error) => Err(refuse(&error)),
+    }
+}
+
+/// Says why a line is none, or what it asks of the line itself: help, or the version.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let mistake = mistake::explain(&Arguments::command(), &words, error);
+    match mistake.code {
+        // The parser prints it as terminals like it.
+        0 => error.exit(),
+        code => {
+            process::report(mistake.words.trim_end());
+            ExitCode::from(code)
+        }
     }
 }
 

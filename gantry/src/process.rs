@@ -24,6 +24,42 @@ pub(crate) fn report(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+/// Whether what is written there may have colours and be redrawn: a terminal that can, of somebody who wants it
+/// (no-color.org, and what terminals say of themselves).
+pub(crate) fn is_rich(stream: &impl std::io::IsTerminal) -> bool {
+    let (no_color, term) = (std::env::var_os("NO_COLOR"), std::env::var_os("TERM"));
+    stream.is_terminal() && wants_colour(no_color.as_deref(), term.as_deref())
+}
+
+/// Does something that takes its time, and says on a terminal for how long it has been at it. Nothing is left of that.
+pub(crate) async fn patiently<T>(what: &str, work: impl Future<Output = T>) -> T {
+    let mut err = std::io::stderr();
+    if !is_rich(&err) {
+        return work.await;
+    }
+    let mut work = std::pin::pin!(work);
+    let mut seconds = tokio::time::interval(std::time::Duration::from_secs(1));
+    let mut passed = 0;
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => {
+                let _ = write!(err, "\r\x1b[2K");
+                return done;
+            }
+            _ = seconds.tick() => {
+                let _ = write!(err, "\r\x1b[2K{what} ({passed}s)");
+                let _ = err.flush();
+                passed += 1;
+            }
+        }
+    }
+}
+
+fn wants_colour(no_color: Option<&std::ffi::OsStr>, term: Option<&std::ffi::OsStr>) -> bool {
+    no_color.is_none_or(std::ffi::OsStr::is_empty) && term.is_none_or(|term| term != "dumb")
+}
+
 /// Resolves when the process is asked to end: by SIGTERM, or by SIGINT from a terminal. A second signal ends it at once.
 pub(crate) async fn asked_to_end() -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
@@ -104,4 +140,32 @@ pub(crate) fn authority_of(kubeconfig: &Path) -> Result<Option<String>, Box<dyn 
 pub(crate) fn resolver_file() -> &'static str {
     const BEHIND_SYSTEMD: &str = "/run/systemd/resolve/resolv.conf";
     if Path::new(BEHIND_SYSTEMD).exists() { BEHIND_SYSTEMD } else { "/etc/resolv.conf" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colour_is_for_those_who_want_it() {
+        let check = |no_color: Option<&str>, term: Option<&str>, expected: bool| {
+            let found = wants_colour(no_color.map(AsRef::as_ref), term.map(AsRef::as_ref));
+            assert_eq!(found, expected, "{no_color:?} {term:?}");
+        };
+        check(None, Some("xterm"), true);
+        check(Some(""), Some("xterm"), true);
+        check(None, None, true);
+        check(Some("1"), Some("xterm"), false);
+        check(None, Some("dumb"), false);
+    }
+
+    #[tokio::test]
+    async fn what_takes_its_time_is_done() {
+        assert_eq!(patiently("counting", async { 7 }).await, 7);
+    }
+
+    #[test]
+    fn a_file_is_no_terminal() {
+        assert!(!is_rich(&std::fs::File::open("/dev/null").unwrap()));
+    }
 }

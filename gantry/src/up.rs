@@ -351,13 +351,17 @@ fn setting(options: &node::Options, server: &Server, data_dir: PathBuf) -> Resul
     let authority = data_dir.join("pki/ca.crt");
     let authority = std::fs::read_to_string(&authority).map_err(|error| format!("{}: {error}", authority.display()))?;
     let client = as_user(server.core(), &format!("system:node:{name}"), &[NODES]);
+    let serving = ServingCertificate::new(&pair.certificate, &pair.key)?;
+    let (by, of_node, shown) = (Arc::clone(server.authority()), name.clone(), Arc::clone(&serving));
+    let current = move || by.kubelet_serving(&of_node, &names);
+    server.renewal().keep_pair("kubelet", &pair, current, move |pair| shown.replace(&pair.certificate, &pair.key));
     Ok(Setting {
         name,
         data_dir,
         reviews: Arc::new(client.clone()),
         client,
         proxy: as_user(server.core(), PROXY, &[]),
-        serving: ServingCertificate::new(&pair.certificate, &pair.key)?,
+        serving,
         clients: Some(ClientAuthority::new(&authority)?),
     })
 }
