@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O, reads a clock or draws a random number: those come in as arguments.
 
+pub mod bootstrap_token;
 pub mod cron;
 pub mod duration;
 pub mod field;
