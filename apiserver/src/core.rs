@@ -8,7 +8,7 @@ use std::time::Duration;
 use store::{Backend, Store, StoreOptions};
 use tokio_util::sync::CancellationToken;
 
-use crate::authn::{Authenticators, Identity, Issuer, ServiceAccountTokens, TokenFile};
+use crate::authn::{Authenticators, BootstrapTokens, Identity, Issuer, ServiceAccountTokens, TokenFile};
 use crate::authz::{Chain, Rbac};
 use crate::discovery::Addresses;
 use crate::engine::{Access, Engine, Location, Surroundings};
@@ -80,7 +80,8 @@ impl Core {
         let authorizer = Arc::new(Chain::of_cluster(rbac.clone()));
         let tokens = |issuer| ServiceAccountTokens::new(Arc::new(issuer), engine.store().clone());
         let service_accounts = parts.issuer.map(tokens);
-        let mut authenticators = Authenticators::new(parts.tokens);
+        let bootstrap = BootstrapTokens::new(engine.store().clone());
+        let mut authenticators = Authenticators::new(parts.tokens).with_bootstrap_tokens(bootstrap);
         if let Some(service_accounts) = &service_accounts {
             authenticators = authenticators.with_service_accounts(service_accounts.clone());
         }

@@ -1,11 +1,12 @@
-//! Who is asking: client certificates, then bearer tokens (those of a file and those of ServiceAccounts), then, for a few
-//! paths, nobody in particular.
+//! Who is asking: client certificates, then bearer tokens (those of a file, those of ServiceAccounts, and those by which
+//! machines join), then, for a few paths, nobody in particular.
 //!
 //! What always holds: whoever presents something that does not prove who they are is refused, even where no proof is
 //! needed; and no identity is ever made of anything but a certificate of the cluster's authority, a known token, or one
 //! that this cluster signed.
 
 mod bearer;
+mod bootstrap_token;
 mod certificate;
 mod issuer;
 mod service_account;
@@ -18,6 +19,7 @@ use std::time::SystemTime;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 
+pub use bootstrap_token::BootstrapTokens;
 pub use certificate::{CertificateError, ClientCertificates, PeerCertificate};
 pub use issuer::{CONFIGURATION_PATH, DEFAULT_ISSUER, Issuer, KEYS_PATH, KeyError};
 pub(crate) use service_account::{Binding, Reference};
@@ -36,8 +38,15 @@ pub const MASTERS: &str = "system:masters";
 /// The key in [`Identity::extra`] that tells which credential was used.
 pub const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 
-/// The paths that may be asked for without saying who asks.
-const PUBLIC_PATHS: [&str; 5] = ["/healthz", "/livez", "/readyz", "/version", "/version/"];
+/// The paths that may be asked for without saying who asks. The last is where a cluster tells strangers how to know it again.
+const PUBLIC_PATHS: [&str; 6] = [
+    "/healthz",
+    "/livez",
+    "/readyz",
+    "/version",
+    "/version/",
+    "/api/v1/namespaces/kube-public/configmaps/cluster-info",
+];
 
 /// Who asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,6 +104,7 @@ pub enum Refused {
 pub struct Authenticators {
     tokens: Option<Arc<TokenFile>>,
     service_accounts: Option<ServiceAccountTokens>,
+    bootstrap: Option<BootstrapTokens>,
     /// For whom tokens are that are for this server.
     audiences: Arc<[String]>,
     anonymous: Arc<Identity>,
@@ -106,7 +116,7 @@ impl Authenticators {
     pub fn new(tokens: Option<TokenFile>) -> Self {
         let audiences = Arc::new([DEFAULT_ISSUER.to_owned()]);
         let anonymous = Arc::new(Identity::anonymous());
-        Authenticators { tokens: tokens.map(Arc::new), service_accounts: None, audiences, anonymous }
+        Authenticators { tokens: tokens.map(Arc::new), service_accounts: None, bootstrap: None, audiences, anonymous }
     }
 
     /// With the tokens of ServiceAccounts. Tokens for their issuer are for this server.
@@ -114,6 +124,12 @@ impl Authenticators {
     pub fn with_service_accounts(self, tokens: ServiceAccountTokens) -> Self {
         let audiences = Arc::new([tokens.issuer().url().to_owned()]);
         Authenticators { service_accounts: Some(tokens), audiences, ..self }
+    }
+
+    /// With the tokens by which machines join.
+    #[must_use]
+    pub fn with_bootstrap_tokens(self, tokens: BootstrapTokens) -> Self {
+        Authenticators { bootstrap: Some(tokens), ..self }
     }
 
     /// Says who sends a request over a connection with `peer`, and takes the proof out of the request, so that nothing
@@ -137,21 +153,24 @@ impl Authenticators {
     pub async fn owner(&self, token: &str, audiences: &[String], now: SystemTime) -> Result<TokenOwner, Refused> {
         let audiences = if audiences.is_empty() { &self.audiences } else { audiences };
         if let Some(identity) = self.tokens.as_ref().and_then(|tokens| tokens.identity(token)) {
-            // The tokens of the file are for this server.
-            let shared: Vec<String> = self.audiences.iter().filter(|own| audiences.contains(own)).cloned().collect();
-            return if shared.is_empty() {
-                Err(Refused::Token)
-            } else {
-                Ok(TokenOwner { identity, audiences: shared })
-            };
+            return self.for_this_server(identity, audiences);
         }
-        match &self.service_accounts {
-            Some(known) => match known.owner(token, audiences, now).await {
-                Ok(owner) => owner.ok_or(Refused::Token),
-                Err(why) => Err(Refused::ServiceAccountToken(why)),
-            },
-            None => Err(Refused::Token),
+        if let Some(known) = &self.service_accounts
+            && let Some(owner) = known.owner(token, audiences, now).await.map_err(Refused::ServiceAccountToken)?
+        {
+            return Ok(owner);
         }
+        let bootstrapper = match &self.bootstrap {
+            Some(known) => known.owner(token, now).await,
+            None => None,
+        };
+        self.for_this_server(bootstrapper.ok_or(Refused::Token)?, audiences)
+    }
+
+    /// The owner of a token that says nothing of audiences: it is for this server.
+    fn for_this_server(&self, identity: Arc<Identity>, audiences: &[String]) -> Result<TokenOwner, Refused> {
+        let shared: Vec<String> = self.audiences.iter().filter(|own| audiences.contains(own)).cloned().collect();
+        if shared.is_empty() { Err(Refused::Token) } else { Ok(TokenOwner { identity, audiences: shared }) }
     }
 
     async fn find(

@@ -219,6 +219,8 @@ fn text(body: &Bytes) -> &str {
     std::str::from_utf8(body).unwrap()
 }
 
+const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
+
 const UNAUTHORIZED: &str = "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\",\
                             \"message\":\"Unauthorized\",\"reason\":\"Unauthorized\",\"code\":401}\n";
 
@@ -260,6 +262,13 @@ async fn everybody_is_who_they_prove_to_be() {
         check(None, "/version", &[], 200, "\"gitVersion\": \"v1.37.0+gantry.").await;
         check(None, "/healthz/ping", &[], 401, UNAUTHORIZED).await;
         check(None, "/metrics", &[], 401, UNAUTHORIZED).await;
+        check(None, CLUSTER_INFO, &[], 200, "system:anonymous system:unauthenticated").await;
+        check(None, CLUSTER_INFO, &[wrong], 401, UNAUTHORIZED).await;
+        check(None, &format!("{CLUSTER_INFO}/"), &[], 401, UNAUTHORIZED).await;
+        check(None, &format!("/{CLUSTER_INFO}"), &[], 401, UNAUTHORIZED).await;
+        check(None, &CLUSTER_INFO.replace("-info", "%2Dinfo"), &[], 401, UNAUTHORIZED).await;
+        check(None, &CLUSTER_INFO.replace("public", "system"), &[], 401, UNAUTHORIZED).await;
+        check(Some(&nobody), CLUSTER_INFO, &[], 403, "cannot get resource \\\"configmaps\\\"").await;
         check(None, "/metrics", &[TOKEN], 200, "apiserver_request_total").await;
         check(Some(&stranger), "/x", &[], 401, UNAUTHORIZED).await;
         check(Some(&stranger), "/x", &[TOKEN], 200, "alice").await;
