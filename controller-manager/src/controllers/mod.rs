@@ -1,6 +1,7 @@
 //! The controllers, one file or directory each.
 
 // tidy: sorted
+pub mod bootstrap;
 pub mod certificates;
 pub mod cluster_role_aggregation;
 pub mod deployment;
@@ -24,6 +25,9 @@ mod pod_conditions;
 
 use std::time::Duration;
 
+use bootstrap::clean::TokenCleaning;
+use bootstrap::cluster_info::ClusterInfo;
+use bootstrap::sign::BootstrapSigning;
 use certificates::approve::Approval;
 use certificates::approve_serving::ServingApproval;
 use certificates::clean::Cleaning;
@@ -54,7 +58,9 @@ use crate::driver::Manager;
 pub const NAMES: &[&str] = &[
     // tidy: sorted
     Approval::NAME,
+    BootstrapSigning::NAME,
     Cleaning::NAME,
+    ClusterInfo::NAME,
     ClusterRoleAggregation::NAME,
     Deployments::NAME,
     Disruption::NAME,
@@ -76,6 +82,7 @@ pub const NAMES: &[&str] = &[
     ServingApproval::NAME,
     Signing::NAME,
     TaintEviction::NAME,
+    TokenCleaning::NAME,
     // tidy: end
 ];
 
@@ -115,6 +122,7 @@ pub fn add_all(manager: &mut Manager, config: &Config) {
     manager.add(NodeLifecycle { settings: config.node_lifecycle.clone(), since });
     // tidy: sorted
     manager.add(Approval);
+    manager.add(BootstrapSigning);
     manager.add(Cleaning);
     manager.add(ClusterRoleAggregation);
     manager.add(Deployments);
@@ -133,8 +141,10 @@ pub fn add_all(manager: &mut Manager, config: &Config) {
     manager.add(ServiceAccounts);
     manager.add(ServingApproval);
     manager.add(TaintEviction);
+    manager.add(TokenCleaning);
     // tidy: end
     if let Some(certificate) = &config.root_ca {
+        manager.add(ClusterInfo::new(certificate.as_str()));
         manager.add(RootCa::new(certificate.as_str()));
     }
     if manager.environment().authority.is_some() {
