@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use crate::commands::{
     api_resources, api_versions, apply, attach, auth, autoscale, certificate, cluster_info, completion, config, cp,
     create, delete, describe, diff, drain, edit, events, exec, explain, expose, get, kustomize, label, logs, patch,
-    port_forward, replace, rollout, run, scale, set, taint, top, version, wait, why,
+    port_forward, replace, rollout, run, scale, set, taint, token, top, version, wait, why,
 };
 use crate::{Connection, Error, Session};
 
@@ -97,6 +97,9 @@ pub enum Command {
     Set(set::Command),
     /// Change taints of nodes.
     Taint(Box<Verb<taint::Arguments>>),
+    /// Make, list and revoke the tokens by which machines join.
+    #[command(subcommand)]
+    Token(token::Command),
     /// Show how much of CPU and memory is used.
     Top(Box<Verb<top::Arguments>>),
     /// Have nodes get pods again.
@@ -151,6 +154,7 @@ impl Command {
             Command::Scale(verb) => &verb.connection,
             Command::Set(command) => command.connection(),
             Command::Taint(verb) => &verb.connection,
+            Command::Token(command) => command.connection(),
             Command::Top(verb) => &verb.connection,
             Command::Uncordon(verb) => &verb.connection,
             Command::Version(verb) => &verb.connection,
@@ -208,6 +212,7 @@ impl Command {
             Command::Scale(verb) => scale::run(verb.arguments, session).await,
             Command::Set(command) => set::run(command, session).await,
             Command::Taint(verb) => taint::run(verb.arguments, session).await,
+            Command::Token(command) => token::run(command, session).await,
             Command::Top(verb) => top::run(verb.arguments, session).await,
             Command::Uncordon(verb) => drain::cordon(verb.arguments, false, session).await,
             Command::Version(verb) => version::run(verb.arguments, session).await,

@@ -18,8 +18,10 @@
 //!   verbs put together.
 //! - `output/`: the formats of `-o`; `jsonpath/`: what paths of kubectl lead to.
 //! - [`Completion`]: what a shell offers where a line is typed.
+//! - [`authority_hash`]: by what machines that join know a cluster.
 //! - [`Error`]: what went wrong, in a sentence, and the exit code.
 
+mod authority_hash;
 mod changes;
 mod command;
 mod commands;
@@ -46,6 +48,7 @@ mod target;
 mod terminal;
 mod three_way;
 
+pub use authority_hash::{HASH_PREFIX, authority_hash};
 pub use command::Command;
 pub use completion::{Completion, Offers};
 pub use connection::Connection;

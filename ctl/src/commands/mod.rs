@@ -35,6 +35,7 @@ pub(crate) mod run;
 pub(crate) mod scale;
 pub(crate) mod set;
 pub(crate) mod taint;
+pub(crate) mod token;
 pub(crate) mod top;
 pub(crate) mod version;
 pub(crate) mod wait;

@@ -7,6 +7,7 @@ mod every_verb;
 mod making;
 mod reading;
 mod terminal;
+mod tokens;
 mod verbs;
 
 use std::fmt::Write;
