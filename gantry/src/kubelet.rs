@@ -32,6 +32,19 @@ pub(crate) struct Arguments {
     options: node::Options,
 }
 
+impl Arguments {
+    /// Those of a machine that has joined, with its files in `data_dir`.
+    pub(crate) fn of_joined(data_dir: PathBuf, (own, first): (PathBuf, PathBuf), options: node::Options) -> Arguments {
+        Arguments {
+            kubeconfig: own,
+            bootstrap_kubeconfig: Some(first),
+            data_dir: Some(data_dir),
+            client_ca_file: None,
+            options,
+        }
+    }
+}
+
 /// Runs until the process is asked to end.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     node::is_possible()?;
@@ -41,7 +54,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     runtime.block_on(run_node(arguments))
 }
 
-async fn run_node(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+/// Makes this machine a node, until the process is asked to end.
+pub(crate) async fn run_node(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let Arguments { kubeconfig, bootstrap_kubeconfig, data_dir, client_ca_file, options } = arguments;
     let name = options.name()?;
     let data_dir = data_dir.map_or_else(process::data_directory, Ok)?;

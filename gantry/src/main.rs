@@ -11,6 +11,7 @@ mod down;
 mod hollow;
 mod home;
 mod image;
+mod join;
 mod kubelet;
 mod leading;
 mod log;
@@ -77,6 +78,8 @@ enum Command {
     Scheduler(scheduler::Arguments),
     /// Make this machine a node of the cluster that a kubeconfig names.
     Kubelet(Box<kubelet::Arguments>),
+    /// Make this machine a node of a cluster, by a token of it. `gantry token create --print-join-command` prints the whole line.
+    Join(Box<join::Arguments>),
     /// Make Services reachable on this machine, for the cluster that a kubeconfig names. `kubelet` and `up` do that, too.
     Proxy(proxy::Arguments),
     /// Add nodes that are there for the API only, and run nothing.
@@ -123,6 +126,7 @@ fn main() -> ExitCode {
         Command::ControllerManager(arguments) => controller_manager::run(arguments),
         Command::Scheduler(arguments) => scheduler::run(arguments),
         Command::Kubelet(arguments) => kubelet::run(*arguments),
+        Command::Join(arguments) => join::run(*arguments),
         Command::Proxy(arguments) => proxy::run(arguments),
         Command::Hollow(arguments) => hollow::run(arguments),
         Command::Reset(arguments) => reset::run(arguments),

@@ -38,6 +38,19 @@ pub struct Bootstrap {
     pub directory: PathBuf,
 }
 
+impl Bootstrap {
+    /// The certificate by which the node is known already, if it has one that counts at this time.
+    pub fn kept(&self, now: Timestamp) -> Result<Option<Pair>, PairError> {
+        let kept = Pair::read(&self.certificate())?.filter(|pair| pair.is_valid(now));
+        let kept = kept.filter(|pair| pair.common_name() == Some(format!("system:node:{}", self.node)));
+        Ok(kept.filter(|_| self.kubeconfig.exists()))
+    }
+
+    fn certificate(&self) -> PathBuf {
+        self.directory.join(CLIENT_FILE)
+    }
+}
+
 /// Why a node does not come to the API server.
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
@@ -64,15 +77,13 @@ pub async fn connect(
     bootstrap: Bootstrap,
     clock: Clock,
 ) -> Result<(Client, impl Future<Output = ()> + Send + use<>), BootstrapError> {
-    let current = bootstrap.directory.join(CLIENT_FILE);
+    let current = bootstrap.certificate();
     let Some(first) = bootstrap.bootstrap.clone() else {
         let client = client_of("--kubeconfig", &bootstrap.kubeconfig).await?;
         // Whoever made the kubeconfig renews what stands in it.
         return Ok((client, futures::future::Either::Left(pending())));
     };
-    let kept = Pair::read(&current)?.filter(|pair| pair.is_valid(clock.now()));
-    let kept = kept.filter(|pair| pair.common_name() == Some(format!("system:node:{}", bootstrap.node)));
-    if kept.is_none() || !bootstrap.kubeconfig.exists() {
+    if bootstrap.kept(clock.now())?.is_none() {
         let client = client_of("--bootstrap-kubeconfig", &first).await?;
         let wish = Wish { node: bootstrap.node.clone(), purpose: Purpose::Client };
         obtain(&client, &wish).await?.write(&current)?;
