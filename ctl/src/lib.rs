@@ -19,6 +19,7 @@
 //! - `output/`: the formats of `-o`; `jsonpath/`: what paths of kubectl lead to.
 //! - [`Completion`]: what a shell offers where a line is typed.
 //! - [`authority_hash`]: by what machines that join know a cluster.
+//! - [`authority_hash()`]: by what machines that join know a cluster.
 //! - [`Error`]: what went wrong, in a sentence, and the exit code.
 
 mod authority_hash;

@@ -95,6 +95,34 @@ impl Host {
         *self.process.lock() = Some(start(command).0);
     }
 
+    /// Runs a line that somebody was given to join a cluster with, as a shell does; what it leaves to be chosen is said
+    /// behind it. Waits until the machine is a node.
+    ///
+    /// # Panics
+    /// If it does not become one.
+    pub fn join_by(&self, line: &str) {
+        *self.process.lock() = Some(start(self.joining(line)).0);
+    }
+
+    /// The same, where it is to fail.
+    ///
+    /// # Panics
+    /// If it cannot be run.
+    #[must_use]
+    pub fn fail_to_join_by(&self, line: &str) -> Output {
+        self.joining(line).output().expect("a shell can be run")
+    }
+
+    fn joining(&self, line: &str) -> Command {
+        let binary = beside();
+        let programs = binary.parent().expect("a program is in a directory").display();
+        let mut command = self.machine.command("sh");
+        command.args(["-c", &format!("PATH={programs}:$PATH; exec {line} \"$@\""), "sh", "--data-dir"]);
+        command.arg(self.data());
+        self.describe(&mut command);
+        command
+    }
+
     /// What both ways to start a node have to be told of it.
     fn describe(&self, command: &mut Command) {
         let addresses: Vec<String> = self.addresses.iter().map(IpAddr::to_string).collect();

@@ -36,6 +36,8 @@ pub struct Plan {
     pub nodes: Vec<String>,
     /// The images that are loaded on each machine.
     pub images: Vec<&'static str>,
+    /// Whether all machines but the first are left alone, to join by somebody's hand.
+    pub alone: bool,
 }
 
 /// A cluster of several machines. Dropping it ends all of it.
@@ -113,7 +115,8 @@ impl Site {
         let served = self.hosts[0].serve(&self.listen(), &arguments);
         (self.url, self.kubeconfig, self.started_in) = (served.url, served.kubeconfig, served.started_in);
         std::thread::scope(|scope| {
-            for index in 0..self.hosts.len() {
+            let to_start = if self.plan.alone { 1 } else { self.hosts.len() };
+            for index in 0..to_start {
                 let this = &*self;
                 scope.spawn(move || {
                     if index > 0 {

@@ -8,6 +8,7 @@ mod ctl;
 mod environment;
 mod faults;
 mod hostile;
+mod join;
 mod lifecycle;
 mod network;
 mod security;
