@@ -46,6 +46,7 @@ mod select;
 mod session;
 mod streams;
 mod target;
+mod template;
 mod terminal;
 mod three_way;
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::dry_run::DryRun;
-use crate::output::Format;
+use crate::output::{Format, Printing};
 use crate::resources::Resource;
 use crate::{Error, Session};
 
@@ -16,16 +16,9 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// As `-o` says, which may be empty.
-    pub(crate) fn new(output: &str, dry_run: DryRun) -> Result<Outcome, Error> {
-        let format: Option<Format> = match output {
-            "" => None,
-            output => Some(output.parse().map_err(Error::said)?),
-        };
-        if format.as_ref().is_some_and(Format::is_table) {
-            return Err(Error::said(format!("unable to match a printer suitable for the output format {output:?}")));
-        }
-        Ok(Outcome { format, remark: dry_run.remark(), documents: 0 })
+    /// As `-o` says, which may say nothing.
+    pub(crate) fn new(output: &Printing, dry_run: DryRun) -> Result<Outcome, Error> {
+        Ok(Outcome { format: output.of_objects()?, remark: dry_run.remark(), documents: 0 })
     }
 
     /// Whether it is in words.
@@ -53,6 +46,6 @@ impl Outcome {
             session.say("---")?;
         }
         self.documents += 1;
-        session.write(&format.show(&shown, &name)?)
+        format.write(session, &shown, &name)
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::dry_run::DryRun;
-use crate::output::Format;
+use crate::output::{Format, Printing};
 use crate::resources::Resource;
 use crate::{Error, Session};
 
@@ -17,21 +17,9 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// By `-o`; empty is a line each.
-    pub(crate) fn new(output: &str, dry_run: DryRun) -> Result<Report, Error> {
-        let format = match output {
-            "" => None,
-            output => match output.parse().map_err(Error::said)? {
-                Format::Table | Format::Wide | Format::Columns(_) => {
-                    return Err(Error::said(format!(
-                        "unable to match a printer suitable for the output format {output:?}, allowed formats are: json, \
-                         jsonpath, jsonpath-file, name, yaml"
-                    )));
-                }
-                format => Some(format),
-            },
-        };
-        Ok(Report { format, remark: dry_run.remark(), shown: 0, shows_managed_fields: false })
+    /// By `-o`; without it is a line each.
+    pub(crate) fn new(output: &Printing, dry_run: DryRun) -> Result<Report, Error> {
+        Ok(Report { format: output.of_objects()?, remark: dry_run.remark(), shown: 0, shows_managed_fields: false })
     }
 
     /// With who owns which field.
@@ -57,13 +45,12 @@ impl Report {
         let Some(format) = &self.format else {
             return session.say(&format!("{} {what}{}", name(object), self.remark));
         };
-        let text = format.show(&self.shown(object), &name)?;
         // Documents of a stream.
         if *format == Format::Yaml && self.shown > 0 {
             session.say("---")?;
         }
         self.shown += 1;
-        session.write(&text)
+        format.write(session, &self.shown(object), &name)
     }
 
     /// Shows objects together: one as it is, and several as a list.
@@ -71,15 +58,14 @@ impl Report {
         let Some(format) = &self.format else { return Ok(()) };
         let name = |_: &Value| String::new();
         let objects: Vec<Value> = objects.iter().map(|object| self.shown(object)).collect();
-        let text = match &objects[..] {
-            [] => return Ok(()),
-            [one] => format.show(one, &name)?,
+        match &objects[..] {
+            [] => Ok(()),
+            [one] => format.write(session, one, &name),
             many => {
                 let list = json!({"apiVersion": "v1", "items": many, "kind": "List", "metadata": {}});
-                format.show(&list, &name)?
+                format.write(session, &list, &name)
             }
-        };
-        session.write(&text)
+        }
     }
 
     fn shown(&self, object: &Value) -> Value {
@@ -183,8 +169,8 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_for_changes_is_refused() {
-        assert!(Report::new("wide", DryRun::None).is_err());
-        assert!(Report::new("yaml", DryRun::None).unwrap().shows_objects());
-        assert!(!Report::new("name", DryRun::None).unwrap().shows_objects());
+        assert!(Report::new(&Printing::by("wide"), DryRun::None).is_err());
+        assert!(Report::new(&Printing::by("yaml"), DryRun::None).unwrap().shows_objects());
+        assert!(!Report::new(&Printing::by("name"), DryRun::None).unwrap().shows_objects());
     }
 }

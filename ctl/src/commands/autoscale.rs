@@ -8,6 +8,7 @@ use crate::create::create;
 use crate::dry_run::DryRun;
 use crate::manifest::Files;
 use crate::outcome::Outcome;
+use crate::output::Printing;
 use crate::target::{Found, Wanted, find, finish};
 use crate::{Error, Session};
 
@@ -43,9 +44,8 @@ pub struct Arguments {
     /// Who is to own the fields.
     #[arg(long, value_name = "NAME", default_value = "kubectl-autoscale")]
     field_manager: String,
-    /// How what has become of it is shown.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
 }
 
 /// Makes an autoscaler for what is there.

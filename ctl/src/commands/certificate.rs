@@ -9,6 +9,7 @@ use crate::command::Verb;
 use crate::dry_run::DryRun;
 use crate::manifest::Files;
 use crate::outcome::Outcome;
+use crate::output::Printing;
 use crate::session::Ask;
 use crate::target::{Found, Target, Wanted, find, finish};
 use crate::{Connection, Error, Session};
@@ -47,9 +48,8 @@ pub struct Arguments {
     /// Also if it has been decided already.
     #[arg(long)]
     force: bool,
-    /// How what has become of it is shown.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
 }
 
 /// Decides it, one request after the other.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::dry_run::DryRun;
 use crate::last_applied::{self, fields};
 use crate::manifest::{Files, parse};
-use crate::output::Format;
+use crate::output::{Format, Printing};
 use crate::report::{Report, Validation};
 use crate::resources::Resource;
 use crate::select::select_named;
@@ -41,9 +41,8 @@ pub struct Arguments {
     what: Vec<String>,
     #[command(flatten)]
     files: Files,
-    /// How it is edited: yaml or json. How it is shown afterwards: json, yaml, name, jsonpath=TEMPLATE or jsonpath-file=FILE.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
     /// Have objects remember what they are, for `gantry apply`.
     #[arg(long)]
     save_config: bool,
@@ -71,8 +70,8 @@ struct Edited {
 /// Edits objects, one after the other.
 pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Result<(), Error> {
     let mut report = match arguments.output.as_str() {
-        "yaml" | "json" => Report::new("", DryRun::None)?,
-        output => Report::new(output, DryRun::None)?,
+        "yaml" | "json" => Report::new(&Printing::default(), DryRun::None)?,
+        _ => Report::new(&arguments.output, DryRun::None)?,
     };
     let mut all = Vec::new();
     for (resource, namespace, name) in arguments.targets(session).await? {

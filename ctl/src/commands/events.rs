@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncBufReadExt;
 
 use super::describe::page::{Clock, moment, shown};
-use crate::output::{Format, items, table::Printer, table::Shape};
+use crate::output::{Format, Printing, items, table::Printer, table::Shape};
 use crate::session::Ask;
 use crate::{Error, Session};
 
@@ -29,9 +29,8 @@ pub struct Arguments {
     /// Without the header.
     #[arg(long)]
     no_headers: bool,
-    /// How: yaml, json, name, jsonpath=TEMPLATE or jsonpath-file=FILE.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
     /// How many are asked for at a time; 0 asks for all at once.
     #[arg(long, value_name = "NUMBER", default_value_t = 500)]
     chunk_size: u32,
@@ -43,8 +42,7 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
     if !arguments.types.iter().all(is_known) {
         return Err(Error::said("valid --types are Normal or Warning"));
     }
-    let format: Format =
-        if arguments.output.is_empty() { Format::Table } else { arguments.output.parse().map_err(Error::said)? };
+    let format = arguments.output.of_objects()?.unwrap_or_default();
     let fields = match arguments.about.as_str() {
         "" => String::new(),
         about => about_fields(session, about).await?,
@@ -145,13 +143,13 @@ fn table(events: &[Value], clock: &Clock) -> Value {
 }
 
 fn show(session: &mut Session<'_>, format: &Format, printer: &mut Printer, events: &[Value]) -> Result<(), Error> {
-    let text = if format.is_table() {
-        printer.show(&table(events, &Clock::here()))
+    if format.is_table() {
+        session.write(&printer.show(&table(events, &Clock::here())))?;
     } else {
         let name = |event: &Value| format!("event/{}", shown(&event["metadata"]["name"]));
-        format.show(&json!({"kind": "EventList", "apiVersion": "v1", "metadata": {}, "items": events}), &name)?
-    };
-    session.write(&text)?;
+        let list = json!({"kind": "EventList", "apiVersion": "v1", "metadata": {}, "items": events});
+        format.write(session, &list, &name)?;
+    }
     session.flush()
 }
 

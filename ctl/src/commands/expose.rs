@@ -7,6 +7,7 @@ use crate::create::{create, labels};
 use crate::dry_run::DryRun;
 use crate::manifest::Files;
 use crate::outcome::Outcome;
+use crate::output::Printing;
 use crate::target::{Found, Target, Wanted, find, finish};
 use crate::{Error, Session};
 
@@ -57,9 +58,8 @@ pub struct Arguments {
     /// Who is to own the fields.
     #[arg(long, value_name = "NAME", default_value = "kubectl-expose")]
     field_manager: String,
-    /// How what has become of it is shown.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
 }
 
 /// Makes a Service for what is there.

@@ -9,7 +9,7 @@ use tokio::io::AsyncBufReadExt;
 use crate::jsonpath::Path;
 use crate::manifest::Files;
 use crate::output::table::{self, Printer, Shape, compare};
-use crate::output::{Format, items};
+use crate::output::{Format, Printing, items};
 use crate::resources::Resource;
 use crate::select::{Selected, of_list, select};
 use crate::session::Ask;
@@ -29,10 +29,8 @@ pub struct Arguments {
     /// In all namespaces.
     #[arg(short = 'A', long)]
     all_namespaces: bool,
-    /// How: wide, yaml, json, name, jsonpath=TEMPLATE, jsonpath-file=FILE, custom-columns=HEADER:PATH,... or
-    /// custom-columns-file=FILE.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
     /// Only objects with these labels.
     #[arg(short = 'l', long, value_name = "SELECTOR", default_value = "")]
     selector: String,
@@ -86,8 +84,7 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
         let answer = session.ask(Ask::get(path)).await?;
         return session.write(&String::from_utf8_lossy(&answer));
     }
-    let format = if arguments.output.is_empty() { Ok(Format::Table) } else { arguments.output.parse() };
-    let format = format.map_err(Error::said)?;
+    let format = arguments.output.of_tables()?;
     if arguments.what.is_empty() && arguments.files.is_empty() {
         session.remark(
             "You must specify the type of resource to get. Use \"gantry api-resources\" for a complete list of supported \
@@ -273,25 +270,21 @@ impl Get<'_, '_> {
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
             resource.map_or_else(String::new, |resource| resource.object(name))
         };
-        let shown = match &objects[..] {
-            [(object, _)] if is_one => self.text(object, &name)?,
-            [] if is_one => String::new(),
+        match &objects[..] {
+            [(object, _)] if is_one => self.write(object, &name)?,
+            [] if is_one => {}
             _ => {
                 let all: Vec<&Value> = objects.iter().map(|(object, _)| object).collect();
                 let list =
                     json!({"apiVersion": "v1", "items": all, "kind": "List", "metadata": {"resourceVersion": ""}});
-                self.text(&list, &name)?
+                self.write(&list, &name)?;
             }
-        };
-        self.session.write(&shown)?;
+        }
         if is_missing { Err(Error::Exit(1)) } else { Ok(()) }
     }
 
-    fn text(&self, object: &Value, name: &dyn Fn(&Value) -> String) -> Result<String, Error> {
-        if self.arguments.no_headers {
-            return self.format.show_without_header(object, name);
-        }
-        self.format.show(object, name)
+    fn write(&mut self, object: &Value, name: &dyn Fn(&Value) -> String) -> Result<(), Error> {
+        self.format.write_with_header(self.session, object, name, !self.arguments.no_headers)
     }
 
     /// Shows what there is, and then every change of it, until the server ends it.
@@ -334,8 +327,11 @@ impl Get<'_, '_> {
 
     fn show(&mut self, object: &Value, resource: &Resource, printer: &mut Printer) -> Result<(), Error> {
         let name = |object: &Value| resource.object(object["metadata"]["name"].as_str().unwrap_or_default());
-        let text = if self.format.is_table() { printer.show(object) } else { self.format.show(object, &name)? };
-        self.session.write(&text)?;
+        if self.format.is_table() {
+            self.session.write(&printer.show(object))?;
+        } else {
+            self.format.write(self.session, object, &name)?;
+        }
         self.session.flush()
     }
 }

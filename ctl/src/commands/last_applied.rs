@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::dry_run::DryRun;
 use crate::last_applied::{self, ANNOTATION};
 use crate::manifest::Files;
-use crate::output::Format;
+use crate::output::{Format, Printing};
 use crate::report::Report;
 use crate::select::select_named;
 use crate::session::Ask;
@@ -46,9 +46,8 @@ pub(crate) struct Set {
     /// Do not do it: say only what would be done (client), or have the server check it too (server).
     #[arg(long, value_name = "HOW", default_value = "none", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: DryRun,
-    /// How objects are shown: json, yaml, name, jsonpath=TEMPLATE or jsonpath-file=FILE.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
 }
 
 /// Does it.

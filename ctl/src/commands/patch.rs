@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::dry_run::DryRun;
 use crate::manifest::{Files, parse};
-use crate::output::Format;
+use crate::output::{Format, Printing};
 use crate::report::Failures;
 use crate::resources::Resource;
 use crate::select::select_named;
@@ -42,9 +42,8 @@ pub struct Arguments {
     /// Who is to own the fields.
     #[arg(long, value_name = "NAME", default_value = MANAGER)]
     field_manager: String,
-    /// How what has become of it is shown.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -66,10 +65,7 @@ impl Kind {
 
 /// Changes objects, one after the other.
 pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Result<(), Error> {
-    let format: Option<Format> = match arguments.output.as_str() {
-        "" => None,
-        output => Some(output.parse().map_err(Error::said)?),
-    };
+    let format = arguments.output.of_objects()?;
     let patch = arguments.read()?;
     let mut failures = Failures::default();
     for target in arguments.targets(session).await? {
@@ -100,11 +96,8 @@ impl Arguments {
         let after = session.json(ask.query("dryRun", dry_run)).await?;
         let named = |object: &Value| resource.object(object["metadata"]["name"].as_str().unwrap_or(&name));
         match format {
-            Some(format) if !format.is_table() => {
-                let shown = format.show(&after, &named)?;
-                session.write(&shown)?;
-            }
-            _ => {
+            Some(format) => format.write(session, &after, &named)?,
+            None => {
                 let is_same = before["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"];
                 let is_same = is_same && self.dry_run == DryRun::None;
                 // kubectl does not say here that it was a dry run.

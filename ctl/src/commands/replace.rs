@@ -10,6 +10,7 @@ use crate::dry_run::DryRun;
 use crate::follow::{Change, Follow};
 use crate::last_applied;
 use crate::manifest::{Files, Placed};
+use crate::output::Printing;
 use crate::report::{Failures, Report, Validation, of_source};
 use crate::session::Ask;
 use crate::{Error, Session};
@@ -46,9 +47,8 @@ pub struct Arguments {
     /// Of which subresource: status or scale.
     #[arg(long, value_name = "NAME")]
     subresource: Option<String>,
-    /// How objects are shown: json, yaml, name, jsonpath=TEMPLATE or jsonpath-file=FILE.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
     /// With -o: show who owns which field.
     #[arg(long)]
     show_managed_fields: bool,

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::create::{create, labels};
 use crate::dry_run::DryRun;
 use crate::outcome::Outcome;
+use crate::output::Printing;
 use crate::{Error, Session};
 
 /// The arguments.
@@ -65,9 +66,8 @@ pub struct Arguments {
     /// Who is to own the fields.
     #[arg(long, value_name = "NAME", default_value = "kubectl-run")]
     field_manager: String,
-    /// How what has become of it is shown.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
 }
 
 /// Runs an image in a pod.
@@ -89,7 +89,7 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
             "status": {"loadBalancer": {}},
         });
         create(session, service, how, &mut outcome, "created").await?;
-        if arguments.output == "yaml" {
+        if arguments.output.as_str() == "yaml" {
             session.say("---")?;
         }
     }

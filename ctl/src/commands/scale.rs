@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::dry_run::DryRun;
 use crate::manifest::Files;
 use crate::outcome::Outcome;
+use crate::output::Printing;
 use crate::session::{Ask, duration};
 use crate::target::{Found, MERGE, Target, Wanted, find, finish};
 use crate::{Error, Session};
@@ -45,9 +46,8 @@ pub struct Arguments {
     /// Do not do it: say only what would be done (client), or have the server check it too (server).
     #[arg(long, value_name = "HOW", default_value = "none", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: DryRun,
-    /// How what has become of it is shown.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
 }
 
 /// Sets numbers of replicas, one object after the other.

@@ -8,6 +8,7 @@ use api::names::{label_key, label_value};
 use crate::dry_run::DryRun;
 use crate::manifest::Files;
 use crate::outcome::Outcome;
+use crate::output::Printing;
 use crate::target::{Found, STRATEGIC, Wanted, find, finish};
 use crate::{Error, Session};
 
@@ -32,9 +33,8 @@ pub struct Arguments {
     /// Who is to own the fields.
     #[arg(long, value_name = "NAME", default_value = "kubectl-taint")]
     field_manager: String,
-    /// How what has become of it is shown.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
 }
 
 /// A taint to set, or to remove: then without an effect it is all of the key.

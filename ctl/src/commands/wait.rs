@@ -10,6 +10,7 @@ use crate::dry_run::DryRun;
 use crate::follow::{Change, Follow};
 use crate::jsonpath::Template;
 use crate::manifest::Files;
+use crate::output::Printing;
 use crate::report::{Failures, Report};
 use crate::select::select;
 use crate::session::Ask;
@@ -45,9 +46,8 @@ pub struct Arguments {
     /// For how long, such as 30s; 0 looks once, and less than 0 waits for a week.
     #[arg(long, value_name = "DURATION", default_value = "30s", allow_hyphen_values = true)]
     timeout: String,
-    /// How objects are shown that it is true of: json, yaml, name, jsonpath=TEMPLATE or jsonpath-file=FILE.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
     /// With -o: show who owns which field.
     #[arg(long)]
     show_managed_fields: bool,
@@ -340,7 +340,7 @@ impl Condition {
             Condition::Create => true,
             Condition::Delete => false,
             Condition::Path { template, value } => {
-                let found = template.show(object);
+                let found = template.text(object);
                 value.as_ref().map_or(!found.is_empty(), |value| *value == found)
             }
             Condition::Status { name, value } => {

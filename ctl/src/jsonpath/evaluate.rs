@@ -24,6 +24,41 @@ pub(super) fn parts(parts: &[Part], root: &Value, here: &Value, to: &mut String)
     }
 }
 
+/// What each of these pieces leads to, one after the other.
+pub(super) fn lists<'a>(parts: &[Part], root: &'a Value, here: &'a Value, each: &mut dyn FnMut(Vec<&Value>)) {
+    for part in parts {
+        match part {
+            Part::Text(text) => each(vec![&Value::String(text.clone())]),
+            Part::Path(wanted) => each(path(wanted, root, here)),
+            Part::Range(over, inside) => {
+                for element in path(over, root, here) {
+                    lists(inside, root, element, each);
+                }
+            }
+        }
+    }
+}
+
+/// The first field that these pieces name and that is not there.
+pub(super) fn missing(parts: &[Part], root: &Value, here: &Value) -> Option<String> {
+    let of_path = |wanted: &Path| {
+        let mut found = vec![if wanted.from_root { root } else { here }];
+        wanted.steps.iter().find_map(|step| {
+            found = found.iter().flat_map(|value| follow(step, root, value)).collect();
+            match step {
+                Step::Field(name) if found.is_empty() => Some(name.clone()),
+                _ => None,
+            }
+        })
+    };
+    parts.iter().find_map(|part| match part {
+        Part::Text(_) => None,
+        Part::Path(wanted) => of_path(wanted),
+        Part::Range(over, inside) => of_path(over)
+            .or_else(|| path(over, root, here).into_iter().find_map(|element| missing(inside, root, element))),
+    })
+}
+
 /// What a path leads to.
 pub(super) fn path<'a>(path: &Path, root: &'a Value, here: &'a Value) -> Vec<&'a Value> {
     let mut found = vec![if path.from_root { root } else { here }];

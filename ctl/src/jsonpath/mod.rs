@@ -12,6 +12,7 @@ use serde_json::Value;
 /// A template.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Template {
+    text: String,
     parts: Vec<Part>,
 }
 
@@ -67,14 +68,42 @@ enum Comparison {
 impl Template {
     /// Reads a template.
     pub(crate) fn parse(text: &str) -> Result<Template, String> {
-        Ok(Template { parts: parse::template(text)? })
+        Ok(Template { text: text.to_owned(), parts: parse::template(text)? })
     }
 
-    /// What it says of an object.
-    pub(crate) fn show(&self, object: &Value) -> String {
+    /// What it says of an object. What is not there is nothing.
+    pub(crate) fn text(&self, object: &Value) -> String {
         let mut text = String::new();
         evaluate::parts(&self.parts, object, object, &mut text);
         text
+    }
+
+    /// Writes what it says of an object. `strict` is whether it is a mistake to name what is not there.
+    pub(crate) fn show(&self, object: &Value, strict: bool, to: &mut String) -> Result<(), String> {
+        self.check(object, strict, to)?;
+        evaluate::parts(&self.parts, object, object, to);
+        Ok(())
+    }
+
+    /// Writes what each of its pieces leads to, as a list of JSON.
+    pub(crate) fn show_as_json(&self, object: &Value, strict: bool, to: &mut String) -> Result<(), String> {
+        self.check(object, strict, to)?;
+        evaluate::lists(&self.parts, object, object, &mut |list| {
+            to.push_str(&crate::output::json(&Value::Array(list.into_iter().cloned().collect())));
+        });
+        Ok(())
+    }
+
+    fn check(&self, object: &Value, strict: bool, to: &mut String) -> Result<(), String> {
+        let missing = if strict { evaluate::missing(&self.parts, object, object) } else { None };
+        let Some(name) = missing else { return Ok(()) };
+        let text = &self.text;
+        to.push_str(&format!(
+            "Error executing template: {name} is not found. Printing more information for debugging the template:\n\ttemplate \
+             was:\n\t\t{text}\n\tobject given to jsonpath engine was:\n\t\t{}\n\n",
+            crate::template::in_go(object)
+        ));
+        Err(format!("error executing jsonpath {text:?}: {to}"))
     }
 }
 

@@ -21,7 +21,7 @@ fn object() -> Value {
 #[test]
 fn templates_say_what_kubectls_say() {
     let check = |template: &str, expected: &str| {
-        let shown = Template::parse(template).unwrap_or_else(|error| panic!("{template}: {error}")).show(&object());
+        let shown = Template::parse(template).unwrap_or_else(|error| panic!("{template}: {error}")).text(&object());
         assert_eq!(shown, expected, "{template}");
     };
     check("kind is {.kind}", "kind is List");

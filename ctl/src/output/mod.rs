@@ -1,16 +1,18 @@
 //! The formats of `-o`.
 
 mod columns;
+mod kyaml;
+mod printing;
 pub(crate) mod table;
 pub(crate) mod yaml;
 
-use std::str::FromStr;
-
 use serde_json::Value;
 
-use crate::Error;
 use crate::jsonpath::{self, Path, Template};
+use crate::template::GoTemplate;
+use crate::{Error, Session};
 use columns::Columns;
+pub(crate) use printing::Printing;
 
 /// How objects are shown.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,51 +26,18 @@ pub(crate) enum Format {
     Json,
     /// What they are called, as other verbs take it.
     Name,
-    /// What a template says of them.
-    JsonPath(Template),
+    /// What a template says of them; and whether it is a mistake that it names what they have not.
+    JsonPath(Template, bool),
+    /// What paths of a template lead to, each as a list.
+    JsonPathAsJson(Template, bool),
+    /// What a template of Go says of them, with the same.
+    GoTemplate(Box<GoTemplate>, bool),
     /// A column for each of these paths, with its header.
     Columns(Vec<(String, Path)>),
     /// YAML.
     Yaml,
-}
-
-/// The formats, as they are written after `-o`.
-const FORMATS: &str = "custom-columns, custom-columns-file, json, jsonpath, jsonpath-file, name, wide, yaml";
-
-impl FromStr for Format {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Format, String> {
-        let (format, rest) = text.split_once('=').map_or((text, None), |(format, rest)| (format, Some(rest)));
-        let file = |rest: Option<&str>| {
-            let path =
-                rest.ok_or_else(|| format!("{format} format specified but no file given: write {format}=FILE"))?;
-            std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))
-        };
-        let template = |text: &str| {
-            Template::parse(text)
-                .map(Format::JsonPath)
-                .map_err(|error| format!("error parsing jsonpath {text}, {error}"))
-        };
-        let stated = |rest: Option<&str>| {
-            let rest = rest.filter(|rest| !rest.is_empty());
-            rest.map(str::to_owned)
-                .ok_or_else(|| format!("{format} format specified but no {} given", format.replace('-', " ")))
-        };
-        match format {
-            "json" if rest.is_none() => Ok(Format::Json),
-            "name" if rest.is_none() => Ok(Format::Name),
-            "wide" if rest.is_none() => Ok(Format::Wide),
-            "yaml" if rest.is_none() => Ok(Format::Yaml),
-            "jsonpath" => template(&stated(rest)?),
-            "jsonpath-file" => template(file(rest)?.trim_end_matches('\n')),
-            "custom-columns" => columns(&stated(rest)?),
-            "custom-columns-file" => columns_of_file(&file(rest)?),
-            _ => Err(format!(
-                "unable to match a printer suitable for the output format {text:?}, allowed formats are: {FORMATS}"
-            )),
-        }
-    }
+    /// YAML with braces and quotes.
+    Kyaml,
 }
 
 /// Columns, as `HEADER:PATH,HEADER:PATH`.
@@ -103,24 +72,59 @@ impl Format {
         matches!(self, Format::Table | Format::Wide)
     }
 
-    /// The same, but without the header that columns have.
-    pub(crate) fn show_without_header(&self, object: &Value, name: &dyn Fn(&Value) -> String) -> Result<String, Error> {
-        match self {
-            Format::Columns(columns) => Ok(show_columns(columns, object, false)),
-            other => other.show(object, name),
-        }
+    /// Writes an object, or a list of some, in a format that is no table. `name` says what an object is called.
+    pub(crate) fn write(
+        &self,
+        session: &mut Session<'_>,
+        object: &Value,
+        name: &dyn Fn(&Value) -> String,
+    ) -> Result<(), Error> {
+        self.write_with_header(session, object, name, true)
     }
 
-    /// An object, or a list of some, in a format that is no table. `name` says what an object is called.
+    /// The same, with or without the header that columns have.
+    pub(crate) fn write_with_header(
+        &self,
+        session: &mut Session<'_>,
+        object: &Value,
+        name: &dyn Fn(&Value) -> String,
+        has_header: bool,
+    ) -> Result<(), Error> {
+        let mut text = String::new();
+        let result = self.render(object, name, has_header, &mut text);
+        // What a template said before it failed is shown, too.
+        session.write(&text)?;
+        result
+    }
+
+    /// An object, or a list of some, as text.
     pub(crate) fn show(&self, object: &Value, name: &dyn Fn(&Value) -> String) -> Result<String, Error> {
+        let mut text = String::new();
+        self.render(object, name, true, &mut text)?;
+        Ok(text)
+    }
+
+    fn render(
+        &self,
+        object: &Value,
+        name: &dyn Fn(&Value) -> String,
+        has_header: bool,
+        to: &mut String,
+    ) -> Result<(), Error> {
         match self {
-            Format::Json => Ok(json(object)),
-            Format::Name => Ok(items(object).into_iter().map(|item| format!("{}\n", name(item))).collect()),
-            Format::Yaml => Ok(yaml::document(object)),
-            Format::JsonPath(template) => Ok(template.show(object)),
-            Format::Columns(columns) => Ok(show_columns(columns, object, true)),
-            Format::Table | Format::Wide => Err(Error::said("tables are made by the server")),
+            Format::Json => to.push_str(&json(object)),
+            Format::Name => to.extend(items(object).into_iter().map(|item| format!("{}\n", name(item)))),
+            Format::Yaml => to.push_str(&yaml::document(object)),
+            Format::Kyaml => to.push_str(&kyaml::document(object)),
+            Format::JsonPath(template, strict) => template.show(object, *strict, to).map_err(Error::said)?,
+            Format::JsonPathAsJson(template, strict) => {
+                template.show_as_json(object, *strict, to).map_err(Error::said)?;
+            }
+            Format::GoTemplate(template, strict) => template.show(object, *strict, to).map_err(Error::said)?,
+            Format::Columns(columns) => to.push_str(&show_columns(columns, object, has_header)),
+            Format::Table | Format::Wide => return Err(Error::said("tables are made by the server")),
         }
+        Ok(())
     }
 }
 
@@ -146,7 +150,7 @@ pub(crate) fn items(object: &Value) -> Vec<&Value> {
 }
 
 /// JSON as kubectl indents it: by four spaces.
-fn json(object: &Value) -> String {
+pub(crate) fn json(object: &Value) -> String {
     use serde::Serialize;
     let mut bytes = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
@@ -185,19 +189,12 @@ mod tests {
     fn columns_show_what_paths_lead_to() {
         let list = json!({"kind": "List", "items": [
             {"metadata": {"name": "a", "labels": {"x": "1"}}, "n": 1}, {"metadata": {"name": "b"}, "n": [1, 2]}]});
-        let format: Format = "custom-columns=NAME:.metadata.name,X:{.metadata.labels.x},N:n".parse().unwrap();
+        let format = columns("NAME:.metadata.name,X:{.metadata.labels.x},N:n").unwrap();
         let expected = "NAME   X        N\na      1        1\nb      <none>   [1,2]\n";
         assert_eq!(format.show(&list, &|_| String::new()).unwrap(), expected);
-        let error = "custom-columns=NAME".parse::<Format>().unwrap_err();
+        let error = columns("NAME").unwrap_err();
         assert!(error.contains("expected <header>:<json-path-expr>"), "{error}");
-        assert!("jsonpath".parse::<Format>().unwrap_err().contains("no jsonpath given"));
         assert!(matches!(columns_of_file("A B\n.a .b\n"), Ok(Format::Columns(columns)) if columns.len() == 2));
         assert!(columns_of_file("A B\n.a\n").unwrap_err().contains("don't match"));
-    }
-
-    #[test]
-    fn unknown_formats_are_refused() {
-        let error = "yamll".parse::<Format>().unwrap_err();
-        assert!(error.starts_with("unable to match a printer suitable for the output format \"yamll\""), "{error}");
     }
 }

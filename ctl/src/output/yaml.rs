@@ -276,7 +276,7 @@ fn escaped(character: char, text: &mut String) {
 }
 
 /// Whether a text without quotes would be read as something that is no text.
-fn is_other_type(text: &str) -> bool {
+pub(super) fn is_other_type(text: &str) -> bool {
     const WORDS: &[&str] = &[
         "", "~", "null", "Null", "NULL", "y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "true", "True", "TRUE", "n",
         "N", "no", "No", "NO", "off", "Off", "OFF", "false", "False", "FALSE", ".nan", ".NaN", ".NAN", ".inf", ".Inf",

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::dry_run::DryRun;
 use crate::manifest::{Files, Placed};
+use crate::output::Printing;
 use crate::report::{Failures, Report, Validation};
 use crate::{Error, Session, commands};
 
@@ -48,9 +49,8 @@ pub struct Arguments {
     /// If an object cannot be changed to what is wanted, delete it and create it anew.
     #[arg(long)]
     force: bool,
-    /// How objects are shown: json, yaml, name, jsonpath=TEMPLATE or jsonpath-file=FILE.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
     /// With -o: show who owns which field.
     #[arg(long)]
     show_managed_fields: bool,

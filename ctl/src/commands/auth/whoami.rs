@@ -4,7 +4,7 @@ use clap::Args;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::output::Format;
+use crate::output::Printing;
 use crate::output::table::Printer;
 use crate::session::Ask;
 use crate::{Error, Session};
@@ -12,9 +12,8 @@ use crate::{Error, Session};
 /// The arguments.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
-    /// How it is shown.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
 }
 
 /// Shows who one is to the server.
@@ -27,14 +26,12 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
         ),
         _ => error,
     })?;
-    if !arguments.output.is_empty() {
-        let format: Format = arguments.output.parse().map_err(Error::said)?;
+    if let Some(format) = arguments.output.of_objects()? {
         let mut shown = answer;
         if let Some(meta) = shown["metadata"].as_object_mut() {
             meta.remove("creationTimestamp");
         }
-        let text = format.show(&shown, &|_| "selfsubjectreview.authentication.k8s.io/".to_owned())?;
-        return session.write(&text);
+        return format.write(session, &shown, &|_| "selfsubjectreview.authentication.k8s.io/".to_owned());
     }
     session.write(&Printer::plain(&lines(&answer["status"]["userInfo"])))
 }

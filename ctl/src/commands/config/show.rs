@@ -4,8 +4,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::file::{CLUSTERS, CONTEXTS, Files, List, USERS, redact};
-use crate::output::Format;
 use crate::output::table::Printer;
+use crate::output::{Format, Printing};
 use crate::{Connection, Error, Session};
 
 /// The arguments of `get-contexts`.
@@ -31,9 +31,8 @@ pub struct View {
     /// Only what belongs to the context that is used.
     #[arg(long)]
     minify: bool,
-    /// How it is shown.
-    #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
 }
 
 fn text(value: &Value) -> String {
@@ -88,7 +87,7 @@ pub(super) fn view(
     connection: &Connection,
     session: &mut Session<'_>,
 ) -> Result<(), Error> {
-    let format: Format = arguments.output.parse().map_err(Error::said)?;
+    let format = arguments.output.of_objects()?.unwrap_or(Format::Yaml);
     let mut merged = files.merged();
     if arguments.minify {
         let name = connection.context.clone().or_else(|| files.current()).ok_or_else(super::no_context)?;
@@ -97,7 +96,7 @@ pub(super) fn view(
     if !arguments.raw {
         redact(&mut merged);
     }
-    session.write(&format.show(&merged, &|_| String::new())?)
+    format.write(session, &merged, &|_| String::new())
 }
 
 /// Leaves nothing but a context, its cluster and its user.

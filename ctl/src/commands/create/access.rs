@@ -5,6 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{Made, match_labels};
+use crate::output::Printing;
 use crate::session::Ask;
 use crate::{Error, Session};
 
@@ -299,9 +300,8 @@ pub(crate) struct Token {
     /// The UID of the object that it is good with.
     #[arg(long, value_name = "UID", default_value = "")]
     bound_object_uid: String,
-    /// How it is shown: json, yaml, jsonpath=TEMPLATE or jsonpath-file=FILE, and otherwise by itself.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
 }
 
 impl Token {
@@ -352,12 +352,10 @@ impl Token {
         if token.is_empty() {
             return Err(Error::said("failed to create token: no token in server response"));
         }
-        if self.output.is_empty() {
+        let Some(format) = self.output.of_objects()? else {
             // Who looks at it has a line; a script has the token and nothing else.
             return if session.is_terminal() { session.say(token) } else { session.write(token) };
-        }
-        let format: crate::output::Format = self.output.parse().map_err(Error::said)?;
-        let shown = format.show(&answer, &|_| format!("tokenrequest.authentication.k8s.io/{}", self.name))?;
-        session.write(&shown)
+        };
+        format.write(session, &answer, &|_| format!("tokenrequest.authentication.k8s.io/{}", self.name))
     }
 }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::dry_run::DryRun;
 use crate::last_applied;
 use crate::manifest::Files;
+use crate::output::Printing;
 use crate::report::{Failures, Report, Validation, of_source};
 use crate::session::Ask;
 use crate::{Error, Session};
@@ -53,9 +54,8 @@ struct How {
     /// Have objects remember what they are created with, for `gantry apply`.
     #[arg(long)]
     save_config: bool,
-    /// How objects are shown: json, yaml, name, jsonpath=TEMPLATE or jsonpath-file=FILE.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
     /// With -o: show who owns which field.
     #[arg(long)]
     show_managed_fields: bool,

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::dry_run::DryRun;
 use crate::manifest::Files;
 use crate::outcome::Outcome;
+use crate::output::Printing;
 use crate::target::{Found, MERGE, Target, Wanted, find, finish};
 use crate::{Error, Session};
 use pairs::Changes;
@@ -50,9 +51,8 @@ pub struct Arguments {
     /// Who is to own the fields.
     #[arg(long, value_name = "NAME")]
     field_manager: Option<String>,
-    /// How what has become of it is shown.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
 }
 
 /// Labels or annotations.

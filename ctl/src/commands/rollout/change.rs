@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::Workloads;
 use crate::dry_run::DryRun;
 use crate::outcome::Outcome;
+use crate::output::Printing;
 use crate::session::Ask;
 use crate::target::{Target, finish};
 use crate::{Error, Session};
@@ -20,9 +21,8 @@ pub struct Arguments {
     /// Who is to own the fields.
     #[arg(long, value_name = "NAME", default_value = "kubectl-rollout")]
     field_manager: String,
-    /// How what has become of it is shown.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
 }
 
 /// What is done.

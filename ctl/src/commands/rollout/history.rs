@@ -8,6 +8,7 @@ use super::revisions::{CHANGE_CAUSE, Revision, revisions};
 use super::template;
 use crate::dry_run::DryRun;
 use crate::outcome::Outcome;
+use crate::output::Printing;
 use crate::resources::Resource;
 use crate::target::{Target, finish};
 use crate::{Error, Session};
@@ -20,9 +21,8 @@ pub struct Arguments {
     /// Show all of this revision.
     #[arg(long, value_name = "REVISION", default_value_t = 0, allow_negative_numbers = true)]
     revision: i64,
-    /// Show the objects that keep the revisions.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
 }
 
 /// Shows what was rolled out.

@@ -9,6 +9,7 @@ use super::revisions::{Revision, revisions};
 use super::template;
 use crate::dry_run::DryRun;
 use crate::outcome::Outcome;
+use crate::output::Printing;
 use crate::resources::Resource;
 use crate::session::Ask;
 use crate::target::{Target, finish};
@@ -39,9 +40,8 @@ pub struct Arguments {
     /// Do not do it: show what it would be (client), or have the server check it (server).
     #[arg(long, value_name = "HOW", default_value = "none", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: DryRun,
-    /// How what has become of it is shown.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
 }
 
 /// Goes back, one workload after the other.

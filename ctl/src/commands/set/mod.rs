@@ -15,6 +15,7 @@ use crate::command::Verb;
 use crate::dry_run::DryRun;
 use crate::manifest::Files;
 use crate::outcome::Outcome;
+use crate::output::Printing;
 use crate::target::{Found, STRATEGIC, Target, Wanted, find, finish};
 use crate::{Connection, Error, Session};
 
@@ -91,9 +92,8 @@ pub(crate) struct Which {
     /// Who is to own the fields.
     #[arg(long, value_name = "NAME", default_value = "kubectl-set")]
     field_manager: String,
-    /// How what has become of it is shown.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
 }
 
 impl Which {

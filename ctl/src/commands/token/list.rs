@@ -10,7 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::SECRETS;
-use crate::output::Format;
+use crate::output::Printing;
 use crate::session::Ask;
 use crate::{Error, Session};
 
@@ -21,9 +21,8 @@ const SPACE: usize = 3;
 /// The arguments.
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
-    /// How they are shown: json, yaml, jsonpath=..., or as a table if nothing is said.
-    #[arg(short, long, value_name = "FORMAT", default_value = "")]
-    output: String,
+    #[command(flatten)]
+    output: Printing,
 }
 
 /// A token, as its Secret says.
@@ -92,10 +91,7 @@ impl Listed {
 
 /// Shows the tokens. Those that cannot be read are only remarked upon.
 pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Result<(), Error> {
-    let format = match arguments.output.as_str() {
-        "" => None,
-        stated => Some(stated.parse::<Format>().map_err(|error| Error::said(format!("-o: {error}")))?),
-    };
+    let format = arguments.output.of_objects()?;
     let selector = format!("type={SECRET_TYPE}");
     let mut list = session.json(Ask::get(SECRETS).query("fieldSelector", selector)).await?;
     let secrets: Vec<Secret> = serde_json::from_value(list["items"].take())
@@ -107,10 +103,10 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
             Err(why) => session.remark(&why)?,
         }
     }
-    if let Some(format) = format.filter(|format| !format.is_table()) {
+    if let Some(format) = format {
         let name = |object: &Value| format!("bootstraptoken/{}", object["token"].as_str().unwrap_or_default());
         for token in &tokens {
-            session.write(&format.show(&token.object(), &name)?)?;
+            format.write(session, &token.object(), &name)?;
         }
         return Ok(());
     }
