@@ -17,6 +17,16 @@ pub(crate) async fn create(
     outcome: &mut Outcome,
     words: &str,
 ) -> Result<(), Error> {
+    let (resource, made) = make(session, object, (dry_run, manager)).await?;
+    outcome.show(session, &resource, &made, words)
+}
+
+/// The same, and says nothing. Gives what has become of it.
+pub(crate) async fn make(
+    session: &mut Session<'_>,
+    object: Value,
+    (dry_run, manager): (DryRun, &str),
+) -> Result<(Resource, Value), Error> {
     let field = |name: &str| object[name].as_str().unwrap_or_default();
     let resource = resource(session, field("apiVersion"), field("kind")).await?;
     let mut made = object;
@@ -26,7 +36,7 @@ pub(crate) async fn create(
         let ask = Ask::with(Method::POST, &path, &made).query("fieldManager", manager);
         made = session.json(ask.query("dryRun", dry_run.parameter())).await?;
     }
-    outcome.show(session, &resource, &made, words)
+    Ok((resource, made))
 }
 
 async fn resource(session: &mut Session<'_>, api_version: &str, kind: &str) -> Result<Resource, Error> {

@@ -1,6 +1,7 @@
 //! `gantry attach`.
 
 use clap::Args;
+use serde_json::Value;
 
 use crate::pods::{self, Preference, metadata};
 use crate::session::{Ask, duration};
@@ -62,15 +63,31 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
     if let Some(remark) = remark.filter(|_| !quiet) {
         session.remark(&remark)?;
     }
-    let found = pods::find(&pod, &container);
+    let how = How { stdin: arguments.stdin, tty: arguments.tty, quiet, detach: keys(&arguments.detach_keys)? };
+    hold(session, &pod, &container, how).await
+}
+
+/// How somebody is with a process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct How {
+    pub(crate) stdin: bool,
+    pub(crate) tty: bool,
+    pub(crate) quiet: bool,
+    /// What is typed to leave it.
+    pub(crate) detach: Vec<u8>,
+}
+
+/// Is with a container's process until it ends or is left.
+pub(crate) async fn hold(session: &mut Session<'_>, pod: &Value, container: &str, how: How) -> Result<(), Error> {
+    let How { stdin, tty, quiet, detach } = how;
+    let found = pods::find(pod, container);
     let has_terminal = found.is_some_and(|(container, _)| container["tty"] == true);
-    if arguments.tty && !has_terminal && !quiet {
+    if tty && !has_terminal && !quiet {
         session.remark(&format!("error: Unable to use a TTY - container {container} did not allocate one"))?;
     }
     // A container's terminal is one, whether it is asked for or not.
-    let tty = can_be_raw(session, arguments.stdin, has_terminal, quiet)?;
-    let wanted = Wanted { stdin: arguments.stdin, stderr: !tty, tty };
-    let detach = keys(&arguments.detach_keys)?;
+    let tty = can_be_raw(session, stdin, has_terminal, quiet)?;
+    let wanted = Wanted { stdin, stderr: !tty, tty };
     if !quiet {
         session.remark(
             "All commands and output from this session will be recorded in container logs, including credentials and \
@@ -78,10 +95,10 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
         )?;
         session.remark("If you don't see a command prompt, try pressing enter.")?;
     }
-    let uri = uri(metadata(&pod, "namespace"), metadata(&pod, "name"), &container, wanted);
+    let uri = uri(metadata(pod, "namespace"), metadata(pod, "name"), container, wanted);
     Dialogue { uri, wanted, detach, redraw: true }.hold(session).await?;
-    if !quiet && arguments.stdin && tty {
-        session.say(&farewell(&pod, &container, found.is_some_and(|(_, is_ephemeral)| is_ephemeral)))?;
+    if !quiet && stdin && tty {
+        session.say(&farewell(pod, container, found.is_some_and(|(_, is_ephemeral)| is_ephemeral)))?;
     }
     Ok(())
 }
@@ -92,7 +109,7 @@ fn uri(namespace: &str, pod: &str, container: &str, wanted: Wanted) -> String {
     wanted.parameters().into_iter().fold(ask, |ask, (name, value)| ask.query(name, value)).uri()
 }
 
-fn farewell(pod: &serde_json::Value, container: &str, is_ephemeral: bool) -> String {
+fn farewell(pod: &Value, container: &str, is_ephemeral: bool) -> String {
     let (name, namespace) = (metadata(pod, "name"), metadata(pod, "namespace"));
     let again = format!("'gantry attach {name} -c {container} -n {namespace} -i -t'");
     if is_ephemeral {

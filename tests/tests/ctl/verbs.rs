@@ -106,7 +106,7 @@ async fn setting(user: &User) -> String {
         "set selector deploy/web app=other",
         "get svc web -o jsonpath={.spec.selector}{.spec.ports}",
         "run one --image=nginx --port=80 --dry-run=client -o yaml -- a b",
-        "run one --image=nginx -it",
+        "run one --image=nginx -t",
     ])
     .await
 }

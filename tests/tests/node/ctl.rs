@@ -160,6 +160,43 @@ pub(crate) fn terminals(user: &User<'_>) {
     assert!(said.contains("executable file not found") && is_restored(&said), "{said}");
 }
 
+/// `gantry LINE`, with what it reads.
+fn fed(user: &User<'_>, line: &str, input: &[u8]) -> Output {
+    let mut command = gantry(user, line);
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("gantry runs");
+    child.stdin.take().expect("it was piped").write_all(input).expect("it is read");
+    child.wait_with_output().expect("gantry ends")
+}
+
+/// Pods that are there for as long as somebody is with them, and containers that debug others.
+pub(crate) fn run_and_debug(user: &User<'_>) {
+    let image = crate::BUSYBOX;
+    let script = "read line; echo got-$line; exit 3";
+    let line = format!("run once -it --rm --restart=Never --image={image} -- sh -c '{script}'");
+    let said = in_terminal(user, &line, &[("try pressing enter", "a-line\r")]);
+    assert!(said.contains("got-a-line") && said.contains("code=3") && is_restored(&said), "{said}");
+    assert!(said.contains("/once terminated (Error)") && said.contains("pod \"once\" deleted from"), "{said}");
+    let line = format!("run piped -i --quiet --rm --restart=Never --image={image} -- md5sum");
+    let (out, _, code) = all(&fed(user, &line, &vec![b'x'; 1 << 20]));
+    assert_eq!((out.as_str(), code), ("b561f87202d04959e37588ee05cf5b10  -\n", Some(0)));
+    let talks = format!("run talks --attach --restart=Never --image={image} -- sh -c 'echo here; exit 5'");
+    let (out, err, code) = all(&run(user, &talks));
+    assert!(out.contains("here") && err.contains("/talks terminated (Error)") && code == Some(5), "{out}{err}");
+    // Who leaves lets it run.
+    let line = format!("run stays -it --image={image} -- sh");
+    let typed = [("try pressing enter", "\recho from-$((1+1))\r"), ("from-2", "\u{10}\u{11}")];
+    let said = in_terminal(user, &line, &typed);
+    assert!(said.contains("Session ended, resume using 'gantry attach stays") && said.contains("code=0"), "{said}");
+    assert_eq!(ok(user, "get pod stays -o jsonpath={.status.phase}"), "Running");
+    let line = format!("debug stays -i --quiet --image={image} -c helper -- sh -c 'read line; echo with-$line'");
+    assert_eq!(all(&fed(user, &line, b"me\n")).2, Some(0));
+    // What is said while nobody is with it yet, or no longer, is in its log.
+    user.until("logs stays -c helper", |said| said == "with-me\n");
+    let helper = ok(user, "get pod stays -o jsonpath={.spec.ephemeralContainers[0].name}");
+    assert_eq!(helper, "helper");
+}
+
 /// A port of the pod is a port of the user's machine, and so is a service's.
 pub(crate) fn port_forward(user: &User<'_>) {
     let script = "mkdir -p /www; head -c 3000000 /dev/zero > /www/large; echo forwarded > /www/index.html; exec httpd -f \

@@ -112,6 +112,7 @@ fn pods_are_real_processes() {
             ("ctl-terminals", ctl::terminals),
             ("ctl-port-forward", ctl::port_forward),
             ("ctl-cp", ctl::cp),
+            ("ctl-run", ctl::run_and_debug),
         ],
     );
 }
