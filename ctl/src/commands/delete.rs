@@ -12,7 +12,7 @@ use crate::report::of_source;
 use crate::resources::Resource;
 use crate::select::{of_list, select};
 use crate::session::Ask;
-use crate::{Error, Session};
+use crate::{Error, Session, commands};
 
 /// How long it takes at most until the next look whether an object is gone.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -67,6 +67,9 @@ pub struct Arguments {
     /// Do not do it: say only what would be done (client), or have the server check it too (server).
     #[arg(long, value_name = "HOW", default_value = "none", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: DryRun,
+    /// Delete this path of the server, and show what it answers.
+    #[arg(long, value_name = "PATH")]
+    raw: Option<String>,
     /// How what is deleted is shown: only `name`.
     #[arg(short, long, value_name = "FORMAT", default_value = "")]
     output: String,
@@ -109,6 +112,9 @@ struct Doomed {
 
 /// Deletes objects, and waits until they are gone.
 pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Result<(), Error> {
+    if let Some(path) = &arguments.raw {
+        return commands::raw::run(session, (Method::DELETE, path), Some(&arguments.files), ("", false)).await;
+    }
     let grace = arguments.grace()?;
     if !matches!(arguments.output.as_str(), "" | "name") {
         return Err(Error::said(format!("unexpected -o output mode: {}. We only support '-o name'", arguments.output)));

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use futures::TryStreamExt;
+use http::Method;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::io::AsyncBufReadExt;
@@ -13,7 +14,7 @@ use crate::output::{Format, Printing, items};
 use crate::resources::Resource;
 use crate::select::{Selected, of_list, select};
 use crate::session::Ask;
-use crate::{Error, Session};
+use crate::{Error, Session, commands};
 
 /// How many objects are asked for at a time, unless it is said.
 const CHUNK: u32 = 500;
@@ -71,7 +72,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NUMBER", default_value_t = CHUNK)]
     chunk_size: u32,
     /// Show what a path of the server has, as it is.
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["watch", "watch_only", "selector"])]
+    #[arg(long, value_name = "PATH")]
     raw: Option<String>,
 }
 
@@ -81,8 +82,13 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
         if !arguments.what.is_empty() {
             return Err(Error::said("arguments may not be passed when --raw is specified"));
         }
-        let answer = session.ask(Ask::get(path)).await?;
-        return session.write(&String::from_utf8_lossy(&answer));
+        let is_filtered = arguments.watch
+            || arguments.watch_only
+            || !arguments.selector.is_empty()
+            || !arguments.field_selector.is_empty()
+            || arguments.show_labels;
+        let output = (arguments.output.as_str(), is_filtered);
+        return commands::raw::run(session, (Method::GET, path), None, output).await;
     }
     let format = arguments.output.of_tables()?;
     if arguments.what.is_empty() && arguments.files.is_empty() {
@@ -277,7 +283,14 @@ impl Get<'_, '_> {
                 let all: Vec<&Value> = objects.iter().map(|(object, _)| object).collect();
                 let list =
                     json!({"apiVersion": "v1", "items": all, "kind": "List", "metadata": {"resourceVersion": ""}});
-                self.write(&list, &name)?;
+                match self.write(&list, &name) {
+                    // As kubectl has it: of a list it is told without saying that it is an error.
+                    Err(Error::Said(why)) => {
+                        self.session.remark(&why)?;
+                        return Err(Error::Exit(1));
+                    }
+                    result => result?,
+                }
             }
         }
         if is_missing { Err(Error::Exit(1)) } else { Ok(()) }

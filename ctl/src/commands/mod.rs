@@ -29,6 +29,7 @@ pub(crate) mod last_applied;
 pub(crate) mod logs;
 pub(crate) mod patch;
 pub(crate) mod port_forward;
+pub(crate) mod raw;
 pub(crate) mod replace;
 pub(crate) mod rollout;
 pub(crate) mod run;

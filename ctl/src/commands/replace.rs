@@ -13,7 +13,7 @@ use crate::manifest::{Files, Placed};
 use crate::output::Printing;
 use crate::report::{Failures, Report, Validation, of_source};
 use crate::session::Ask;
-use crate::{Error, Session};
+use crate::{Error, Session, commands};
 
 /// Who is said to own the fields, unless it is said.
 const MANAGER: &str = "kubectl-replace";
@@ -47,6 +47,9 @@ pub struct Arguments {
     /// Of which subresource: status or scale.
     #[arg(long, value_name = "NAME")]
     subresource: Option<String>,
+    /// Put what the file has to this path of the server, and show what it answers.
+    #[arg(long, value_name = "PATH")]
+    raw: Option<String>,
     #[command(flatten)]
     output: Printing,
     /// With -o: show who owns which field.
@@ -56,6 +59,10 @@ pub struct Arguments {
 
 /// Replaces objects, one after the other. One that fails is no reason to leave the others.
 pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Result<(), Error> {
+    if let Some(path) = &arguments.raw {
+        let output = (arguments.output.as_str(), false);
+        return commands::raw::run(session, (Method::PUT, path), Some(&arguments.files), output).await;
+    }
     if arguments.files.is_empty() {
         return Err(Error::said("must specify one of -f and -k"));
     }

@@ -80,30 +80,29 @@ impl Template {
 
     /// Writes what it says of an object. `strict` is whether it is a mistake to name what is not there.
     pub(crate) fn show(&self, object: &Value, strict: bool, to: &mut String) -> Result<(), String> {
-        self.check(object, strict, to)?;
+        self.check(object, strict)?;
         evaluate::parts(&self.parts, object, object, to);
         Ok(())
     }
 
     /// Writes what each of its pieces leads to, as a list of JSON.
     pub(crate) fn show_as_json(&self, object: &Value, strict: bool, to: &mut String) -> Result<(), String> {
-        self.check(object, strict, to)?;
+        self.check(object, strict)?;
         evaluate::lists(&self.parts, object, object, &mut |list| {
             to.push_str(&crate::output::json(&Value::Array(list.into_iter().cloned().collect())));
         });
         Ok(())
     }
 
-    fn check(&self, object: &Value, strict: bool, to: &mut String) -> Result<(), String> {
+    fn check(&self, object: &Value, strict: bool) -> Result<(), String> {
         let missing = if strict { evaluate::missing(&self.parts, object, object) } else { None };
         let Some(name) = missing else { return Ok(()) };
         let text = &self.text;
-        to.push_str(&format!(
-            "Error executing template: {name} is not found. Printing more information for debugging the template:\n\ttemplate \
-             was:\n\t\t{text}\n\tobject given to jsonpath engine was:\n\t\t{}\n\n",
+        Err(format!(
+            "error executing jsonpath {text:?}: Error executing template: {name} is not found. Printing more information for \
+             debugging the template:\n\ttemplate was:\n\t\t{text}\n\tobject given to jsonpath engine was:\n\t\t{}\n\n",
             crate::template::in_go(object)
-        ));
-        Err(format!("error executing jsonpath {text:?}: {to}"))
+        ))
     }
 }
 

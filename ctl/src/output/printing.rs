@@ -88,7 +88,8 @@ impl Printing {
                 _ => "template format specified but no template given".to_owned(),
             });
         }
-        let text = if format.ends_with("file") { read_file(given)? } else { given.to_owned() };
+        let what = if format == "custom-columns-file" { "template" } else { "--template" };
+        let text = if format.ends_with("file") { read_file(given, what)? } else { given.to_owned() };
         let strict = !self.allow_missing_template_keys;
         match format {
             "custom-columns" => columns(&text),
@@ -123,13 +124,13 @@ fn unknown(output: &str, has_tables: bool) -> String {
     )
 }
 
-fn read_file(path: &str) -> Result<String, String> {
+fn read_file(path: &str, what: &str) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| {
         let why = match error.kind() {
             std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
             _ => error.to_string(),
         };
-        format!("error reading --template {path}, open {path}: {why}")
+        format!("error reading {what} {path}, open {path}: {why}")
     })
 }
 

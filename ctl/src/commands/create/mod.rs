@@ -19,7 +19,7 @@ use crate::manifest::Files;
 use crate::output::Printing;
 use crate::report::{Failures, Report, Validation, of_source};
 use crate::session::Ask;
-use crate::{Error, Session};
+use crate::{Error, Session, commands};
 
 /// Who is said to own the fields, unless it is said.
 const MANAGER: &str = "kubectl-create";
@@ -35,6 +35,9 @@ pub struct Arguments {
     /// Only objects of the files with these labels.
     #[arg(short = 'l', long, value_name = "SELECTOR", default_value = "")]
     selector: String,
+    /// Post what the file has to this path of the server, and show what it answers.
+    #[arg(long, value_name = "PATH")]
+    raw: Option<String>,
     #[command(flatten)]
     how: How,
 }
@@ -166,6 +169,10 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
 
 /// Creates the objects of files, one after the other. One that fails is no reason to leave the others.
 async fn of_files(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Error> {
+    if let Some(path) = &arguments.raw {
+        let output = (arguments.how.output.as_str(), !arguments.selector.is_empty());
+        return commands::raw::run(session, (Method::POST, path), Some(&arguments.files), output).await;
+    }
     if arguments.files.is_empty() {
         return Err(Error::said("must specify one of -f and -k"));
     }
