@@ -4,8 +4,8 @@ use clap::{Args, Subcommand};
 
 use crate::commands::{
     api_resources, api_versions, apply, attach, auth, autoscale, certificate, cluster_info, completion, config, cp,
-    create, delete, describe, diff, drain, edit, events, exec, explain, expose, get, kustomize, label, logs, patch,
-    port_forward, replace, rollout, run, scale, set, taint, token, top, version, wait, why,
+    create, debug, delete, describe, diff, drain, edit, events, exec, explain, expose, get, kustomize, label, logs,
+    patch, port_forward, replace, rollout, run, scale, set, taint, token, top, version, wait, why,
 };
 use crate::{Connection, Error, Session};
 
@@ -53,6 +53,8 @@ pub enum Command {
     Cp(Box<Verb<cp::Arguments>>),
     /// Create objects.
     Create(Box<Verb<create::Arguments>>),
+    /// Debug pods and nodes, with another container or a copy.
+    Debug(Box<Verb<debug::Arguments>>),
     /// Delete objects.
     Delete(Box<Verb<delete::Arguments>>),
     /// Tell all about objects, with their events.
@@ -133,6 +135,7 @@ impl Command {
             Command::Cordon(verb) => &verb.connection,
             Command::Cp(verb) => &verb.connection,
             Command::Create(verb) => &verb.connection,
+            Command::Debug(verb) => &verb.connection,
             Command::Delete(verb) => &verb.connection,
             Command::Describe(verb) => &verb.connection,
             Command::Diff(verb) => &verb.connection,
@@ -191,6 +194,7 @@ impl Command {
             Command::Cordon(verb) => drain::cordon(verb.arguments, true, session).await,
             Command::Cp(verb) => cp::run(verb.arguments, session).await,
             Command::Create(verb) => create::run(verb.arguments, session).await,
+            Command::Debug(verb) => debug::run(verb.arguments, session).await,
             Command::Delete(verb) => delete::run(verb.arguments, session).await,
             Command::Describe(verb) => describe::run(verb.arguments, session).await,
             Command::Diff(verb) => diff::run(verb.arguments, session).await,
