@@ -2,6 +2,7 @@
 
 mod change;
 mod file;
+mod property;
 mod show;
 
 use clap::{Args, Subcommand};
@@ -30,12 +31,16 @@ pub enum Command {
     GetUsers(Box<Verb<Nothing>>),
     /// Give a context another name.
     RenameContext(Box<Verb<change::Rename>>),
+    /// Set a value, by its path.
+    Set(Box<Verb<property::Set>>),
     /// Set what a cluster is: --server, --certificate-authority and others.
     SetCluster(Box<Verb<change::Cluster>>),
     /// Set what a context is: --cluster, --user and --namespace.
     SetContext(Box<Verb<change::Context>>),
     /// Set how a user is known: --token, --client-certificate and others.
     SetCredentials(Box<Verb<change::Credentials>>),
+    /// Have a value be nothing.
+    Unset(Box<Verb<property::Unset>>),
     /// Use a context from now on.
     #[command(alias = "use")]
     UseContext(Box<Verb<Name>>),
@@ -69,9 +74,11 @@ impl Command {
             Command::GetContexts(verb) => &verb.connection,
             Command::GetUsers(verb) => &verb.connection,
             Command::RenameContext(verb) => &verb.connection,
+            Command::Set(verb) => &verb.connection,
             Command::SetCluster(verb) => &verb.connection,
             Command::SetContext(verb) => &verb.connection,
             Command::SetCredentials(verb) => &verb.connection,
+            Command::Unset(verb) => &verb.connection,
             Command::UseContext(verb) => &verb.connection,
             Command::View(verb) => &verb.connection,
             // tidy: end
@@ -93,9 +100,11 @@ pub(crate) fn run(command: Command, session: &mut Session<'_>) -> Result<(), Err
         Command::GetContexts(verb) => show::contexts(&files, &verb.arguments, session),
         Command::GetUsers(_) => show::names(&files, file::USERS, session),
         Command::RenameContext(verb) => change::rename(&mut files, &verb.arguments, session),
+        Command::Set(verb) => property::set(&mut files, &verb.arguments, session),
         Command::SetCluster(verb) => change::cluster(&mut files, &verb.arguments, &connection, session),
         Command::SetContext(verb) => change::context(&mut files, &verb.arguments, &connection, session),
         Command::SetCredentials(verb) => change::credentials(&mut files, &verb.arguments, &connection, session),
+        Command::Unset(verb) => property::unset(&mut files, &verb.arguments, session),
         Command::UseContext(verb) => change::use_context(&mut files, &verb.arguments.name, session),
         Command::View(verb) => show::view(&files, &verb.arguments, &connection, session),
         // tidy: end
