@@ -1,6 +1,8 @@
-//! `gantry cluster-info`.
+//! `gantry cluster-info`: where the server is; and `dump`, what there is.
 
-use clap::Args;
+mod dump;
+
+use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use crate::session::Ask;
@@ -8,10 +10,23 @@ use crate::{Error, Session};
 
 /// The arguments.
 #[derive(Clone, Debug, Args)]
-pub struct Arguments {}
+pub struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+/// What else there is.
+#[derive(Clone, Debug, Subcommand)]
+enum Verb {
+    /// Write down what there is, for whoever looks for what is wrong.
+    Dump(Box<dump::Dump>),
+}
 
 /// Shows where the server is, and the Services that are the cluster's own.
-pub(crate) async fn run(_: Arguments, session: &mut Session<'_>) -> Result<(), Error> {
+pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Result<(), Error> {
+    if let Some(Verb::Dump(dump)) = arguments.verb {
+        return dump.run(session).await;
+    }
     let url = session.connection().config().await?.cluster_url.to_string();
     let url = url.trim_end_matches('/');
     let path = "/api/v1/namespaces/kube-system/services";
