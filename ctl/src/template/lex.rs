@@ -330,7 +330,7 @@ pub(super) fn unescaped(text: &str, quote: char) -> Option<(char, &str)> {
     let mut characters = text.chars();
     let first = characters.next()?;
     if first != '\\' {
-        return (first != quote).then(|| (first, characters.as_str()));
+        return (first != quote).then_some((first, characters.as_str()));
     }
     let simple = |character: char, rest| Some((character, rest));
     let kind = characters.next()?;

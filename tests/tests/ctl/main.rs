@@ -5,6 +5,7 @@ mod config;
 mod describe;
 mod every_verb;
 mod making;
+mod output;
 mod reading;
 mod terminal;
 mod tokens;

@@ -88,10 +88,10 @@ fn property(path: &str) -> Result<Property, String> {
         _ => return Err(format!("unable to parse {path} after [] at api.Config")),
     };
     let known = |word: &&str| fields.iter().find(|(name, _)| name == word);
-    let at = words.iter().skip(2).position(|word| known(&word).is_some()).map(|at| at + 2);
+    let at = words.iter().skip(2).position(|word| known(word).is_some()).map(|at| at + 2);
     match at {
         Some(at) if at + 1 == words.len() => {
-            let (field, kind) = known(&&words[at]).copied().unwrap_or(("", Kind::Text));
+            let (field, kind) = known(&words[at]).copied().unwrap_or(("", Kind::Text));
             Ok(Property::Field(list, words[1..at].join("."), field, kind))
         }
         None if words.len() == 2 && !words[1].is_empty() => Ok(Property::Entry(list, words[1].to_owned())),
