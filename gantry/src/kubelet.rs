@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
 pub(crate) async fn run_node(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let Arguments { kubeconfig, bootstrap_kubeconfig, data_dir, client_ca_file, options } = arguments;
     let name = options.name()?;
-    let data_dir = data_dir.map_or_else(process::data_directory, Ok)?;
+    let data_dir = process::data_directory_or(data_dir)?;
     let directory = data_dir.join("pki");
     let runtime = Runtime::ready(&options, &data_dir).await?;
     let bootstrap = Bootstrap {

@@ -111,6 +111,13 @@ pub(crate) fn data_directory() -> Result<PathBuf, String> {
     Ok(PathBuf::from(home).join(".local/share/gantry"))
 }
 
+/// Where a cluster keeps its files: where somebody `told`, from wherever that is seen. Runtimes and mounts take no path that is
+/// relative to a directory in which somebody happened to be.
+pub(crate) fn data_directory_or(told: Option<PathBuf>) -> Result<PathBuf, String> {
+    let directory = told.map_or_else(data_directory, Ok)?;
+    std::path::absolute(&directory).map_err(|error| format!("{}: {error}", directory.display()))
+}
+
 /// A client by a kubeconfig.
 pub(crate) async fn connect(kubeconfig: &Path) -> Result<Client, Box<dyn Error>> {
     let problem = |error: &dyn Error| format!("--kubeconfig {}: {error}", kubeconfig.display());

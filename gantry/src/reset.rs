@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
 
 /// Ends and removes all of it, and says what that was.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let data_dir = arguments.data_dir.map_or_else(process::data_directory, Ok)?;
+    let data_dir = process::data_directory_or(arguments.data_dir)?;
     let root = arguments.root_dir.unwrap_or_else(|| data_dir.join("kubelet"));
     if !end_pods(data_dir, root, arguments.cgroup_root)? {
         process::announce("there was nothing to do");

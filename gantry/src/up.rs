@@ -78,7 +78,7 @@ pub(crate) struct Arguments {
 /// Runs until the process is asked to end, or has another one do so.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
-    let data_dir = arguments.data_dir.clone().map_or_else(process::data_directory, Ok)?;
+    let data_dir = process::data_directory_or(arguments.data_dir.clone())?;
     if arguments.detach && !arguments.in_background {
         return background::run(&data_dir);
     }
