@@ -2,40 +2,62 @@
 
 CARGO ?= cargo
 
-# Debian packages that building and testing need, by name.
+# Debian packages by name: what building Gantry needs, and what a node and its first images do.
 # tidy: sorted
-PACKAGES += busybox-static
-PACKAGES += containerd
-PACKAGES += containernetworking-plugins
-PACKAGES += dbus-daemon
-PACKAGES += etcd-client
-PACKAGES += etcd-server
-PACKAGES += gcc
-PACKAGES += iproute2
-PACKAGES += iptables
-PACKAGES += libc6-dev
-PACKAGES += libprotobuf-dev
-PACKAGES += nftables
-PACKAGES += pkg-config
-PACKAGES += procps
-PACKAGES += protobuf-compiler
-PACKAGES += python3
-PACKAGES += python3-venv
-PACKAGES += runc
-PACKAGES += util-linux
+PROGRAM_PACKAGES += busybox-static
+PROGRAM_PACKAGES += containerd
+PROGRAM_PACKAGES += containernetworking-plugins
+PROGRAM_PACKAGES += gcc
+PROGRAM_PACKAGES += iproute2
+PROGRAM_PACKAGES += iptables
+PROGRAM_PACKAGES += libc6-dev
+PROGRAM_PACKAGES += libprotobuf-dev
+PROGRAM_PACKAGES += nftables
+PROGRAM_PACKAGES += pkg-config
+PROGRAM_PACKAGES += protobuf-compiler
+PROGRAM_PACKAGES += runc
+# tidy: end
+
+# What tests need besides.
+# tidy: sorted
+TEST_PACKAGES += buildah
+TEST_PACKAGES += curl
+TEST_PACKAGES += dbus-daemon
+TEST_PACKAGES += etcd-client
+TEST_PACKAGES += etcd-server
+TEST_PACKAGES += openssl
+TEST_PACKAGES += procps
+TEST_PACKAGES += python3
+TEST_PACKAGES += python3-venv
+TEST_PACKAGES += util-linux
 # tidy: end
 
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## list what can be made
-	@sed -n 's/^\([a-z][a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | expand -t 10
+	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | expand -t 11
 
 .PHONY: deps
 deps: ## install the Debian packages that are missing, kubectl, and the Python client
-	@.ci/install-packages $(PACKAGES)
+	@.ci/install-packages $(PROGRAM_PACKAGES) $(TEST_PACKAGES)
 	@.ci/install-kubectl
 	@.ci/install-python-client target/python-client
+
+# `make demo HOLLOW=1` is for others than root: nodes that are there for the API only.
+HOLLOW ?=
+DEMO := demo/run $(if $(HOLLOW),--hollow)
+
+.PHONY: demo
+demo: ## start a cluster on this machine and show what it does
+	@.ci/install-packages $(PROGRAM_PACKAGES)
+	$(CARGO) build --locked --release --package gantry
+	$(if $(HOLLOW),,$(CARGO) run --locked --quiet --package xtask -- images)
+	@$(DEMO)
+
+.PHONY: demo-down
+demo-down: ## end the cluster of `make demo` and remove all that is left of it
+	@$(DEMO) --down
 
 # Where `make run` keeps its files.
 DATA_DIR ?= gantry-data
