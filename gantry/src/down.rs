@@ -51,7 +51,7 @@ pub(crate) struct Arguments {
 
 /// Ends it, and says so.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let data_dir = arguments.data_dir.clone().map_or_else(process::data_directory, Ok)?;
+    let data_dir = process::data_directory_or(arguments.data_dir.clone())?;
     let look = home::look(&data_dir)?;
     if arguments.purge && !purge::may(&data_dir, arguments.yes)? {
         announce("nothing was changed");

@@ -78,7 +78,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let Arguments { server, token, ca_hash, data_dir, options } = arguments;
-        let data_dir = data_dir.map_or_else(process::data_directory, Ok)?;
+        let data_dir = process::data_directory_or(data_dir)?;
         let joining = Joining::new(options.name()?, &data_dir);
         joining.join(&Discovery { server, token, hashes: ca_hash, tries: TRIES }).await?;
         let kubeconfigs = (joining.bootstrap.kubeconfig, joining.first);

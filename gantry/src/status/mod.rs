@@ -100,7 +100,7 @@ impl Word {
 
 /// Says how it is.
 pub(crate) fn run(arguments: Arguments) -> ExitCode {
-    let report = arguments.data_dir.map_or_else(process::data_directory, Ok).and_then(|directory| {
+    let report = process::data_directory_or(arguments.data_dir).and_then(|directory| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
         runtime.block_on(report(&directory))
