@@ -75,8 +75,7 @@ impl Line {
             self.options.push((name(option), "true".to_owned()));
             return None;
         }
-        let mut letters = word.char_indices().skip(1);
-        while let Some((at, letter)) = letters.next() {
+        for (at, letter) in word.char_indices().skip(1) {
             let option = command.get_arguments().find(|option| option.get_short() == Some(letter))?;
             if needs_value(option) {
                 let rest = word.get(at + letter.len_utf8()..).unwrap_or_default();

@@ -194,7 +194,7 @@ mod tests {
             assert_eq!(Step::of_path(path).as_deref(), expected, "{path}");
         };
         let (spec, item) = (Step::named("spec"), Step::Item(0));
-        check("spec", Some(&[spec.clone()]));
+        check("spec", Some(std::slice::from_ref(&spec)));
         check("spec.a[0].b", Some(&[spec.clone(), Step::named("a"), item, Step::named("b")]));
         check("spec[app.kubernetes.io/name]", Some(&[spec, Step::named("app.kubernetes.io/name")]));
         check("", Some(&[]));

@@ -182,85 +182,83 @@ fn what_makes_no_sense_is_refused() {
 }
 
 /// What is said while a template is executed.
+const MISTAKES: [(&str, &str); 32] = [
+    (
+        "{{.data.x}} {{.nope.bar}} {{.data.x.b}}",
+        "1 <no value> !1:33: executing \"output\" at <.data.x.b>: can't evaluate field b in type interface {}",
+    ),
+    ("{{$x := .data.x}}{{$x.b}}", "!1:21: executing \"output\" at <$x.b>: can't evaluate field b in type string"),
+    ("{{(.data.x).b}}", "!1:8: executing \"output\" at <.data.x>: can't evaluate field b in type string"),
+    ("{{.none.b}}", "!1:7: executing \"output\" at <.none.b>: nil pointer evaluating interface {}.b"),
+    (
+        "{{index .data \"nope\" \"x\"}}",
+        "!1:2: executing \"output\" at <index .data \"nope\" \"x\">: error calling index: index of nil pointer",
+    ),
+    ("{{index .nope}}", "!1:2: executing \"output\" at <index .nope>: error calling index: index of untyped nil"),
+    (
+        "{{index .data 1}}",
+        "!1:2: executing \"output\" at <index .data 1>: error calling index: value has type int; should be string",
+    ),
+    (
+        "{{index \"abc\" 3}}",
+        "!1:2: executing \"output\" at <index \"abc\" 3>: error calling index: reflect: string index out of range",
+    ),
+    ("{{index .list 9}}", "!1:2: executing \"output\" at <index .list 9>: error calling index: index out of range: 9"),
+    (
+        "{{slice .data.y 2 1}}",
+        "!1:2: executing \"output\" at <slice .data.y 2 1>: error calling slice: invalid slice index: 2 > 1",
+    ),
+    (
+        "{{len .nope}}",
+        "!1:2: executing \"output\" at <len .nope>: error calling len: reflect: call of reflect.Value.Type on zero Value",
+    ),
+    ("{{len 3}}", "!1:2: executing \"output\" at <len 3>: error calling len: len of type int"),
+    (
+        "{{call .data}}",
+        "!1:2: executing \"output\" at <call .data>: error calling call: non-function .data of type map[string]interface {}",
+    ),
+    ("{{call nil}}", "!1:2: executing \"output\" at <call nil>: error calling call: call of nil"),
+    (
+        "{{eq .data.x 1}}",
+        "!1:2: executing \"output\" at <eq .data.x 1>: error calling eq: incompatible types for comparison: string and int",
+    ),
+    ("{{eq .n}}", "!1:2: executing \"output\" at <eq .n>: error calling eq: missing argument for comparison"),
+    ("{{lt .n}}", "!1:2: executing \"output\" at <lt>: wrong number of args for lt: want 2 got 1"),
+    (
+        "{{lt true false}}",
+        "!1:2: executing \"output\" at <lt true false>: error calling lt: invalid type for comparison",
+    ),
+    ("{{and}}", "!1:2: executing \"output\" at <and>: wrong number of args for and: want at least 1 got 0"),
+    (
+        "{{printf .data}}",
+        "!1:9: executing \"output\" at <.data>: wrong type for value; expected string; got map[string]interface {}",
+    ),
+    ("{{printf 3}}", "!1:9: executing \"output\" at <3>: expected string; found 3"),
+    (
+        "{{base64decode .data.y}}",
+        "!1:2: executing \"output\" at <base64decode .data.y>: error calling base64decode: base64 decode failed: illegal base64 data at input byte 0",
+    ),
+    ("{{base64decode .nope}}", "!1:15: executing \"output\" at <.nope>: invalid value; expected string"),
+    ("{{base64decode nil}}", "!1:15: executing \"output\" at <nil>: cannot assign nil to string"),
+    ("{{nil}}", "!1:2: executing \"output\" at <nil>: nil is not a command"),
+    ("{{1 2}}", "!1:2: executing \"output\" at <1>: can't give argument to non-function 1"),
+    ("{{.data.x 1}}", "!1:7: executing \"output\" at <.data.x>: x is not a method but has arguments"),
+    ("{{range .data.x}}{{end}}", "!1:13: executing \"output\" at <.data.x>: range can't iterate over 1"),
+    (
+        "{{18446744073709551615}}",
+        "!1:2: executing \"output\" at <18446744073709551615>: 18446744073709551615 overflows int",
+    ),
+    ("{{$x = 1}}", "!1:7: executing \"output\" at <1>: undefined variable: $x"),
+    ("{{template \"x\"}}", "!1:11: executing \"output\" at <{{template \"x\"}}>: template \"x\" not defined"),
+    (
+        "{{define \"x\"}}{{template \"x\"}}{{end}}{{template \"x\"}}",
+        "!1:25: executing \"x\" at <{{template \"x\"}}>: exceeded maximum template depth (200)",
+    ),
+];
+
 #[test]
 fn mistakes_are_told_with_their_place() {
-    let cases = [
-        (
-            "{{.data.x}} {{.nope.bar}} {{.data.x.b}}",
-            "1 <no value> !1:33: executing \"output\" at <.data.x.b>: can't evaluate field b in type interface {}",
-        ),
-        ("{{$x := .data.x}}{{$x.b}}", "!1:21: executing \"output\" at <$x.b>: can't evaluate field b in type string"),
-        ("{{(.data.x).b}}", "!1:8: executing \"output\" at <.data.x>: can't evaluate field b in type string"),
-        ("{{.none.b}}", "!1:7: executing \"output\" at <.none.b>: nil pointer evaluating interface {}.b"),
-        (
-            "{{index .data \"nope\" \"x\"}}",
-            "!1:2: executing \"output\" at <index .data \"nope\" \"x\">: error calling index: index of nil pointer",
-        ),
-        ("{{index .nope}}", "!1:2: executing \"output\" at <index .nope>: error calling index: index of untyped nil"),
-        (
-            "{{index .data 1}}",
-            "!1:2: executing \"output\" at <index .data 1>: error calling index: value has type int; should be string",
-        ),
-        (
-            "{{index \"abc\" 3}}",
-            "!1:2: executing \"output\" at <index \"abc\" 3>: error calling index: reflect: string index out of range",
-        ),
-        (
-            "{{index .list 9}}",
-            "!1:2: executing \"output\" at <index .list 9>: error calling index: index out of range: 9",
-        ),
-        (
-            "{{slice .data.y 2 1}}",
-            "!1:2: executing \"output\" at <slice .data.y 2 1>: error calling slice: invalid slice index: 2 > 1",
-        ),
-        (
-            "{{len .nope}}",
-            "!1:2: executing \"output\" at <len .nope>: error calling len: reflect: call of reflect.Value.Type on zero Value",
-        ),
-        ("{{len 3}}", "!1:2: executing \"output\" at <len 3>: error calling len: len of type int"),
-        (
-            "{{call .data}}",
-            "!1:2: executing \"output\" at <call .data>: error calling call: non-function .data of type map[string]interface {}",
-        ),
-        ("{{call nil}}", "!1:2: executing \"output\" at <call nil>: error calling call: call of nil"),
-        (
-            "{{eq .data.x 1}}",
-            "!1:2: executing \"output\" at <eq .data.x 1>: error calling eq: incompatible types for comparison: string and int",
-        ),
-        ("{{eq .n}}", "!1:2: executing \"output\" at <eq .n>: error calling eq: missing argument for comparison"),
-        ("{{lt .n}}", "!1:2: executing \"output\" at <lt>: wrong number of args for lt: want 2 got 1"),
-        (
-            "{{lt true false}}",
-            "!1:2: executing \"output\" at <lt true false>: error calling lt: invalid type for comparison",
-        ),
-        ("{{and}}", "!1:2: executing \"output\" at <and>: wrong number of args for and: want at least 1 got 0"),
-        (
-            "{{printf .data}}",
-            "!1:9: executing \"output\" at <.data>: wrong type for value; expected string; got map[string]interface {}",
-        ),
-        ("{{printf 3}}", "!1:9: executing \"output\" at <3>: expected string; found 3"),
-        (
-            "{{base64decode .data.y}}",
-            "!1:2: executing \"output\" at <base64decode .data.y>: error calling base64decode: base64 decode failed: illegal base64 data at input byte 0",
-        ),
-        ("{{base64decode .nope}}", "!1:15: executing \"output\" at <.nope>: invalid value; expected string"),
-        ("{{base64decode nil}}", "!1:15: executing \"output\" at <nil>: cannot assign nil to string"),
-        ("{{nil}}", "!1:2: executing \"output\" at <nil>: nil is not a command"),
-        ("{{1 2}}", "!1:2: executing \"output\" at <1>: can't give argument to non-function 1"),
-        ("{{.data.x 1}}", "!1:7: executing \"output\" at <.data.x>: x is not a method but has arguments"),
-        ("{{range .data.x}}{{end}}", "!1:13: executing \"output\" at <.data.x>: range can't iterate over 1"),
-        (
-            "{{18446744073709551615}}",
-            "!1:2: executing \"output\" at <18446744073709551615>: 18446744073709551615 overflows int",
-        ),
-        ("{{$x = 1}}", "!1:7: executing \"output\" at <1>: undefined variable: $x"),
-        ("{{template \"x\"}}", "!1:11: executing \"output\" at <{{template \"x\"}}>: template \"x\" not defined"),
-        (
-            "{{define \"x\"}}{{template \"x\"}}{{end}}{{template \"x\"}}",
-            "!1:25: executing \"x\" at <{{template \"x\"}}>: exceeded maximum template depth (200)",
-        ),
-    ];
-    for (template, expected) in cases {
+    for (template, expected) in MISTAKES {
         let expected = expected.replacen('!', "!template: output:", 1);
         assert_eq!(shown(template), expected, "{template}");
     }

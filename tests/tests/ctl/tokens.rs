@@ -13,13 +13,16 @@ const TOKEN: &str = "abcdef.0123456789abcdef";
 
 /// Who a token makes one, as the server says.
 async fn holder(client: &Client, token: &str) -> Option<(String, Vec<String>)> {
-    let review =
-        TokenReview { spec: serde_json::from_value(json!({"token": token})).unwrap(), ..TokenReview::default() };
-    let answer = Api::<TokenReview>::all(client.clone()).create(&PostParams::default(), &review).await.unwrap();
-    let status = answer.status.unwrap();
+    let review = TokenReview {
+        spec: serde_json::from_value(json!({"token": token})).expect("a review"),
+        ..TokenReview::default()
+    };
+    let answer =
+        Api::<TokenReview>::all(client.clone()).create(&PostParams::default(), &review).await.expect("an answer");
+    let status = answer.status.expect("a status");
     assert_eq!(status.authenticated.unwrap_or_default(), status.error.is_none(), "{status:?}");
     let user = status.user.filter(|_| status.authenticated == Some(true))?;
-    Some((user.username.unwrap(), user.groups.unwrap()))
+    Some((user.username?, user.groups?))
 }
 
 #[tokio::test]
