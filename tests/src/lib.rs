@@ -12,6 +12,7 @@ pub mod machine;
 pub mod node;
 pub mod objects;
 pub mod place;
+pub mod priorities;
 pub mod proxied;
 pub mod scheduling;
 pub mod server;

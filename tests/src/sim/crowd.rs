@@ -5,6 +5,7 @@
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::scheduling::v1::PriorityClass;
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client};
 use rand::rngs::SmallRng;
@@ -13,7 +14,9 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use super::guarded::IMPORTANT;
 use super::workload::{Done, RETRY, certainly, create};
+use crate::priorities::{class, class_of};
 
 /// How many nodes there are.
 pub const NODES: u32 = 3;
@@ -28,6 +31,8 @@ const GRAIN: i64 = 100;
 const KEPT: &str = "sim.gantry.io/kept";
 /// How many pods there are at most in a run that are more important than those of Deployments.
 const MOST_URGENT: usize = 2;
+/// How important those are.
+const URGENT: i32 = DEPLOYED[0] + 10;
 /// How important the others are.
 const PRIORITIES: [i32; 4] = [0, 10, 20, 30];
 const TAINT: &str = "sim.gantry.io/tainted";
@@ -61,6 +66,10 @@ impl Crowd {
 
     /// Makes the budget.
     pub async fn prepare(&self) {
+        let classes: Api<PriorityClass> = Api::all(self.client.clone());
+        for priority in [&PRIORITIES[..], &DEPLOYED, &IMPORTANT, &[URGENT]].concat() {
+            certainly(async || create(&classes, &class(priority)).await).await;
+        }
         let budgets: Api<PodDisruptionBudget> = Api::namespaced(self.client.clone(), NAMESPACE);
         let selector = json!({"matchLabels": {KEPT: "yes"}});
         let budget = json!({"metadata": {"name": "kept"}, "spec": {"minAvailable": 2, "selector": selector}});
@@ -190,7 +199,7 @@ impl Crowd {
             }
             6 if self.urgent < MOST_URGENT => {
                 self.urgent += 1;
-                priority = DEPLOYED[0] + 10;
+                priority = URGENT;
                 (json!({}), json!({"tolerations": [{"key": TAINT, "operator": "Exists"}]}))
             }
             7 => {
@@ -203,7 +212,7 @@ impl Crowd {
         for (field, value) in spec.as_object().into_iter().flatten() {
             pod["spec"][field] = value.clone();
         }
-        pod["spec"]["priority"] = json!(priority);
+        pod["spec"]["priorityClassName"] = json!(class_of(priority));
         pod["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": format!("{cpu}m")}});
         pod
     }

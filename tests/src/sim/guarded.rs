@@ -9,10 +9,13 @@ use tokio::time::{Duration, Instant, sleep};
 
 use super::crowd::NODES;
 use super::workload::{RETRY, certainly, create};
+use crate::priorities::class_of;
 
 const NAMESPACE: &str = "default";
 const GUARDED: &str = "sim.gantry.io/guarded";
 const PORT: i32 = 7777;
+/// How important the pods are: those that there are first, and those that come then, one after the other.
+pub(super) const IMPORTANT: [i32; 3] = [5, 900, 950];
 /// How long each step may take.
 const WITHIN: Duration = Duration::from_secs(600);
 
@@ -28,16 +31,17 @@ pub async fn play(client: &Client) {
     let budget = json!({"metadata": {"name": "guarded"}, "spec": {"minAvailable": guarded, "selector": selector}});
     certainly(async || create(&budgets, &budget).await).await;
     // Of pods that are alike, the one that has run for longest would be the last to go.
-    place(&pods, "open", 5, false).await;
+    place(&pods, "open", IMPORTANT[0], false).await;
     for number in 0..guarded {
-        place(&pods, &format!("guarded-{number}"), 5, true).await;
+        place(&pods, &format!("guarded-{number}"), IMPORTANT[0], true).await;
     }
     wait("the budget counts its pods", async || {
         let status = budgets.get("guarded").await.ok().and_then(|budget| budget.status);
         status.and_then(|status| status.current_healthy).is_some_and(|healthy| u32::try_from(healthy) == Ok(guarded))
     })
     .await;
-    for (name, priority, victim) in [("important", 900, "open"), ("more-important", 950, "important")] {
+    for (name, priority, victim) in [("important", IMPORTANT[1], "open"), ("more-important", IMPORTANT[2], "important")]
+    {
         place(&pods, name, priority, false).await;
         assert!(!exists(&pods, victim).await, "{name} has the port of {victim}");
         for number in 0..guarded {
@@ -54,7 +58,7 @@ async fn place(pods: &Api<Pod>, name: &str, priority: i32, guarded: bool) {
     let pod: Value = json!({
         "metadata": {"name": name, "labels": labels},
         "spec": {
-            "priority": priority,
+            "priorityClassName": class_of(priority),
             "terminationGracePeriodSeconds": 1,
             "containers": [{"name": "c", "image": "c", "ports": [port]}],
         },

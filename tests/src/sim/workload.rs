@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::cluster::Cluster;
 use super::crowd::{Crowd, DEPLOYED, deployed_requests};
 use super::invariants::CALM;
+use crate::priorities::class_of;
 
 /// How many things are done to a cluster, and how long it is left alone in between at most.
 const STEPS: usize = 24;
@@ -222,7 +223,7 @@ impl Workload {
                     "metadata": {"labels": {"app": name}},
                     "spec": {
                         "terminationGracePeriodSeconds": self.generator.random_range(1..20),
-                        "priority": DEPLOYED[usize::from(calm)],
+                        "priorityClassName": class_of(DEPLOYED[usize::from(calm)]),
                         "containers": [{"name": "web", "image": "web:1", "resources": deployed_requests()}],
                     },
                 },

@@ -42,8 +42,7 @@ fn a_machine_that_shuts_down_waits_for_its_pods() {
     let slow = json!({"terminationGracePeriodSeconds": 60});
     user.apply(&pod("usual", TAKES_LEAVE, json!({}), slow.clone()));
     let mut critical = pod("critical", TAKES_LEAVE, json!({}), slow);
-    // Of the class system-node-critical, which is not looked up yet.
-    critical["spec"]["priority"] = json!(2_000_001_000);
+    critical["spec"]["priorityClassName"] = json!("system-node-critical");
     user.apply(&critical);
     for pod in ["pod/usual", "pod/critical"] {
         user.wait(pod, "condition=Ready");

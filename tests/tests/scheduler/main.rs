@@ -6,6 +6,7 @@ mod configured;
 use serde_json::{Value, json};
 use tests::cluster::Cluster;
 use tests::kubectl::Kubectl;
+use tests::priorities::{class, class_of};
 use tests::server::Backing;
 
 pub(crate) type User = Kubectl<Cluster>;
@@ -186,12 +187,16 @@ fn preemption(user: &User) {
     let cpu = run(user, "get node hollow-0 -o jsonpath={.status.allocatable.cpu}");
     let wanting_all = |priority: i32, node: Option<&str>| {
         let mut spec = requesting(&cpu);
-        spec["priority"] = json!(priority);
+        spec["priorityClassName"] = json!(class_of(priority));
         if let Some(node) = node {
             spec["nodeSelector"] = json!({"kubernetes.io/hostname": node});
         }
         spec
     };
+    for priority in [1, 10, 1000, 5000] {
+        user.file("class.json", &class(priority).to_string());
+        run(user, "create -f class.json");
+    }
     for (name, node, app) in [("kept", "hollow-0", "kept"), ("lost", "hollow-1", "lost"), ("high", "hollow-2", "high")]
     {
         let priority = if name == "high" { 5000 } else { 10 };
