@@ -50,7 +50,7 @@ Colour is only on terminals, and never with NO_COLOR or TERM=dumb. `gantry compl
 
 /// A Kubernetes-compatible cluster orchestrator.
 #[derive(Debug, Parser)]
-#[command(name = "gantry", version, about, after_help = EXIT_CODES)]
+#[command(name = "gantry", version, after_help = EXIT_CODES)]
 struct Arguments {
     /// What is written to standard error: a level (error, warn, info, debug, trace), or levels of parts, such as
     /// `info,apiserver=debug`.

@@ -59,6 +59,9 @@ impl Completion {
             client_certificate: value("client-certificate").map(expanded),
             client_key: value("client-key").map(expanded),
             insecure_skip_tls_verify: value("insecure-skip-tls-verify").is_some_and(|value| value != "false"),
+            tls_server_name: value("tls-server-name"),
+            // How long it takes altogether is bounded elsewhere.
+            request_timeout: "0".to_owned(),
             ..Connection::default()
         }
     }

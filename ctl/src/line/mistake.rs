@@ -34,8 +34,12 @@ pub(super) fn of_clap(error: clap::Error, root: &clap::Command, words: &[OsStrin
             None => break,
         }
     }
-    if path.get(1).is_none_or(|verb| !<Command as clap::Subcommand>::has_subcommand(verb.get_name())) {
-        return of_program(error, root);
+    match path.get(1) {
+        None => return of_program(error, root),
+        Some(verb) if !<Command as clap::Subcommand>::has_subcommand(verb.get_name()) => {
+            return Mistake::Other(Box::new(error));
+        }
+        Some(_) => {}
     }
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),

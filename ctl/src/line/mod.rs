@@ -15,6 +15,7 @@ use std::ffi::{OsStr, OsString};
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Subcommand};
 
+use crate::resources::suggestion;
 use crate::{Command, Connection};
 
 pub use mistake::Mistake;
@@ -208,7 +209,8 @@ impl<'a> Line<'a> {
     fn long(&mut self, text: &str, next: &mut dyn FnMut() -> Option<OsString>) -> Result<(), Mistake> {
         let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value.into())));
         let Some((level, arg)) = self.own(|arg| is_named(arg, name)) else {
-            return Err(self.mistake(format!("unknown flag: --{name}")));
+            let near = self.near(name).map(|near| format!("; did you mean \"--{near}\"?")).unwrap_or_default();
+            return Err(self.mistake(format!("unknown flag: --{name}{near}")));
         };
         let value = if value.is_none() && takes_next(arg) {
             Some(next().ok_or_else(|| self.mistake(format!("flag needs an argument: --{name}")))?)
@@ -281,6 +283,13 @@ impl<'a> Line<'a> {
             self.options[level].push(option);
         }
         Ok(())
+    }
+
+    /// The option that somebody probably meant who wrote this one.
+    fn near(&self, name: &str) -> Option<&'a str> {
+        let path: &'a [&'a clap::Command] = self.path;
+        let options = path.iter().flat_map(|command| command.get_arguments()).filter(|arg| !arg.is_hide_set());
+        suggestion(name, options.filter_map(Arg::get_long))
     }
 
     fn mistake(&self, words: String) -> Mistake {

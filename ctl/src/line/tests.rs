@@ -57,6 +57,7 @@ fn what_makes_no_sense_is_said_in_kubectls_words() {
     };
     let of_get = |what: &str| format!("error: {what}\nSee 'gantry get --help' for usage.");
     check("get pods --nothing", &of_get("unknown flag: --nothing"));
+    check("get pods --otput yaml", &of_get("unknown flag: --otput; did you mean \"--output\"?"));
     check("get pods -Az", &of_get("unknown shorthand flag: 'z' in -z"));
     check("get pods -n", &of_get("flag needs an argument: 'n' in -n"));
     check("get pods --output", &of_get("flag needs an argument: --output"));

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::time_provider::TimeProvider;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -18,7 +19,7 @@ use crate::serve::{Clock, ServingCertificate, system_random};
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A clock that stands wherever it is put.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Hand(Arc<Mutex<SystemTime>>);
 
 impl Hand {
@@ -36,6 +37,13 @@ impl Hand {
     }
 }
 
+/// Clients judge certificates by the same time.
+impl TimeProvider for Hand {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(self.0.lock().duration_since(SystemTime::UNIX_EPOCH).ok()?))
+    }
+}
+
 fn open(data_dir: &Path, clock: &Hand) -> Arc<Authority> {
     let names = ["localhost".to_owned()];
     Arc::new(Authority::open(data_dir, &names, clock.clock(), system_random()).unwrap())
@@ -46,9 +54,10 @@ fn read(data_dir: &Path, name: &str) -> String {
 }
 
 /// What a server shows to a new connection, in DER.
-async fn shown(acceptor: &TlsAcceptor, authority: &Authority) -> Vec<u8> {
+async fn shown(acceptor: &TlsAcceptor, authority: &Authority, clock: &Hand) -> Vec<u8> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = ClientConfig::builder_with_details(provider, Arc::new(clock.clone()));
+    let config = config.with_safe_default_protocol_versions().unwrap();
     let config = config.with_root_certificates(authority.roots().unwrap()).with_no_client_auth();
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -89,12 +98,12 @@ async fn new_connections_are_shown_what_was_renewed() {
     let before = read(directory.path(), "admin.kubeconfig");
     clock.pass(200);
     renewal.look();
-    assert_eq!(shown(&acceptor, &authority).await, first, "more than a third is left");
+    assert_eq!(shown(&acceptor, &authority, &clock).await, first, "more than a third is left");
     assert_eq!(read(directory.path(), "admin.kubeconfig"), before);
 
     clock.pass(50);
     renewal.look();
-    let second = shown(&acceptor, &authority).await;
+    let second = shown(&acceptor, &authority, &clock).await;
     assert_ne!(second, first, "less than a third is left");
     assert_eq!(second, der(&authority.current_serving().unwrap()));
     assert_ne!(read(directory.path(), "admin.kubeconfig"), before);
@@ -112,7 +121,7 @@ async fn new_connections_are_shown_what_was_renewed() {
     assert_eq!(names, ["admin.crt", "admin.kubeconfig", "apiserver.crt"]);
     let of_admin = read(directory.path(), "admin.kubeconfig");
     renewal.look();
-    let third = shown(&acceptor, &authority).await;
+    let third = shown(&acceptor, &authority, &clock).await;
     assert_ne!(third, second);
     assert_eq!(read(directory.path(), "admin.kubeconfig"), of_admin, "it was written already as it should be");
 }
@@ -138,12 +147,12 @@ async fn what_is_broken_stays_as_it_was_and_keeps_nothing_else() {
         counted.fetch_add(1, Ordering::Relaxed);
         Ok(())
     });
-    let first = shown(&acceptor, &authority).await;
+    let first = shown(&acceptor, &authority, &clock).await;
     let path = directory.path().join("pki/apiserver.crt");
     let good = read(directory.path(), "pki/apiserver.crt");
     fs::write(&path, "nothing").unwrap();
     renewal.look();
-    assert_eq!(shown(&acceptor, &authority).await, first);
+    assert_eq!(shown(&acceptor, &authority, &clock).await, first);
     assert_eq!(looks.load(Ordering::Relaxed), 1);
     let said = renewal.kept.lock()[0].failed.clone().unwrap();
     assert!(said.contains("pki/apiserver.crt is not a certificate in PEM"), "{said}");
