@@ -110,17 +110,6 @@ pub struct Rules {
     pub error: String,
 }
 
-impl Rules {
-    /// Everything.
-    fn everything() -> Rules {
-        let all = || vec!["*".to_owned()];
-        let resource =
-            ResourceRule { api_groups: Some(all()), resources: Some(all()), verbs: all(), resource_names: None };
-        let path = NonResourceRule { non_resource_urls: Some(all()), verbs: all() };
-        Rules { resources: vec![resource], paths: vec![path], error: String::new() }
-    }
-}
-
 /// Decides whether somebody may do something.
 pub trait Authorizer: Send + Sync + 'static {
     /// Whether `identity` may do what `attributes` says.
@@ -139,8 +128,9 @@ impl Authorizer for Masters {
         if identity.is_in(MASTERS) { Decision::allow() } else { Decision::NoOpinion(String::new()) }
     }
 
-    fn rules(&self, identity: &Identity, _: &str) -> Rules {
-        if identity.is_in(MASTERS) { Rules::everything() } else { Rules::default() }
+    /// That is for the role to say which every cluster gives them.
+    fn rules(&self, _: &Identity, _: &str) -> Rules {
+        Rules::default()
     }
 }
 

@@ -27,6 +27,8 @@ const EXCEPTIONS: &[(&str, Sight, &str)] = &[
     ("api-versions", Error, "it takes no arguments, and every server has versions"),
     ("attach", Usual, "it needs a container: node/ctl.rs"),
     ("cluster-info", Error, "it takes no arguments, and every server has a place"),
+    ("completion", Error, "what is no shell makes no line: gantry/src/mistake.rs"),
+    ("completion", Usual, "a script is long, and shells understand it: gantry/tests/completion.rs"),
     ("config get-clusters", Error, "no clusters are no error"),
     ("config get-users", Error, "no users are no error"),
     ("config set-cluster", Error, "a cluster that is not there is made"),
@@ -38,6 +40,8 @@ const EXCEPTIONS: &[(&str, Sight, &str)] = &[
     ("edit", Usual, "it needs an editor: terminal.rs"),
     ("exec", Usual, "it needs a container: node/ctl.rs"),
     ("port-forward", Usual, "it needs a container: node/ctl.rs"),
+    ("token generate", Error, "it takes no arguments, and asks nobody"),
+    ("token generate", Usual, "it is another one each time: tokens.rs"),
     ("version", Error, "it fails only where no server answers"),
     // tidy: end
 ];

@@ -4,6 +4,7 @@ mod apply;
 mod config;
 mod describe;
 mod every_verb;
+mod keeping;
 mod making;
 mod output;
 mod reading;

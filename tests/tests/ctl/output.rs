@@ -68,6 +68,7 @@ async fn raw(user: &User) -> String {
 async fn debugging(user: &User) -> String {
     user.file("pod.yaml", POD);
     user.session(&[
+        "create serviceaccount default",
         "create -f @pod.yaml",
         "debug p --image=busybox -c e --target=c -- sh",
         "get pod p -o jsonpath={.spec.ephemeralContainers}",
