@@ -31,7 +31,12 @@ pub(crate) fn explain(program: &Command, words: &[String], error: &Error) -> Mis
             let verb = text(ContextKind::InvalidSubcommand).unwrap_or_default();
             let known = verbs.last().copied().unwrap_or(program).get_subcommands().filter(|known| !known.is_hide_set());
             let near = nearest(verb, known.map(Command::get_name));
-            said(format!("unknown command {verb:?} for {of:?}{}", meant(near)))
+            let sentence = format!("unknown command {verb:?} for {of:?}{}", meant(near));
+            // kubectl says no more of its own verbs.
+            if verbs.is_empty() && near.is_none() {
+                return Mistake { words: format!("error: {sentence}\n"), code };
+            }
+            said(sentence)
         }
         ErrorKind::UnknownArgument => match text(ContextKind::InvalidArg).unwrap_or_default() {
             option if option.starts_with('-') => {
@@ -96,7 +101,6 @@ mod tests {
             assert_eq!(explain(&Arguments::command(), &words, &error), expected, "{line}");
         };
         check("gte pods", 1, "unknown command \"gte\" for \"gantry\"; did you mean \"get\"?", "gantry");
-        check("xyzzy", 1, "unknown command \"xyzzy\" for \"gantry\"", "gantry");
         let stauts = "unknown command \"stauts\" for \"gantry rollout\"; did you mean \"status\"?";
         check("rollout stauts", 1, stauts, "gantry rollout");
         check("get pods --otput yaml", 1, "unknown flag: --otput; did you mean \"--output\"?", "gantry get");
@@ -121,6 +125,7 @@ mod tests {
         check("--version", 0, "gantry ");
         check("get --help", 0, "Show objects");
         check("", 1, "A Kubernetes-compatible cluster orchestrator");
+        check("xyzzy", 1, "error: unknown command \"xyzzy\" for \"gantry\"\n");
         check("rollout", 1, "Follow, repeat and undo rollouts");
         check("store", 2, "Verify, back up or restore");
     }

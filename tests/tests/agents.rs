@@ -9,7 +9,7 @@ use client::clock::Clock;
 use client::events::Recorder;
 use futures::StreamExt;
 use futures::future::{BoxFuture, join_all};
-use k8s_openapi::api::core::v1::{Event, Node, Pod};
+use k8s_openapi::api::core::v1::{Event, Node, Pod, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, PostParams, WatchEvent, WatchParams};
 use kube::{Api, Client};
 use kubelet::agent::{Agent, Means, Options};
@@ -122,6 +122,8 @@ fn pod(node: usize, number: usize, restart: &str) -> Pod {
         "metadata": {"name": format!("pod-{node}-{number}")},
         "spec": {
             "nodeName": format!("node-{node}"), "restartPolicy": restart, "terminationGracePeriodSeconds": 1,
+            // There is nobody who makes what is mounted with a token.
+            "automountServiceAccountToken": false,
             "containers": [{"name": "c", "image": "example.org/c:1"}],
         },
     });
@@ -180,6 +182,9 @@ async fn agents_do_what_the_api_says_and_go_on_where_they_were() {
     let machines: Vec<Machine> = (0..NODES).map(|number| Machine::new(&server, number)).collect();
     let agents = join_all(machines.iter().map(Machine::start)).await;
     let admin = Client::new(server.local("admin", &["system:masters"]), "default");
+    let accounts: Api<ServiceAccount> = Api::namespaced(admin.clone(), "default");
+    let account = serde_json::from_value(json!({"metadata": {"name": "default"}})).expect("an account");
+    accounts.create(&PostParams::default(), &account).await.expect("an account is made");
     let pods: Api<Pod> = Api::namespaced(admin.clone(), "default");
     for (node, number) in (0..NODES).flat_map(|node| (0..PODS).map(move |number| (node, number))) {
         // The last pod of a node is not started again.

@@ -105,11 +105,24 @@ struct Next {
     compressed: bool,
 }
 
+/// Opens a log, or what was just put aside of it, as long as the runtime has not begun another.
+fn open_newest(directory: &Directory, log: &OsStr) -> io::Result<File> {
+    let missing = match directory.open(log) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => error,
+        opened => return opened,
+    };
+    let newest = rotated::of(log, &directory.names()?).rotated.pop();
+    match newest.filter(|newest| !newest.compressed) {
+        Some(newest) => directory.open(&newest.name),
+        None => Err(missing),
+    }
+}
+
 impl Reader {
     fn open(cri: Cri, container_id: String, log: LogFile, options: &Options) -> Result<Reader, LogError> {
         let directory = log.directory()?;
         let failed = |error| log.failed(error);
-        let file = directory.open(log.name()).map_err(failed)?;
+        let file = open_newest(&directory, log.name()).map_err(failed)?;
         let size = file.metadata().map_err(failed)?.len();
         let (mut offset, mut end) = (0, size);
         if let Some(lines) = options.tail {

@@ -180,7 +180,7 @@ pub(crate) fn run_and_debug(user: &User<'_>) {
     let line = format!("run piped -i --quiet --rm --restart=Never --image={image} -- md5sum");
     let (out, _, code) = all(&fed(user, &line, &vec![b'x'; 1 << 20]));
     assert_eq!((out.as_str(), code), ("b561f87202d04959e37588ee05cf5b10  -\n", Some(0)));
-    let talks = format!("run talks --attach --restart=Never --image={image} -- sh -c 'echo here; exit 5'");
+    let talks = format!("run talks --attach --restart=Never --image={image} -- sh -c 'sleep 2; echo here; exit 5'");
     let (out, err, code) = all(&run(user, &talks));
     assert!(out.contains("here") && err.contains("/talks terminated (Error)") && code == Some(5), "{out}{err}");
     // Who leaves lets it run.

@@ -31,7 +31,7 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
         if let Some(meta) = shown["metadata"].as_object_mut() {
             meta.remove("creationTimestamp");
         }
-        return format.write(session, &shown, &|_| "selfsubjectreview.authentication.k8s.io/".to_owned());
+        return format.write(session, &shown, &|_| "selfsubjectreview.authentication.k8s.io/<unknown>".to_owned());
     }
     session.write(&Printer::plain(&lines(&answer["status"]["userInfo"])))
 }

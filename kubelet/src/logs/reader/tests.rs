@@ -196,6 +196,21 @@ async fn a_log_that_is_emptied_or_removed_is_followed_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_log_can_be_read_while_it_is_put_aside() {
+    let writer = Writer::new();
+    writer.line("one");
+    let aside = writer.log.path().with_file_name("0.log.20260301-120000");
+    std::fs::rename(writer.log.path(), &aside).unwrap();
+    assert_eq!(all_of(&writer, &Options::default()).await.unwrap(), "one\n");
+    let options = Options { follow: true, ..Options::default() };
+    let mut stream = read(&writer.cri(), "a", &writer.log, &options).await.unwrap();
+    assert_eq!(stream.next().await.unwrap().unwrap(), "one\n");
+    writer.reopen();
+    writer.line("two");
+    assert_eq!(stream.next().await.unwrap().unwrap(), "two\n");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_read_says_why() {
     let writer = Writer::new();
     writer.write("rubbish\n");
