@@ -24,7 +24,7 @@ impl Rbac {
     ///
     /// # Errors
     /// What the store answered.
-    pub(crate) async fn follow(store: Store<Objects>, stopping: CancellationToken) -> Result<Rbac, Status> {
+    pub async fn follow(store: Store<Objects>, stopping: CancellationToken) -> Result<Rbac, Status> {
         let rbac = Rbac::default();
         let watch = rbac.begin(&store).await?;
         let followed = rbac.clone();
