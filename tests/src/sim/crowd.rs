@@ -3,7 +3,7 @@
 //!
 //! There is always room for what Deployments want ([`DEPLOYED`]), since only few pods are more important.
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use kube::api::{DeleteParams, PostParams};
@@ -75,6 +75,11 @@ impl Crowd {
         let budget = json!({"metadata": {"name": "kept"}, "spec": {"minAvailable": 2, "selector": selector}});
         // The namespace may not be there yet.
         while create(&budgets, &budget).await.is_err() {
+            sleep(RETRY).await;
+        }
+        // Nor may the account be as which its pods run.
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), NAMESPACE);
+        while accounts.get("default").await.is_err() {
             sleep(RETRY).await;
         }
     }
