@@ -258,8 +258,8 @@ impl Authority {
     /// By what the API server is known to kubelets. It is kept as `apiserver-kubelet-client`, kubeadm's name for it.
     pub fn kubelet_client(&self) -> Result<PemPair, AuthorityError> {
         let purpose = ExtendedKeyUsagePurpose::ClientAuth;
-        let group = Some(crate::authn::MASTERS);
-        let leaf = Leaf { user: KUBELET_CLIENT, group, names: &[], purpose, time: LEAF_TIME };
+        // Roles say what it may do at kubelets, and nothing else.
+        let leaf = Leaf { user: KUBELET_CLIENT, group: None, names: &[], purpose, time: LEAF_TIME };
         self.leaf(&self.directory, "apiserver-kubelet-client", &leaf)
     }
 

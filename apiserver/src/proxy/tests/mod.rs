@@ -26,7 +26,7 @@ async fn logs_come_from_the_kubelet_of_the_pod() {
     let headers = check("p/log?container=b&tailLines=7", 200, "GET /containerLogs/default/p/b?tailLines=7").await;
     assert_eq!(headers["content-type"], "text/plain");
     assert!(!headers.contains_key("x-of-kubelet"), "{headers:?}");
-    assert_eq!(server.kubelet.last().client, "kube-apiserver-kubelet-client system:masters");
+    assert_eq!(server.kubelet.last().client, "kube-apiserver-kubelet-client system:authenticated");
     check("single/log", 200, "GET /containerLogs/default/single/only").await;
     check("waiting/log", 204, "").await;
     check("p/log", 400, "a container name must be specified for pod p, choose one of: [a b]").await;
@@ -103,7 +103,7 @@ async fn nodes_are_asked_with_any_method_and_path() {
     let own_port = server.kubelet.port;
     check("GET", &format!("/api/v1/nodes/box:{own_port}/proxy/pods?watch=1"), "GET /pods?watch=1").await;
     check("GET", &format!("/api/v1/nodes/https:box:{own_port}/proxy/pods"), "GET /pods").await;
-    assert_eq!(server.kubelet.last().client, "kube-apiserver-kubelet-client system:masters");
+    assert_eq!(server.kubelet.last().client, "kube-apiserver-kubelet-client system:authenticated");
 
     let check = async |method: &str, path: &str, code: u16, expected: &str| {
         let (found, headers, body) = send(&server, method, path, &[]).await;

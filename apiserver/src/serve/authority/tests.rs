@@ -139,7 +139,7 @@ fn a_node_gets_what_its_agent_needs() {
     check("crate", "fd00::7");
 
     let client = identity(&authority.kubelet_client().unwrap()).unwrap().unwrap();
-    assert_eq!((client.user.as_str(), client.groups[0].as_str()), ("kube-apiserver-kubelet-client", "system:masters"));
+    assert_eq!((client.user.as_str(), client.is_in("system:masters")), ("kube-apiserver-kubelet-client", false));
 }
 
 #[test]

@@ -20,6 +20,8 @@ const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-in
 /// How often and after what time the ConfigMap is looked for that the controllers of a new cluster are about to make.
 const TRIES: usize = 20;
 const BETWEEN: Duration = Duration::from_millis(250);
+/// How long an address may take to answer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 
 /// Where machines join, and how they know that it is there.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,7 +43,30 @@ pub(super) async fn find(session: &mut Session<'_>) -> Result<Place, Error> {
     let told = told(session).await?;
     // A session may have no kubeconfig.
     let own = session.connection().config().await.ok().map(|config| config.cluster_url.to_string());
-    place(own.as_deref(), &told).map_err(Error::said)
+    let place = place(own.as_deref(), &told).map_err(Error::said)?;
+    if own.is_none_or(|own| own.trim_end_matches('/') != place.url) {
+        check_answers(&place.url).await.map_err(Error::said)?;
+    }
+    Ok(place)
+}
+
+/// Whether anybody is at the address that the cluster tells others, as far as can be told from here: a server that listens at its
+/// machine's own addresses only does not know better.
+async fn check_answers(url: &str) -> Result<(), String> {
+    let uri = url.parse::<Uri>().map_err(|error| format!("{url}: {error}"))?;
+    let (host, port) = (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(443));
+    let connecting = tokio::net::TcpStream::connect((host.trim_matches(['[', ']']), port));
+    match tokio::time::timeout(ANSWERS_WITHIN, connecting).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(format!(
+            "{url} is where other machines are to find the cluster, and nobody answers there ({error}): \
+             start the API server with --listen 0.0.0.0:{port}"
+        )),
+        Err(_) => Err(format!(
+            "{url} is where other machines are to find the cluster, and nobody answers there: start the API \
+             server with --listen 0.0.0.0:{port}"
+        )),
+    }
 }
 
 /// The kubeconfig that the cluster tells strangers.
