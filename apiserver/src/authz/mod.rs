@@ -1,5 +1,7 @@
 //! Whether somebody may do something, and the words in which they are told that they may not.
 
+#[cfg(test)]
+mod defaults;
 pub(crate) mod rbac;
 
 use api::field::go_quote;

@@ -21,7 +21,7 @@ use crate::resources::service::{Orphans, Report, repair};
 
 pub use self::kubernetes_service::Location;
 #[cfg(test)]
-pub(crate) use self::roles::born_rbac;
+pub(crate) use self::roles::{born_rbac, born_roles};
 
 const PLACE: Place = Place::of("", "v1", "namespaces");
 

@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 
 use super::body::Body;
 use super::{Answer, Call, create, delete, eviction, list, patch, pods, read, scale, tokens, unstored, update, watch};
-use crate::request::{ListOptions, Verb};
+use crate::request::{ListOptions, Target, Verb};
 
 /// Answers a request for a resource that is served.
 ///
@@ -18,7 +18,7 @@ pub fn dispatch<'a>(call: &'a Call<'a>, body: &'a Body) -> BoxFuture<'a, Result<
 async fn choose(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
     let kind = call.kind();
     let subresource = call.target.subresource.as_str();
-    if !call.names().namespaced && !call.target.namespace.is_empty() && call.target.resource != "namespaces" {
+    if is_astray(call) {
         return Err(not_served());
     }
     if !kind.is_stored() {
@@ -51,6 +51,13 @@ async fn choose(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
         _ if stated.is_some() => Err(not_allowed()),
         _ => Err(not_served()),
     }
+}
+
+/// Whether the path goes through a namespace to something that is in none. Rights in that namespace are not rights to it.
+/// A Namespace itself is in its own, and in no other.
+fn is_astray(call: &Call<'_>) -> bool {
+    let Target { namespace, resource, name, .. } = call.target;
+    !call.names().namespaced && !namespace.is_empty() && (resource != "namespaces" || namespace != name)
 }
 
 async fn on_object(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {

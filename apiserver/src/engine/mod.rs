@@ -42,7 +42,7 @@ pub use answer::{Answer, Payload};
 pub use body::Body;
 pub use bootstrap::Location;
 #[cfg(test)]
-pub(crate) use bootstrap::born_rbac;
+pub(crate) use bootstrap::{born_rbac, born_roles};
 pub use call::Call;
 pub use dispatch::dispatch;
 pub(crate) use dispatch::{not_allowed, not_served};

@@ -27,6 +27,8 @@ use crate::engine::born_rbac;
 use crate::health::Health;
 use crate::metrics::{Exposition, Metrics};
 
+mod hostile;
+
 /// Answers by path, and tells what happens to its requests.
 struct Probe {
     events: mpsc::UnboundedSender<&'static str>,

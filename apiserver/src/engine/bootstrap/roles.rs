@@ -170,8 +170,14 @@ fn append(list: &mut Value, value: Value) {
 /// What a new cluster has, and more, for tests of what somebody may do in it.
 #[cfg(test)]
 pub(crate) fn born_rbac(more: &[Value]) -> crate::authz::Rbac {
+    crate::authz::Rbac::of([&born_roles()[..], more].concat())
+}
+
+/// The roles and bindings of a new cluster.
+#[cfg(test)]
+pub(crate) fn born_roles() -> Vec<Value> {
     let Born { cluster_roles, cluster_role_bindings, roles, role_bindings } = Born::read();
-    crate::authz::Rbac::of([&cluster_roles[..], &cluster_role_bindings, &roles, &role_bindings, more].concat())
+    [cluster_roles, cluster_role_bindings, roles, role_bindings].concat()
 }
 
 #[cfg(test)]
