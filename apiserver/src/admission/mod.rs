@@ -5,6 +5,8 @@
 //! but the store.
 
 mod default_toleration_seconds;
+mod lookup;
+mod pod_security;
 mod priority;
 mod service_account;
 
@@ -62,8 +64,12 @@ pub(crate) trait Plugin: Sync {
 }
 
 /// All of them, in upstream's order. What the life of namespaces demands comes before (`engine/lifecycle.rs`).
-const PLUGINS: [&dyn Plugin; 3] =
-    [&service_account::ServiceAccounts, &priority::Priority, &default_toleration_seconds::DefaultTolerationSeconds];
+const PLUGINS: &[&dyn Plugin] = &[
+    &service_account::ServiceAccounts,
+    &pod_security::PodSecurity,
+    &priority::Priority,
+    &default_toleration_seconds::DefaultTolerationSeconds,
+];
 
 /// Lets every plugin change what is to be written.
 pub(crate) async fn mutate(

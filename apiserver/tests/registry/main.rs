@@ -17,6 +17,7 @@ mod fields;
 mod harness;
 mod hostile;
 mod kubernetes_service;
+mod pod_admission;
 mod reading;
 mod scaling;
 mod tokens;

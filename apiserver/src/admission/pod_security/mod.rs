@@ -1,0 +1,174 @@
+//! Pods keep to the Pod Security Standards that the labels of their namespace ask for.
+//!
+//! What always holds: a pod that breaks what is enforced is not written, and nothing else is refused for what it would do;
+//! who makes pods, or what makes them, is warned. Nobody and nothing is exempt. What is to be audited is judged like the rest,
+//! but has no effect here.
+
+mod checks;
+mod existing;
+mod levels;
+mod significant;
+
+use std::time::Duration;
+
+use api::status::{GroupKind, Status};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{Namespace, Pod, PodSpec, PodTemplate, PodTemplateSpec, ReplicationController};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use tokio::time::Instant;
+
+use self::levels::{Level, Policy};
+use super::{Operation, Plugin, Review};
+use crate::object::Object;
+
+const NAMESPACES: &str = "core/namespaces";
+const PODS: &str = "core/pods";
+/// What makes pods of a template that it has.
+const TEMPLATES: [&str; 8] = [
+    "apps/daemonsets",
+    "apps/deployments",
+    "apps/replicasets",
+    "apps/statefulsets",
+    "batch/cronjobs",
+    "batch/jobs",
+    "core/podtemplates",
+    "core/replicationcontrollers",
+];
+/// The parts of a pod that do not say what it may do.
+const HARMLESS: [&str; 8] = ["attach", "binding", "eviction", "exec", "log", "portforward", "proxy", "status"];
+/// How long the pods of a namespace are looked through when its labels change (upstream's number).
+const MAX_TIME: Duration = Duration::from_secs(1);
+
+pub(super) struct PodSecurity;
+
+impl Plugin for PodSecurity {
+    fn handles(&self, review: &Review<'_>) -> bool {
+        match &*review.call.resource.storage.path {
+            PODS => !HARMLESS.contains(&review.subresource),
+            path => review.subresource.is_empty() && (path == NAMESPACES || TEMPLATES.contains(&path)),
+        }
+    }
+
+    fn validate<'a>(
+        &'a self,
+        review: &'a Review<'a>,
+        object: &'a dyn Object,
+        old: Option<&'a dyn Object>,
+    ) -> BoxFuture<'a, Result<(), Status>> {
+        async move {
+            let (new, was) = (object.as_any(), old.map(|old| old.as_any()));
+            if let Some(namespace) = new.downcast_ref::<Namespace>() {
+                return check_namespace(review, namespace, was.and_then(|old| old.downcast_ref())).await;
+            }
+            if let Some(pod) = new.downcast_ref::<Pod>() {
+                return check_pod(review, pod, was.and_then(|old| old.downcast_ref())).await;
+            }
+            match template(object) {
+                Some(template) => check_template(review, template).await,
+                None => Ok(()),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// The labels of a namespace are to be understood, and whoever makes them stricter is told which pods are not so strict.
+async fn check_namespace(review: &Review<'_>, new: &Namespace, old: Option<&Namespace>) -> Result<(), Status> {
+    let (policy, errors) = Policy::of(new.metadata.labels.as_ref());
+    let name = new.metadata.name.as_deref().unwrap_or_default();
+    let invalid = || Err(Status::invalid(&GroupKind::new("", "Namespace"), name, &errors));
+    let Some(old) = old.filter(|_| review.operation == Operation::Update) else {
+        return if errors.is_empty() { Ok(()) } else { invalid() };
+    };
+    let (was, old_errors) = Policy::of(old.metadata.labels.as_ref());
+    // What was wrong before is no reason to refuse another change.
+    if !errors.is_empty() && errors.to_string() != old_errors.to_string() {
+        return invalid();
+    }
+    let relaxed = policy.enforce.version == was.enforce.version && policy.enforce.level <= was.enforce.level;
+    if relaxed || policy.enforce.level == Level::Privileged {
+        return Ok(());
+    }
+    let until = Instant::now() + MAX_TIME;
+    let warnings = match review.list::<Pod>(PODS, name).await {
+        Ok(pods) => existing::warnings(name, policy.enforce, pods, || Instant::now() >= until),
+        Err(_) => vec!["failed to list pods while checking new PodSecurity enforce level".to_owned()],
+    };
+    warnings.into_iter().for_each(|warning| review.call.warn(warning));
+    Ok(())
+}
+
+async fn check_pod(review: &Review<'_>, pod: &Pod, old: Option<&Pod>) -> Result<(), Status> {
+    let Some(policy) = policy(review).await? else {
+        return Err(Status::internal_error(format!("failed to lookup namespace \"{}\"", review.call.namespace())));
+    };
+    if policy.is_privileged() || old.is_some_and(|old| !significant::differs(pod, old)) {
+        return Ok(());
+    }
+    let (none, meta) = (PodSpec::default(), &pod.metadata);
+    let spec = pod.spec.as_ref().unwrap_or(&none);
+    let found = checks::evaluate(policy.enforce, meta, spec);
+    if !found.is_empty() {
+        let why = format!("violates PodSecurity \"{}\": {}", policy.enforce, found.details());
+        return Err(review.forbidden(pod, why));
+    }
+    warn(review, policy, meta, spec);
+    Ok(())
+}
+
+/// What would make pods is told that these would be refused, or are not as they should be.
+async fn check_template(review: &Review<'_>, template: &PodTemplateSpec) -> Result<(), Status> {
+    // Upstream lets it pass, too, if it cannot know of the namespace: the pods themselves do not pass.
+    let Ok(Some(policy)) = policy(review).await else { return Ok(()) };
+    if policy.asks_nothing_of_templates() {
+        return Ok(());
+    }
+    let (no_meta, no_spec) = (ObjectMeta::default(), PodSpec::default());
+    let meta = template.metadata.as_ref().unwrap_or(&no_meta);
+    warn(review, policy, meta, template.spec.as_ref().unwrap_or(&no_spec));
+    Ok(())
+}
+
+fn warn(review: &Review<'_>, policy: Policy, meta: &ObjectMeta, spec: &PodSpec) {
+    let found = checks::evaluate(policy.warn, meta, spec);
+    if !found.is_empty() {
+        review.call.warn(format!("would violate PodSecurity \"{}\": {}", policy.warn, found.details()));
+    }
+}
+
+/// What the namespace asks for; nothing, if it does not exist.
+async fn policy(review: &Review<'_>) -> Result<Option<Policy>, Status> {
+    let namespace = review.look_up::<Namespace>(NAMESPACES, "", review.call.namespace()).await?;
+    Ok(namespace.map(|namespace| Policy::of(namespace.metadata.labels.as_ref()).0))
+}
+
+/// The template that pods are made of.
+fn template(object: &dyn Object) -> Option<&PodTemplateSpec> {
+    let object = object.as_any();
+    if let Some(object) = object.downcast_ref::<Deployment>() {
+        return Some(&object.spec.template);
+    }
+    if let Some(object) = object.downcast_ref::<ReplicaSet>() {
+        return object.spec.template.as_ref();
+    }
+    if let Some(object) = object.downcast_ref::<StatefulSet>() {
+        return Some(&object.spec.template);
+    }
+    if let Some(object) = object.downcast_ref::<DaemonSet>() {
+        return Some(&object.spec.template);
+    }
+    if let Some(object) = object.downcast_ref::<Job>() {
+        return object.spec.as_ref().map(|spec| &spec.template);
+    }
+    if let Some(object) = object.downcast_ref::<CronJob>() {
+        return object.spec.job_template.spec.as_ref().map(|spec| &spec.template);
+    }
+    if let Some(object) = object.downcast_ref::<PodTemplate>() {
+        return object.template.as_ref();
+    }
+    let object = object.downcast_ref::<ReplicationController>()?;
+    object.spec.as_ref().and_then(|spec| spec.template.as_ref())
+}

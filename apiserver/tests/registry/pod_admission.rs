@@ -1,0 +1,132 @@
+//! What is decided about pods beside the rules of their kind: by the standards that their namespace asks for.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Ask, MERGE, Server};
+
+const NAMESPACES: &str = "/api/v1/namespaces";
+const PODS: &str = "/api/v1/namespaces/default/pods";
+
+pub(crate) fn pod(name: &str, spec: Value) -> Value {
+    let mut spec = spec;
+    if spec["containers"].is_null() {
+        spec["containers"] = json!([{"name": "c", "image": "example.com/i"}]);
+    }
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+}
+
+/// Sets labels of the default namespace, such as `enforce`; tells what the client is warned of.
+async fn label(server: &Server, labels: &[(&str, &str)]) -> Vec<String> {
+    let named = labels.iter().map(|(name, value)| (format!("pod-security.kubernetes.io/{name}"), json!(value)));
+    let patch = json!({"metadata": {"labels": named.collect::<serde_json::Map<_, _>>()}});
+    server.with_warnings(Ask { media_type: MERGE, ..Ask::patch("/api/v1/namespaces/default", &patch) }).await.1
+}
+
+async fn server() -> Server {
+    let server = Server::start().await;
+    server.add_account("default").await;
+    server
+}
+
+#[tokio::test]
+async fn pods_that_break_what_is_enforced_are_refused() {
+    let server = server().await;
+    label(&server, &[("enforce", "baseline"), ("warn", "restricted"), ("warn-version", "v1.7")]).await;
+    let refused = server.refusal(Ask::post(PODS, &pod("p", json!({"hostNetwork": true})))).await;
+    assert_eq!(refused.code, 403);
+    assert_eq!(
+        refused.message,
+        "pods \"p\" is forbidden: violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)"
+    );
+    let (_, warnings) = server.with_warnings(Ask::post(PODS, &pod("p", json!({})))).await;
+    let expected = "would violate PodSecurity \"restricted:v1.7\": runAsNonRoot != true (pod or container \"c\" must set \
+                    securityContext.runAsNonRoot=true)";
+    assert_eq!(warnings, [expected]);
+    // Labels of a pod say nothing of what it may do, and a new image does.
+    let labels = json!({"metadata": {"labels": {"a": "b"}}});
+    let path = format!("{PODS}/p");
+    let patch = |body| Ask { media_type: MERGE, ..Ask::patch(&path, body) };
+    label(&server, &[("enforce", "restricted")]).await;
+    server.json(patch(&labels)).await;
+    let image = json!({"spec": {"containers": [{"name": "c", "image": "example.com/other"}]}});
+    let refused = server.refusal(Ask { media_type: crate::harness::STRATEGIC, ..patch(&image) }).await;
+    assert!(refused.message.contains("violates PodSecurity \"restricted:latest\""), "{}", refused.message);
+}
+
+#[tokio::test]
+async fn containers_that_are_added_are_judged() {
+    let server = server().await;
+    label(&server, &[("enforce", "baseline")]).await;
+    server.json(Ask::post(PODS, &pod("p", json!({})))).await;
+    let path = format!("{PODS}/p/ephemeralcontainers");
+    let added = |context: Value| json!({"spec": {"ephemeralContainers": [{"name": "e", "image": "i", "securityContext": context}]}});
+    let wrong = added(json!({"privileged": true}));
+    let patch = |body| Ask { media_type: crate::harness::STRATEGIC, ..Ask::patch(&path, body) };
+    let refused = server.refusal(patch(&wrong)).await;
+    assert_eq!(
+        refused.message,
+        "pods \"p\" is forbidden: violates PodSecurity \"baseline:latest\": privileged (container \"e\" must not set \
+         securityContext.privileged=true)"
+    );
+    server.json(patch(&added(json!({})))).await;
+}
+
+#[tokio::test]
+async fn what_makes_pods_is_warned_of_and_not_refused() {
+    let server = server().await;
+    label(&server, &[("enforce", "baseline"), ("warn", "baseline")]).await;
+    let template = json!({
+        "metadata": {"labels": {"a": "b"}},
+        "spec": {"hostPID": true, "containers": [{"name": "c", "image": "i"}]},
+    });
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template},
+    });
+    let warned = "would violate PodSecurity \"baseline:latest\": host namespaces (hostPID=true)";
+    let collection = "/apis/apps/v1/namespaces/default/deployments";
+    assert_eq!(server.with_warnings(Ask::post(collection, &deployment)).await.1, [warned]);
+    let mut template = template;
+    template["spec"]["restartPolicy"] = json!("OnFailure");
+    let job = json!({"spec": {"template": template}});
+    let cron = json!({
+        "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "c"},
+        "spec": {"schedule": "@daily", "jobTemplate": job},
+    });
+    let collection = "/apis/batch/v1/namespaces/default/cronjobs";
+    assert_eq!(server.with_warnings(Ask::post(collection, &cron)).await.1, [warned]);
+}
+
+#[tokio::test]
+async fn labels_of_namespaces_are_to_be_understood() {
+    let server = server().await;
+    let namespace = |value: &str| {
+        let labels = json!({"pod-security.kubernetes.io/enforce": value});
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "labels": labels}})
+    };
+    let refused = server.refusal(Ask::post(NAMESPACES, &namespace("strict"))).await;
+    assert_eq!(refused.code, 422);
+    assert_eq!(
+        refused.message,
+        "Namespace \"n\" is invalid: metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: \"strict\": must be \
+         one of privileged, baseline, restricted"
+    );
+    server.json(Ask::post(NAMESPACES, &namespace("baseline"))).await;
+}
+
+#[tokio::test]
+async fn who_makes_a_namespace_stricter_is_told_of_its_pods() {
+    let server = server().await;
+    for name in ["b", "a", "c"] {
+        server.json(Ask::post(PODS, &pod(name, json!({"hostNetwork": true})))).await;
+    }
+    server.json(Ask::post(PODS, &pod("fine", json!({})))).await;
+    let found = [
+        "existing pods in namespace \"default\" violate the new PodSecurity enforce level \"baseline:v1.30\"",
+        "a (and 2 other pods): host namespaces",
+    ];
+    assert_eq!(label(&server, &[("enforce", "baseline"), ("enforce-version", "v1.30")]).await, found);
+    let none: [&str; 0] = [];
+    assert_eq!(label(&server, &[("warn", "restricted")]).await, none);
+    assert_eq!(label(&server, &[("enforce", "privileged")]).await, none);
+}
