@@ -5,6 +5,7 @@
 //! but the store.
 
 mod default_toleration_seconds;
+mod limit_ranger;
 mod lookup;
 mod pod_security;
 mod priority;
@@ -65,6 +66,7 @@ pub(crate) trait Plugin: Sync {
 
 /// All of them, in upstream's order. What the life of namespaces demands comes before (`engine/lifecycle.rs`).
 const PLUGINS: &[&dyn Plugin] = &[
+    &limit_ranger::LimitRanger,
     &service_account::ServiceAccounts,
     &pod_security::PodSecurity,
     &priority::Priority,

@@ -1,4 +1,4 @@
-//! What is decided about pods beside the rules of their kind: by the standards that their namespace asks for.
+//! What is decided about pods, and what they and their volumes are made of, beside the rules of their kinds.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::harness::{Ask, MERGE, Server};
 const NAMESPACES: &str = "/api/v1/namespaces";
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
-pub(crate) fn pod(name: &str, spec: Value) -> Value {
+fn pod(name: &str, spec: Value) -> Value {
     let mut spec = spec;
     if spec["containers"].is_null() {
         spec["containers"] = json!([{"name": "c", "image": "example.com/i"}]);
@@ -129,4 +129,48 @@ async fn who_makes_a_namespace_stricter_is_told_of_its_pods() {
     let none: [&str; 0] = [];
     assert_eq!(label(&server, &[("warn", "restricted")]).await, none);
     assert_eq!(label(&server, &[("enforce", "privileged")]).await, none);
+}
+
+#[tokio::test]
+async fn limit_ranges_fill_in_and_bound_what_is_asked_for() {
+    let server = server().await;
+    let limits = json!([
+        {"type": "Container", "min": {"cpu": "100m"}, "default": {"cpu": "500m"}, "defaultRequest": {"cpu": "200m"}},
+        {"type": "PersistentVolumeClaim", "max": {"storage": "5Gi"}},
+    ]);
+    let range =
+        json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "l"}, "spec": {"limits": limits}});
+    server.json(Ask::post("/api/v1/namespaces/default/limitranges", &range)).await;
+    let created = server.json(Ask::post(PODS, &pod("p", json!({})))).await;
+    assert_eq!(
+        created["metadata"]["annotations"]["kubernetes.io/limit-ranger"],
+        "LimitRanger plugin set: cpu request for container c; cpu limit for container c"
+    );
+    let resources = &created["spec"]["containers"][0]["resources"];
+    assert_eq!(*resources, json!({"limits": {"cpu": "500m"}, "requests": {"cpu": "200m"}}));
+    let asking = |cpu: &str| json!([{"name": "c", "image": "i", "resources": {"requests": {"cpu": cpu}}}]);
+    let said = "minimum cpu usage per Container is 100m, but request is 50m";
+    let refused = server.refusal(Ask::post(PODS, &pod("q", json!({"containers": asking("50m")})))).await;
+    assert_eq!((refused.code, refused.message), (403, format!("pods \"q\" is forbidden: {said}")));
+    let path = format!("{PODS}/p/resize");
+    let resize = json!({"spec": {"containers": asking("50m")}});
+    let patch = Ask { media_type: crate::harness::STRATEGIC, ..Ask::patch(&path, &resize) };
+    assert_eq!(server.refusal(patch).await.message, format!("pods \"p\" is forbidden: {said}"));
+    // A label is no reason to look at what a pod has asked for.
+    let labels = json!({"metadata": {"labels": {"a": "b"}}});
+    let path = format!("{PODS}/p");
+    server.json(Ask { media_type: MERGE, ..Ask::patch(&path, &labels) }).await;
+    let refused = server.refusal(Ask::post(CLAIMS, &claim("big", "6Gi"))).await;
+    assert_eq!(
+        refused.message,
+        "persistentvolumeclaims \"big\" is forbidden: maximum storage usage per PersistentVolumeClaim is 5Gi, but request \
+         is 6Gi"
+    );
+}
+
+const CLAIMS: &str = "/api/v1/namespaces/default/persistentvolumeclaims";
+
+fn claim(name: &str, storage: &str) -> Value {
+    let spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": storage}}});
+    json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec})
 }

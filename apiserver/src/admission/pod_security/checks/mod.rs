@@ -175,7 +175,7 @@ fn parts(spec: &PodSpec) -> impl Iterator<Item = Part<'_>> {
 }
 
 /// The names of the containers whose security context is as `wrong` says.
-fn with_context<'a>(spec: &'a PodSpec, mut wrong: impl FnMut(&SecurityContext) -> bool) -> Vec<&'a str> {
+fn with_context(spec: &PodSpec, mut wrong: impl FnMut(&SecurityContext) -> bool) -> Vec<&str> {
     parts(spec).filter(|part| part.security.is_some_and(&mut wrong)).map(|part| part.name).collect()
 }
 
