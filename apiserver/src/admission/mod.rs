@@ -9,6 +9,7 @@ mod limit_ranger;
 mod lookup;
 mod pod_security;
 mod priority;
+mod runtime_class;
 mod service_account;
 
 use api::status::Status;
@@ -71,6 +72,7 @@ const PLUGINS: &[&dyn Plugin] = &[
     &pod_security::PodSecurity,
     &priority::Priority,
     &default_toleration_seconds::DefaultTolerationSeconds,
+    &runtime_class::RuntimeClasses,
 ];
 
 /// Lets every plugin change what is to be written.

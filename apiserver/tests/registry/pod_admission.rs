@@ -168,6 +168,29 @@ async fn limit_ranges_fill_in_and_bound_what_is_asked_for() {
     );
 }
 
+#[tokio::test]
+async fn pods_cost_what_their_runtime_class_says() {
+    let server = server().await;
+    let refused = server.refusal(Ask::post(PODS, &pod("p", json!({"runtimeClassName": "none"})))).await;
+    assert_eq!(refused.code, 403);
+    assert_eq!(refused.message, "pods \"p\" is forbidden: pod rejected: RuntimeClass \"none\" not found");
+    let class = json!({
+        "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "box"}, "handler": "h",
+        "overhead": {"podFixed": {"cpu": "250m"}}, "scheduling": {"nodeSelector": {"box": "yes"}},
+    });
+    server.json(Ask::post("/apis/node.k8s.io/v1/runtimeclasses", &class)).await;
+    let created = server.json(Ask::post(PODS, &pod("p", json!({"runtimeClassName": "box"})))).await;
+    assert_eq!(created["spec"]["overhead"], json!({"cpu": "250m"}));
+    assert_eq!(created["spec"]["nodeSelector"], json!({"box": "yes"}));
+    let other = json!({"runtimeClassName": "box", "overhead": {"cpu": "1"}});
+    let refused = server.refusal(Ask::post(PODS, &pod("q", other))).await;
+    assert!(
+        refused.message.ends_with("Pod's Overhead doesn't match RuntimeClass's defined Overhead"),
+        "{}",
+        refused.message
+    );
+}
+
 const CLAIMS: &str = "/api/v1/namespaces/default/persistentvolumeclaims";
 
 fn claim(name: &str, storage: &str) -> Value {
