@@ -4,9 +4,11 @@
 //! what would be written; what any of them refuses is not written. Plugins read what this process knows, and wait for nothing
 //! but the store.
 
+mod default_class;
 mod default_toleration_seconds;
 mod limit_ranger;
 mod lookup;
+mod persistent_volume_claim_resize;
 mod pod_security;
 mod priority;
 mod runtime_class;
@@ -72,7 +74,10 @@ const PLUGINS: &[&dyn Plugin] = &[
     &pod_security::PodSecurity,
     &priority::Priority,
     &default_toleration_seconds::DefaultTolerationSeconds,
+    &default_class::DefaultStorageClass,
+    &persistent_volume_claim_resize::PersistentVolumeClaimResize,
     &runtime_class::RuntimeClasses,
+    &default_class::DefaultIngressClass,
 ];
 
 /// Lets every plugin change what is to be written.

@@ -82,7 +82,7 @@ mod service_cidr;
 mod signer_name;
 mod stateful_set;
 mod status_meta;
-mod storage_class;
+pub(crate) mod storage_class;
 mod storage_version_migration;
 mod subject_access_review;
 mod template_meta;

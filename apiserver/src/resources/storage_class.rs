@@ -30,12 +30,12 @@ const DELETE: &str = "Delete";
 const IMMEDIATE: &str = "Immediate";
 
 /// The class that the annotation of a volume or claim names.
-pub(super) fn annotated_class(meta: &ObjectMeta) -> Option<&str> {
+pub(crate) fn annotated_class(meta: &ObjectMeta) -> Option<&str> {
     meta.annotations.as_ref()?.get(CLASS_ANNOTATION).map(String::as_str)
 }
 
 /// The class of a volume or claim, as its annotation or else its field names it.
-pub(super) fn class_of<'a>(meta: &'a ObjectMeta, field: Option<&'a str>) -> &'a str {
+pub(crate) fn class_of<'a>(meta: &'a ObjectMeta, field: Option<&'a str>) -> &'a str {
     annotated_class(meta).or(field).unwrap_or_default()
 }
 
@@ -141,7 +141,8 @@ impl Strategy for StorageClasses {
     }
 }
 
-fn is_default(meta: &ObjectMeta) -> bool {
+/// Whether it is the class of claims that name none.
+pub(crate) fn is_default(meta: &ObjectMeta) -> bool {
     let says_so =
         |annotation| meta.annotations.as_ref().and_then(|all| all.get(annotation)).is_some_and(|v| v == "true");
     DEFAULT_ANNOTATIONS.into_iter().any(says_so)

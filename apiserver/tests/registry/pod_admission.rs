@@ -197,3 +197,61 @@ fn claim(name: &str, storage: &str) -> Value {
     let spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": storage}}});
     json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec})
 }
+
+#[tokio::test]
+async fn claims_get_the_default_class_and_grow_if_it_allows_it() {
+    let server = server().await;
+    let class = |name: &str, grows: bool| {
+        let annotations = json!({"storageclass.kubernetes.io/is-default-class": "true"});
+        json!({
+            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "example.com/p",
+            "metadata": {"name": name, "annotations": annotations}, "allowVolumeExpansion": grows,
+        })
+    };
+    let classes = "/apis/storage.k8s.io/v1/storageclasses";
+    let none = server.json(Ask::post(CLAIMS, &claim("none", "1Gi"))).await;
+    assert!(none["spec"]["storageClassName"].is_null(), "{none}");
+    for (name, grows) in [("fixed", false), ("growing", true)] {
+        server.json(Ask::post(classes, &class(name, grows))).await;
+        let created = server.json(Ask::post(CLAIMS, &claim(name, "1Gi"))).await;
+        assert_eq!(created["spec"]["storageClassName"], name);
+        let path = format!("{CLAIMS}/{name}");
+        let more = json!({"spec": {"resources": {"requests": {"storage": "2Gi"}}}});
+        let patch = || Ask { media_type: MERGE, ..Ask::patch(&path, &more) };
+        // The rules of the kind refuse what is not bound, too.
+        assert!(server.ask(patch()).await.is_err());
+        let bound = json!({"status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}});
+        let status = format!("{path}/status");
+        server.json(Ask { media_type: MERGE, ..Ask::patch(&status, &bound) }).await;
+        if grows {
+            server.json(patch()).await;
+        } else {
+            let refused = server.refusal(patch()).await;
+            assert!(refused.message.contains("only dynamically provisioned pvc can be resized"), "{}", refused.message);
+        }
+        server.ask(Ask::delete(&format!("{classes}/{name}"))).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn ingresses_get_the_default_class() {
+    let server = server().await;
+    let annotations = json!({"ingressclass.kubernetes.io/is-default-class": "true"});
+    let class = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "spec": {"controller": "example.com/c"},
+        "metadata": {"name": "web", "annotations": annotations},
+    });
+    server.json(Ask::post("/apis/networking.k8s.io/v1/ingressclasses", &class)).await;
+    let ingresses = "/apis/networking.k8s.io/v1/namespaces/default/ingresses";
+    let ingress = |name: &str, annotations: Value| {
+        let backend = json!({"service": {"name": "s", "port": {"number": 80}}});
+        json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "spec": {"defaultBackend": backend},
+            "metadata": {"name": name, "annotations": annotations},
+        })
+    };
+    let created = server.json(Ask::post(ingresses, &ingress("a", json!({})))).await;
+    assert_eq!(created["spec"]["ingressClassName"], "web");
+    let named = ingress("b", json!({"kubernetes.io/ingress.class": "other"}));
+    assert!(server.json(Ask::post(ingresses, &named)).await["spec"]["ingressClassName"].is_null());
+}
