@@ -13,6 +13,7 @@ mod pod_security;
 mod priority;
 mod runtime_class;
 mod service_account;
+mod signers;
 
 use api::status::Status;
 use futures::FutureExt;
@@ -77,6 +78,10 @@ const PLUGINS: &[&dyn Plugin] = &[
     &default_class::DefaultStorageClass,
     &persistent_volume_claim_resize::PersistentVolumeClaimResize,
     &runtime_class::RuntimeClasses,
+    &signers::CertificateApproval,
+    &signers::CertificateSigning,
+    &signers::ClusterTrustBundleAttest,
+    &signers::CertificateSubjectRestriction,
     &default_class::DefaultIngressClass,
 ];
 

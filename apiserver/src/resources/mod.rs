@@ -14,7 +14,7 @@ mod admission;
 mod api_service;
 mod binding;
 mod born;
-mod certificate_signing_request;
+pub(crate) mod certificate_signing_request;
 mod cluster_trust_bundle;
 mod component_status;
 mod config_map;

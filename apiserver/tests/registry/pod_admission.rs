@@ -255,3 +255,30 @@ async fn ingresses_get_the_default_class() {
     let named = ingress("b", json!({"kubernetes.io/ingress.class": "other"}));
     assert!(server.json(Ask::post(ingresses, &named)).await["spec"]["ingressClassName"].is_null());
 }
+
+#[tokio::test]
+async fn nobody_gets_a_certificate_for_masters() {
+    use base64::Engine;
+    use rcgen::{CertificateParams, DnType, KeyPair};
+
+    let server = server().await;
+    let request = |name: &str, group: &str| {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::OrganizationName, group);
+        let pem = params.serialize_request(&KeyPair::generate().unwrap()).unwrap().pem().unwrap();
+        let encoded = base64::engine::general_purpose::STANDARD.encode(pem);
+        let signer = "kubernetes.io/kube-apiserver-client";
+        json!({
+            "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": name},
+            "spec": {"request": encoded, "signerName": signer, "usages": ["client auth"]},
+        })
+    };
+    let requests = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+    let refused = server.refusal(Ask::post(requests, &request("a", "system:masters"))).await;
+    assert_eq!(
+        refused.message,
+        "certificatesigningrequests.certificates.k8s.io \"a\" is forbidden: use of kubernetes.io/kube-apiserver-client signer \
+         with system:masters group is not allowed"
+    );
+    server.json(Ask::post(requests, &request("a", "web"))).await;
+}

@@ -192,10 +192,24 @@ fn validate_conditions(request: &CertificateSigningRequest, lenience: Lenience, 
 }
 
 fn check_request(data: &[u8]) -> Result<(), String> {
+    let der = request_der(data)?;
+    Ok(pkcs10::check_signature(&pkcs10::parse(&der)?)?)
+}
+
+fn request_der(data: &[u8]) -> Result<Vec<u8>, String> {
     let block = pem::decode(data).map(|(block, _)| block).filter(|block| block.label == pem::CERTIFICATE_REQUEST);
-    let block = block.ok_or("PEM block type must be CERTIFICATE REQUEST")?;
-    let request = pkcs10::parse(&block.bytes)?;
-    Ok(pkcs10::check_signature(&request)?)
+    Ok(block.ok_or("PEM block type must be CERTIFICATE REQUEST")?.bytes)
+}
+
+/// The organizations of a request's subject, which are the groups of a user.
+///
+/// # Errors
+/// Why it cannot be read.
+pub(crate) fn organizations(data: &[u8]) -> Result<Vec<String>, String> {
+    let der = request_der(data)?;
+    let request = pkcs10::parse(&der)?;
+    let organizations = request.certification_request_info.subject.iter_organization();
+    organizations.map(|name| name.as_str().map(str::to_owned).map_err(|error| error.to_string())).collect()
 }
 
 /// Whether the data is none, or certificates in PEM and nothing else in PEM.
