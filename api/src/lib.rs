@@ -13,6 +13,7 @@ pub mod patch;
 pub mod pod_resources;
 pub mod protobuf;
 pub mod quantity;
+pub mod quota;
 pub mod schema;
 pub mod selector;
 pub mod status;

@@ -11,6 +11,7 @@ mod lookup;
 mod persistent_volume_claim_resize;
 mod pod_security;
 mod priority;
+mod resource_quota;
 mod runtime_class;
 mod service_account;
 mod signers;
@@ -84,6 +85,8 @@ const PLUGINS: &[&dyn Plugin] = &[
     &signers::CertificateSubjectRestriction,
     &default_class::DefaultIngressClass,
 ];
+
+pub(crate) use resource_quota::{Quotas, charge};
 
 /// Lets every plugin change what is to be written.
 pub(crate) async fn mutate(

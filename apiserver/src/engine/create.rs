@@ -83,7 +83,7 @@ async fn attempt(
         Ok(()) => {
             kind.warnings(&*object, None).into_iter().for_each(|warning| call.warn(warning));
             match admission::validate(&review(call), &*object, None).await {
-                Ok(()) => write(call, &*object, options, generated).await,
+                Ok(()) => write_charged(call, &*object, options, generated).await,
                 Err(status) => Err(status),
             }
         }
@@ -101,6 +101,19 @@ pub(crate) async fn settle(reservation: Reservation, failure: Option<&Status>) {
         Some(status) if status.code == 504 => {}
         Some(_) => reservation.roll_back().await,
     }
+}
+
+/// Writes what is new, charged to the quotas of its namespace.
+async fn write_charged(
+    call: &Call<'_>,
+    object: &dyn Object,
+    options: &WriteOptions,
+    generated: bool,
+) -> Result<bytes::Bytes, Status> {
+    let charge = admission::charge(&review(call), object, None, options.dry_run).await?;
+    let written = write(call, object, options, generated).await;
+    settle(charge, written.as_ref().err()).await;
+    written
 }
 
 async fn write(

@@ -31,6 +31,7 @@ use api::status::Status;
 use k8s_openapi::jiff::Timestamp;
 use store::{ReadError, Store, WatchError, WriteError};
 
+use crate::admission::Quotas;
 use crate::authn::{Authenticators, ServiceAccountTokens};
 use crate::authz::{Authorizer, Masters, Rbac};
 use crate::entry::Objects;
@@ -46,6 +47,7 @@ pub(crate) use bootstrap::{born_rbac, born_roles};
 pub use call::Call;
 pub use dispatch::dispatch;
 pub(crate) use dispatch::{not_allowed, not_served};
+pub(crate) use metadata::MODIFIED;
 pub(crate) use pods::bind_named;
 
 /// Where the engine gets the time and random bits from.
@@ -63,6 +65,7 @@ pub struct Engine {
     /// What is served.
     pub registry: Arc<Registry>,
     pub(crate) ledger: Ledger,
+    quotas: Arc<Quotas>,
     surroundings: Arc<dyn Surroundings>,
     access: Access,
     usage: Option<Arc<Collector>>,
@@ -99,7 +102,8 @@ impl Engine {
     pub fn new(store: Store<Objects>, registry: Arc<Registry>, surroundings: Arc<dyn Surroundings>) -> Self {
         let clock = Arc::clone(&surroundings);
         let ledger = Ledger::new(store.clone(), Arc::new(move || to_the_second(clock.now())));
-        Engine { store, registry, ledger, surroundings, access: Access::default(), usage: None }
+        let quotas = Arc::default();
+        Engine { store, registry, ledger, quotas, surroundings, access: Access::default(), usage: None }
     }
 
     /// The same engine, which answers by `access` who somebody is and what they may do.
@@ -129,6 +133,11 @@ impl Engine {
     #[must_use]
     pub fn store(&self) -> &Store<Objects> {
         &self.store
+    }
+
+    /// What is being charged to quotas.
+    pub(crate) fn quotas(&self) -> &Arc<Quotas> {
+        &self.quotas
     }
 
     /// The time, to the second as objects state it.

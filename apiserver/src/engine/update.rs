@@ -14,6 +14,7 @@ use crate::entry::Entry;
 use crate::kind::Kind;
 use crate::object::Object;
 use crate::request::WriteOptions;
+use crate::reservation::Reservation;
 
 /// How often a change that states no version is tried against a newer one before the client is told of the conflict.
 const MAX_ATTEMPTS: usize = 5;
@@ -156,7 +157,7 @@ async fn step(
     prepare(call, kind, subresource, &mut *new, &*old.object);
     let reservation = match subresource {
         None => kind.reserve(&call.engine.ledger, &mut *new, Some(&*old.object), options.dry_run).await?,
-        Some(_) => crate::reservation::Reservation::none(),
+        Some(_) => Reservation::none(),
     };
     let own = match subresource {
         None => kind.validate_update(&*new, &*old.object),
@@ -167,16 +168,37 @@ async fn step(
             let warnings = kind.warnings(&*new, Some(&*old.object));
             warnings.into_iter().for_each(|warning| call.warn(warning));
             match admission::validate(&review, &*new, Some(&*old.object)).await {
-                Ok(()) => commit(call, &mut *new, &old, stored, key, options, subresource).await,
+                Ok(()) => commit_charged(&review, &mut *new, &old, stored, key, options).await,
                 Err(status) => Err(status),
             }
         }
         Err(status) => Err(status),
     };
-    match &outcome {
+    settle(reservation, &outcome).await;
+    outcome
+}
+
+/// Ends a reservation as the attempt went that it was made for.
+async fn settle(reservation: Reservation, outcome: &Result<Option<Changed>, Status>) {
+    match outcome {
         Ok(None) => reservation.roll_back().await,
         settled => create::settle(reservation, settled.as_ref().err()).await,
     }
+}
+
+/// Writes what has changed, charged to the quotas of its namespace.
+async fn commit_charged(
+    review: &Review<'_>,
+    new: &mut dyn Object,
+    old: &Current,
+    stored: &Stored<Entry>,
+    key: &Key,
+    options: &WriteOptions,
+) -> Result<Option<Changed>, Status> {
+    let charge = admission::charge(review, &*new, Some(&*old.object), options.dry_run).await?;
+    let subresource = Some(review.subresource).filter(|subresource| !subresource.is_empty());
+    let outcome = commit(review.call, new, old, stored, key, options, subresource).await;
+    settle(charge, &outcome).await;
     outcome
 }
 

@@ -228,6 +228,12 @@ impl Server {
         Server { engine }
     }
 
+    /// Another server, on the same store.
+    pub(crate) fn beside(&self) -> Server {
+        let (store, registry) = (self.engine.store().clone(), Arc::clone(&self.engine.registry));
+        Server { engine: Engine::new(store, registry, Arc::new(StandingStill(AtomicU64::new(1 << 32)))) }
+    }
+
     /// Makes the APIServices that a server makes at start.
     pub(crate) async fn register_api_services(&self) {
         self.engine.register_api_services().await.unwrap();

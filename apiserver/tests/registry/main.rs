@@ -18,6 +18,7 @@ mod harness;
 mod hostile;
 mod kubernetes_service;
 mod pod_admission;
+mod quota;
 mod reading;
 mod scaling;
 mod tokens;

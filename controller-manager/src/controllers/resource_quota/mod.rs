@@ -3,12 +3,6 @@
 //! What a client is refused is decided when it asks, by what the status says then; here it is counted again from all that
 //! there is, when something changed and every five minutes. What nobody can count keeps the number that it has.
 
-mod claims;
-mod devices;
-mod names;
-mod pods;
-mod scopes;
-mod services;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::pod_resources::{List, add, read};
+use api::quota::devices::{self, Claims, Classes};
+use api::quota::{claims, names, pods, scopes, services};
 use client::cache::{Cache, Change};
 use client::resource::{Key, Kind};
 use jiff::Timestamp;
@@ -29,7 +25,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::controller::{Controller, Moment, Pair, Watches};
 use crate::plan::Plan;
-use devices::{Claims, Classes};
 
 /// How often everything is counted, changes or not.
 const RECOUNT: Duration = Duration::from_mins(5);
@@ -101,8 +96,11 @@ impl Controller for ResourceQuotas {
         let quota = cache.get::<ResourceQuota>(&key.namespace, &key.name)?;
         let namespace = Some(&*key.namespace);
         let hard: Vec<&str> = limited(&quota).collect();
-        let classes =
-            if hard.iter().any(|name| devices::may_measure(name)) { Classes::of(cache) } else { Classes::default() };
+        let classes = if hard.iter().any(|name| devices::may_measure(name)) {
+            Classes::new(cache.list::<DeviceClass>(None))
+        } else {
+            Classes::default()
+        };
         let limits = |measures: &dyn Fn(&str) -> bool| hard.iter().any(|name| measures(name));
         let is_special = |name: &str| {
             pods::measures(name) || services::measures(name) || claims::measures(name) || classes.measures(name)
@@ -124,7 +122,8 @@ impl Controller for ResourceQuotas {
             pods: limits(&pods::measures).then(|| cache.list(namespace)),
             services: limits(&services::measures).then(|| cache.list(namespace)),
             volumes: limits(&claims::measures).then(|| cache.list(namespace)),
-            devices: limits(&|name| classes.measures(name)).then(|| Claims::of(cache, &key.namespace)),
+            devices: limits(&|name| classes.measures(name))
+                .then(|| Claims::new(cache.list(namespace), |name| cache.get(&key.namespace, name))),
             quota: Arc::clone(&quota),
             classes,
             counts,

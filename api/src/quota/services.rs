@@ -1,6 +1,6 @@
 //! What a Service takes of a quota.
 
-use api::pod_resources::List;
+use crate::pod_resources::List;
 use k8s_openapi::api::core::v1::Service;
 
 use super::names::number;
@@ -11,12 +11,14 @@ const LOAD_BALANCERS: &str = "services.loadbalancers";
 const NODE_PORTS: &str = "services.nodeports";
 
 /// Whether Services take what the name says.
-pub(super) fn measures(name: &str) -> bool {
+#[must_use]
+pub fn measures(name: &str) -> bool {
     matches!(name, COUNT | SERVICES | LOAD_BALANCERS | NODE_PORTS)
 }
 
 /// What a Service takes. Ports that are still to be allocated count; with load balancers that get none, those that are stated.
-pub(super) fn usage(service: &Service) -> List {
+#[must_use]
+pub fn usage(service: &Service) -> List {
     let spec = service.spec.clone().unwrap_or_default();
     let ports = spec.ports.unwrap_or_default();
     let stated = || ports.iter().filter(|port| port.node_port.is_some_and(|port| port != 0)).count();

@@ -1,6 +1,6 @@
 //! Which pods and which volume claims a quota is about.
 
-use api::quantity::Quantity;
+use crate::quantity::Quantity;
 use k8s_openapi::api::core::v1::{
     PersistentVolumeClaim, Pod, PodAffinityTerm, PodSpec, ResourceQuotaSpec, ResourceRequirements,
     ScopedResourceSelectorRequirement as Requirement,
@@ -9,7 +9,8 @@ use k8s_openapi::api::core::v1::{
 use super::claims::attributes_classes;
 
 /// What objects must meet, all of it. A scope that is only named must exist.
-pub(super) fn requirements(spec: &ResourceQuotaSpec) -> Vec<Requirement> {
+#[must_use]
+pub fn requirements(spec: &ResourceQuotaSpec) -> Vec<Requirement> {
     let named = spec.scopes.iter().flatten().map(|scope| Requirement {
         scope_name: scope.clone(),
         operator: "Exists".to_owned(),
@@ -20,7 +21,8 @@ pub(super) fn requirements(spec: &ResourceQuotaSpec) -> Vec<Requirement> {
 }
 
 /// Whether a pod meets a requirement.
-pub(super) fn covers_pod(requirement: &Requirement, pod: &Pod) -> bool {
+#[must_use]
+pub fn covers_pod(requirement: &Requirement, pod: &Pod) -> bool {
     let Some(spec) = &pod.spec else { return false };
     match requirement.scope_name.as_str() {
         "Terminating" => has_deadline(spec),
@@ -37,7 +39,8 @@ pub(super) fn covers_pod(requirement: &Requirement, pod: &Pod) -> bool {
 }
 
 /// Whether a volume claim meets a requirement.
-pub(super) fn covers_claim(requirement: &Requirement, claim: &PersistentVolumeClaim) -> bool {
+#[must_use]
+pub fn covers_claim(requirement: &Requirement, claim: &PersistentVolumeClaim) -> bool {
     requirement.scope_name == "VolumeAttributesClass" && selects(requirement, attributes_classes(claim).into_iter())
 }
 

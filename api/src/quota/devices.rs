@@ -5,30 +5,29 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::pod_resources::List;
-use api::quantity::{Format, Quantity};
-use client::cache::Cache;
+use crate::pod_resources::List;
+use crate::quantity::{Format, Quantity};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::resource::v1::{DeviceClass, ResourceClaim};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use super::names::{REQUESTS, is_extended_request, number};
 use super::pods;
-use crate::pods::controller_of;
 
-const COUNT: &str = "count/resourceclaims.resource.k8s.io";
+/// The number of claims.
+pub const COUNT: &str = "count/resourceclaims.resource.k8s.io";
 /// After the name of a device class, for the devices of it.
 const OF_CLASS: &str = ".deviceclass.resource.k8s.io/devices";
 /// Before the name of a device class, for the extended resource that every class stands for.
-pub(super) const IMPLICIT: &str = "deviceclass.resource.kubernetes.io/";
+pub const IMPLICIT: &str = "deviceclass.resource.kubernetes.io/";
 /// Says of a claim that it was made of a pod's extended resources.
 const ANNOTATION: &str = "resource.kubernetes.io/extended-resource-claim";
 /// The most devices that one request can get (`AllocationResultsMaxSize`).
 const MOST_DEVICES: i64 = 32;
 
 /// The claims of a namespace.
-pub(super) struct Claims {
+pub struct Claims {
     claims: Vec<Arc<ResourceClaim>>,
     /// The pods that own claims which were made of extended resources, by uid.
     owners: BTreeMap<String, Arc<Pod>>,
@@ -36,19 +35,22 @@ pub(super) struct Claims {
 
 /// The extended resources that device classes are stated to stand for, by the name of the class.
 #[derive(Default)]
-pub(super) struct Classes(BTreeMap<String, String>);
+pub struct Classes(BTreeMap<String, String>);
 
 impl Classes {
-    pub(super) fn of(cache: &Cache) -> Classes {
+    /// What these classes state.
+    #[must_use]
+    pub fn new(classes: impl IntoIterator<Item = Arc<DeviceClass>>) -> Classes {
         let stated = |class: Arc<DeviceClass>| {
             let resource = class.spec.as_ref()?.extended_resource_name.clone()?;
             Some((class.metadata.name.clone().unwrap_or_default(), resource))
         };
-        Classes(cache.list::<DeviceClass>(None).into_iter().filter_map(stated).collect())
+        Classes(classes.into_iter().filter_map(stated).collect())
     }
 
     /// Whether claims take what the name says.
-    pub(super) fn measures(&self, name: &str) -> bool {
+    #[must_use]
+    pub fn measures(&self, name: &str) -> bool {
         let request = name.strip_prefix(REQUESTS).unwrap_or_default();
         let class = request.strip_prefix(IMPLICIT).unwrap_or_default();
         name == COUNT
@@ -59,16 +61,17 @@ impl Classes {
 }
 
 /// Whether claims may take what the name says, depending on the device classes.
-pub(super) fn may_measure(name: &str) -> bool {
+#[must_use]
+pub fn may_measure(name: &str) -> bool {
     name == COUNT || name.ends_with(OF_CLASS) || (name.starts_with(REQUESTS) && name.contains('/'))
 }
 
 impl Claims {
-    pub(super) fn of(cache: &Cache, namespace: &str) -> Claims {
-        let claims = cache.list::<ResourceClaim>(Some(namespace));
+    /// These claims, in whose namespace `pod` finds pods by name.
+    pub fn new(claims: Vec<Arc<ResourceClaim>>, pod: impl Fn(&str) -> Option<Arc<Pod>>) -> Claims {
         let references = claims.iter().filter_map(|claim| pod_reference(claim));
         let owner = |reference: &OwnerReference| {
-            let pod = cache.get::<Pod>(namespace, &reference.name)?;
+            let pod = pod(&reference.name)?;
             (pod.metadata.uid.as_ref() == Some(&reference.uid)).then(|| (reference.uid.clone(), pod))
         };
         let owners = references.filter_map(owner).collect();
@@ -76,11 +79,14 @@ impl Claims {
     }
 
     /// What all of them take.
-    pub(super) fn usages<'a>(&'a self, classes: &'a Classes, now: Timestamp) -> impl Iterator<Item = List> + 'a {
-        self.claims.iter().map(move |claim| {
-            let charged = self.owner(claim).map(|pod| pods::usage(pod, now)).unwrap_or_default();
-            usage(claim, classes, &charged)
-        })
+    pub fn usages<'a>(&'a self, classes: &'a Classes, now: Timestamp) -> impl Iterator<Item = List> + 'a {
+        self.claims.iter().map(move |claim| usage(claim, classes, &self.charged(claim, now)))
+    }
+
+    /// What a pod is charged for already, of that which a claim takes.
+    #[must_use]
+    pub fn charged(&self, claim: &ResourceClaim, now: Timestamp) -> List {
+        self.owner(claim).map(|pod| pods::usage(pod, now)).unwrap_or_default()
     }
 
     /// The pod of whose extended resources the claim was made, unless another claim was.
@@ -111,7 +117,13 @@ fn pod_reference(claim: &ResourceClaim) -> Option<&OwnerReference> {
     (controller.kind == "Pod" && controller.api_version == "v1").then_some(controller)
 }
 
-fn usage(claim: &ResourceClaim, classes: &Classes, charged: &List) -> List {
+fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
+    meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
+}
+
+/// What a claim takes, beside what its pod is charged for already.
+#[must_use]
+pub fn usage(claim: &ResourceClaim, classes: &Classes, charged: &List) -> List {
     let mut devices: BTreeMap<&str, i64> = BTreeMap::new();
     let spec = claim.spec.as_ref().and_then(|spec| spec.devices.as_ref());
     for request in spec.into_iter().flat_map(|spec| spec.requests.iter().flatten()) {

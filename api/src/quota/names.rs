@@ -1,14 +1,14 @@
 //! What names in a quota mean, as far as the name tells.
 
-use api::names;
-use api::quantity::{Format, Quantity};
+use crate::names;
+use crate::quantity::{Format, Quantity};
 
 /// Before the name of a resource, for the number of its objects: `count/deployments.apps`.
-pub(super) const COUNT: &str = "count/";
+pub const COUNT: &str = "count/";
 /// Before what is requested of a resource of pods.
-pub(super) const REQUESTS: &str = "requests.";
+pub const REQUESTS: &str = "requests.";
 /// Before the size of huge pages.
-pub(super) const HUGE_PAGES: &str = "hugepages-";
+pub const HUGE_PAGES: &str = "hugepages-";
 
 /// Resources whose objects can be counted by their bare name, too.
 const ALIASES: [&str; 4] = ["configmaps", "replicationcontrollers", "resourcequotas", "secrets"];
@@ -16,7 +16,8 @@ const ALIASES: [&str; 4] = ["configmaps", "replicationcontrollers", "resourcequo
 const IGNORED: [&str; 2] = ["events", "events.events.k8s.io"];
 
 /// The resource whose objects a name counts, and nothing else about them.
-pub(super) fn counted(name: &str) -> Option<&str> {
+#[must_use]
+pub fn counted(name: &str) -> Option<&str> {
     let resource = name.strip_prefix(COUNT).or_else(|| ALIASES.contains(&name).then_some(name))?;
     (!IGNORED.contains(&resource)).then_some(resource)
 }
@@ -27,16 +28,19 @@ fn is_native(name: &str) -> bool {
 }
 
 /// Whether pods can request the resource although Kubernetes does not know it, such as `example.com/gpu`.
-pub(super) fn is_extended(name: &str) -> bool {
+#[must_use]
+pub fn is_extended(name: &str) -> bool {
     !is_native(name) && !name.starts_with(REQUESTS) && names::label_key(&format!("{REQUESTS}{name}")).is_empty()
 }
 
 /// Whether the name is what is requested of such a resource.
-pub(super) fn is_extended_request(name: &str) -> bool {
+#[must_use]
+pub fn is_extended_request(name: &str) -> bool {
     !is_native(name) && name.starts_with(REQUESTS)
 }
 
 /// A number of objects.
-pub(super) fn number(count: usize) -> Quantity {
+#[must_use]
+pub fn number(count: usize) -> Quantity {
     Quantity::new(i64::try_from(count).unwrap_or(i64::MAX), Format::DecimalSi)
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use api::pod_resources::List;
-use api::quantity::Quantity;
+use crate::pod_resources::List;
+use crate::quantity::Quantity;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 
 use super::names::number;
@@ -16,13 +16,15 @@ const OF_CLASS: &str = ".storageclass.storage.k8s.io/";
 const CLASS_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
 
 /// Whether claims take what the name says.
-pub(super) fn measures(name: &str) -> bool {
+#[must_use]
+pub fn measures(name: &str) -> bool {
     let of_class = |what: &str| name.strip_suffix(what).is_some_and(|rest| rest.ends_with(OF_CLASS));
     matches!(name, COUNT | CLAIMS | STORAGE) || of_class(CLAIMS) || of_class(STORAGE)
 }
 
 /// What a claim takes.
-pub(super) fn usage(claim: &PersistentVolumeClaim) -> List {
+#[must_use]
+pub fn usage(claim: &PersistentVolumeClaim) -> List {
     let mut usage = List::from([(COUNT.to_owned(), number(1)), (CLAIMS.to_owned(), number(1))]);
     let class = storage_class(claim);
     let of_class = |what: &str| format!("{class}{OF_CLASS}{what}");
@@ -57,7 +59,8 @@ fn storage(claim: &PersistentVolumeClaim) -> Option<Quantity> {
 }
 
 /// The VolumeAttributesClasses that a claim wants, has, or is on its way to.
-pub(super) fn attributes_classes(claim: &PersistentVolumeClaim) -> BTreeSet<&str> {
+#[must_use]
+pub fn attributes_classes(claim: &PersistentVolumeClaim) -> BTreeSet<&str> {
     let wanted = claim.spec.as_ref().and_then(|spec| spec.volume_attributes_class_name.as_deref());
     let status = claim.status.as_ref();
     let has = status.and_then(|status| status.current_volume_attributes_class_name.as_deref());
