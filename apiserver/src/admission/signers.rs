@@ -13,7 +13,7 @@ use super::{Operation, Plugin, Review};
 use crate::authn::Identity;
 use crate::authz::{Attributes, Authorizer, Decision};
 use crate::object::Object;
-use crate::resources::certificate_signing_request::organizations;
+use crate::resources::organizations;
 
 const REQUESTS: &str = "certificates.k8s.io/certificatesigningrequests";
 const BUNDLES: &str = "certificates.k8s.io/clustertrustbundles";

@@ -14,7 +14,7 @@ mod admission;
 mod api_service;
 mod binding;
 mod born;
-pub(crate) mod certificate_signing_request;
+mod certificate_signing_request;
 mod cluster_trust_bundle;
 mod component_status;
 mod config_map;
@@ -82,7 +82,6 @@ mod service_cidr;
 mod signer_name;
 mod stateful_set;
 mod status_meta;
-pub(crate) mod storage_class;
 mod storage_version_migration;
 mod subject_access_review;
 mod template_meta;
@@ -95,8 +94,10 @@ mod webhook_client;
 pub mod pod;
 pub mod service;
 // tidy: end
+pub(crate) mod storage_class;
 pub(crate) mod token_request;
 
+pub(crate) use certificate_signing_request::organizations;
 pub(crate) use flow_control::{
     born_levels as born_priority_levels, born_schemas as born_flow_schemas, is_mandatory as mandatory_flow_control,
 };
