@@ -9,7 +9,7 @@ use store::{Backend, Store, StoreOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::authn::{Authenticators, BootstrapTokens, Identity, Issuer, ServiceAccountTokens, TokenFile};
-use crate::authz::{Chain, Rbac};
+use crate::authz::{Chain, NodeAuthorizer, Rbac};
 use crate::discovery::Addresses;
 use crate::engine::{Access, Engine, Location, Surroundings};
 use crate::entry::Objects;
@@ -77,7 +77,8 @@ impl Core {
         let stopping = CancellationToken::new();
         let engine = open_engine(parts.backend, parts.surroundings, &config, location, alone, &stopping).await?;
         let rbac = Rbac::follow(engine.store().clone(), stopping.clone()).await.map_err(RunError::Bootstrap)?;
-        let authorizer = Arc::new(Chain::of_cluster(rbac.clone()));
+        let nodes = NodeAuthorizer::follow(engine.store().clone(), stopping.clone()).await;
+        let authorizer = Arc::new(Chain::of_cluster(nodes.map_err(RunError::Bootstrap)?, rbac.clone()));
         let tokens = |issuer| ServiceAccountTokens::new(Arc::new(issuer), engine.store().clone());
         let service_accounts = parts.issuer.map(tokens);
         let bootstrap = BootstrapTokens::new(engine.store().clone());

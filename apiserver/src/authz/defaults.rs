@@ -292,7 +292,7 @@ fn asked(verb: &str, place: &str, what: &str) -> Attributes {
         subresource: subresource.to_owned(),
         namespace: namespace.to_owned(),
         name: name.to_owned(),
-        path: String::new(),
+        ..Attributes::default()
     }
 }
 
@@ -328,7 +328,7 @@ fn cluster() -> Chain {
     };
     objects.extend(["admin", "edit", "view"].map(|role| binding("RoleBinding", role, role)));
     objects.push(binding("ClusterRoleBinding", "root", "cluster-admin"));
-    Chain::of_cluster(Rbac::of(objects))
+    Chain::of_cluster(NodeAuthorizer::default(), Rbac::of(objects))
 }
 
 #[test]

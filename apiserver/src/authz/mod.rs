@@ -2,16 +2,21 @@
 
 #[cfg(test)]
 mod defaults;
+pub(crate) mod node;
 pub(crate) mod rbac;
+mod selectors;
 
 use api::field::go_quote;
+use api::selector::{field, label};
 use api::status::{GroupResource, Status};
 use http::Method;
 use http::request::Parts;
 use k8s_openapi::api::authorization::v1::{NonResourceRule, ResourceRule};
 use percent_encoding::percent_decode_str;
 
+pub use self::node::NodeAuthorizer;
 pub use self::rbac::Rbac;
+pub use self::selectors::Requirements;
 use crate::authn::{Identity, MASTERS};
 use crate::request::{Query, Target};
 
@@ -34,6 +39,10 @@ pub struct Attributes {
     pub name: String,
     /// The path, decoded.
     pub path: String,
+    /// Which fields the objects of a list, a watch or a deletecollection have.
+    pub fields: Requirements<field::Requirement>,
+    /// Which labels they have.
+    pub labels: Requirements<label::Requirement>,
 }
 
 impl Attributes {
@@ -41,7 +50,8 @@ impl Attributes {
     /// a path of its own, such as with `proxy`.
     #[must_use]
     pub fn of_request(parts: &Parts) -> Attributes {
-        let watch = parts.uri.query().is_some_and(|query| Query::parse(query).flag("watch").unwrap_or(false));
+        let query = parts.uri.query().map(Query::parse).unwrap_or_default();
+        let watch = query.flag("watch").unwrap_or(false);
         let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy().into_owned();
         if parts.method == Method::OPTIONS {
             // Upstream has no verb for it, so that only rules for all verbs allow it.
@@ -51,7 +61,7 @@ impl Attributes {
             return target.map_or_else(other, asked);
         }
         match Target::parse(&parts.method, parts.uri.path(), watch) {
-            Some(target) => Attributes::of_target(target, path),
+            Some(target) => Attributes::of_target(target, path).selecting(parts.uri.path(), &query),
             None => Attributes { verb: parts.method.as_str().to_ascii_lowercase(), path, ..Attributes::default() },
         }
     }
@@ -66,7 +76,25 @@ impl Attributes {
             namespace: target.namespace,
             name: target.name,
             path,
+            ..Attributes::default()
         }
+    }
+
+    /// By what it selects objects. A list of the one object of a name counts as a request for it. What has a name in its path
+    /// selects nothing further, and neither does the old form of a watch, as upstream has it.
+    fn selecting(mut self, path: &str, query: &Query) -> Attributes {
+        let selects = matches!(self.verb.as_str(), "list" | "watch" | "deletecollection");
+        if !selects || !self.name.is_empty() || Target::is_old_watch(path) {
+            return self;
+        }
+        self.fields = Requirements::<field::Requirement>::of_query(query);
+        self.labels = Requirements::<label::Requirement>::of_query(query);
+        if self.verb != "deletecollection"
+            && let Some(name) = self.fields.value_of("metadata.name").filter(|name| is_path_segment(name))
+        {
+            self.name = name.to_owned();
+        }
+        self
     }
 
     /// Whether it is a resource that is asked for.
@@ -80,6 +108,11 @@ impl Attributes {
     pub fn is_read_only(&self) -> bool {
         matches!(self.verb.as_str(), "get" | "list" | "watch" | "head" | "options")
     }
+}
+
+/// Whether a name can stand in a path.
+fn is_path_segment(name: &str) -> bool {
+    !matches!(name, "." | "..") && !name.contains(['/', '%'])
 }
 
 /// What an authorizer says.
@@ -155,10 +188,10 @@ impl Chain {
         Chain(authorizers)
     }
 
-    /// Masters may do everything, and others what roles give them.
+    /// Masters may do everything, nodes what is theirs, and all what roles give them.
     #[must_use]
-    pub fn of_cluster(rbac: Rbac) -> Chain {
-        Chain::new(vec![Box::new(Masters), Box::new(rbac)])
+    pub fn of_cluster(nodes: NodeAuthorizer, rbac: Rbac) -> Chain {
+        Chain::new(vec![Box::new(Masters), Box::new(nodes), Box::new(rbac)])
     }
 }
 
@@ -279,6 +312,29 @@ mod tests {
         check("/api/v1/namespaces/a/services/s/proxy/x", ["", "services", "proxy", "s"]);
         check("/api/v1/nodes?watch=1", ["", "nodes", "", ""]);
         check("/metrics", ["options", "", "", ""]);
+    }
+
+    #[test]
+    fn selectors_are_read_where_they_select() {
+        let check = |method: &str, uri: &str, expected: [&str; 4]| {
+            let Attributes { verb, name, fields, labels, .. } = attributes(method, uri);
+            let fields = fields.all.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+            let labels = labels.all.iter().map(label::Requirement::key).collect::<Vec<_>>().join(",");
+            assert_eq!([verb, name, fields, labels], expected, "{method} {uri}");
+        };
+        let pods = |rest: &str| format!("/api/v1/namespaces/a/pods{rest}");
+        check("GET", &pods("?fieldSelector=metadata.name%3Dp"), ["list", "p", "metadata.name=p", ""]);
+        check("GET", &pods("?watch=1&fieldSelector=metadata.name%3Dp"), ["watch", "p", "metadata.name=p", ""]);
+        check("DELETE", &pods("?fieldSelector=metadata.name%3Dp"), ["deletecollection", "", "metadata.name=p", ""]);
+        check("GET", &pods("?fieldSelector=metadata.name!%3Dp&labelSelector=b"), ["list", "", "metadata.name!=p", "b"]);
+        check("GET", &pods("?fieldSelector=metadata.name%3D..%2Fp"), ["list", "", "metadata.name=../p", ""]);
+        check("GET", &pods("?fieldSelector=x"), ["list", "", "", ""]);
+        // The first of several counts, as it does where the list is made.
+        check("GET", &pods("?fieldSelector=a%3Db&fieldSelector=metadata.name%3Dp"), ["list", "", "a=b", ""]);
+        check("GET", &pods("/q?fieldSelector=metadata.name%3Dp"), ["get", "q", "", ""]);
+        check("GET", &pods("/q?watch=1&fieldSelector=spec.nodeName%3Dn"), ["watch", "q", "", ""]);
+        check("GET", "/api/v1/watch/pods?fieldSelector=spec.nodeName%3Dn", ["watch", "", "", ""]);
+        check("POST", &pods("?fieldSelector=metadata.name%3Dp"), ["create", "", "", ""]);
     }
 
     #[test]

@@ -116,6 +116,20 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Whether a path has the form that watches had before they were a parameter.
+    #[must_use]
+    pub fn is_old_watch(path: &str) -> bool {
+        let segments = path.split('/').filter(|segment| !segment.is_empty());
+        let mut segments = segments.map(|segment| percent_decode_str(segment).decode_utf8_lossy());
+        match segments.next().as_deref() {
+            Some("api") => segments.nth(1).as_deref() == Some("watch"),
+            Some("apis") => segments.nth(2).as_deref() == Some("watch"),
+            _ => false,
+        }
+    }
+}
+
 fn is_namespace_subresource(name: &str) -> bool {
     matches!(name, "status" | "finalize")
 }
@@ -188,6 +202,17 @@ mod tests {
     fn the_old_form_of_watch_is_understood() {
         check("GET", "/api/v1/watch/pods", Some(("watch", ["", "v1", "", "pods", "", ""])));
         check("GET", "/api/v1/watch/namespaces/a/pods/p", Some(("watch", ["", "v1", "a", "pods", "p", ""])));
+    }
+
+    #[test]
+    fn the_old_form_of_watch_is_known_by_its_path() {
+        let check = |path: &str, expected: bool| assert_eq!(Target::is_old_watch(path), expected, "{path}");
+        check("/api/v1/watch/pods", true);
+        check("//api/v1/w%61tch/namespaces/a/pods", true);
+        check("/apis/apps/v1/watch/deployments", true);
+        check("/api/v1/pods/watch", false);
+        check("/apis/apps/watch/v1", false);
+        check("/healthz/v1/watch", false);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use k8s_openapi::api::authorization::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldSelectorRequirement, ObjectMeta};
 
 use crate::authn::Identity;
-use crate::authz::{Attributes, Authorizer, Decision};
+use crate::authz::{Attributes, Authorizer, Decision, Requirements};
 use crate::engine::Call;
 
 /// Who is asked about, and who answers.
@@ -61,7 +61,7 @@ pub(crate) fn decide(
         allowed,
         denied: denied.then_some(true),
         reason: Some(reason).filter(|reason| !reason.is_empty()),
-        evaluation_error: resource.and_then(evaluation_error),
+        evaluation_error: evaluation_error(&attributes),
     }
 }
 
@@ -76,6 +76,8 @@ fn of_resource(stated: &ResourceAttributes) -> Attributes {
         namespace: text(&stated.namespace),
         name: text(&stated.name),
         path: String::new(),
+        fields: Requirements::<field::Requirement>::of_review(stated.field_selector.as_ref()),
+        labels: Requirements::<label::Requirement>::of_review(stated.label_selector.as_ref()),
     }
 }
 
@@ -85,47 +87,13 @@ fn of_path(stated: Option<&NonResourceAttributes>) -> Attributes {
     Attributes { verb: text(verb), path: text(path), ..Attributes::default() }
 }
 
-/// What of the selectors could not be read. A part that cannot is left out, so that more is asked for and not less.
-fn evaluation_error(attributes: &ResourceAttributes) -> Option<String> {
-    let fields = attributes.field_selector.as_ref().and_then(unread_fields);
-    let labels = attributes.label_selector.as_ref().and_then(unread_labels);
-    let said = [("fieldSelector", fields), ("labelSelector", labels)]
+/// What of the selectors could not be read.
+fn evaluation_error(asked: &Attributes) -> Option<String> {
+    let said = [("fieldSelector", asked.fields.ignored()), ("labelSelector", asked.labels.ignored())]
         .into_iter()
         .filter_map(|(name, how)| how.map(|how| format!("spec.resourceAttributes.{name} {how} due to parse error")));
     let said = said.collect::<Vec<_>>().join("; ");
     (!said.is_empty()).then_some(said)
-}
-
-const IGNORED: &str = "ignored";
-const PARTIALLY_IGNORED: &str = "partially ignored";
-
-fn unread_fields(selector: &FieldSelectorAttributes) -> Option<&'static str> {
-    if let Some(raw) = selector.raw_selector.as_deref().filter(|raw| !raw.is_empty()) {
-        return field::Selector::parse(raw).is_err().then_some(IGNORED);
-    }
-    // A field selector has one value to compare with, and nothing else.
-    let can_be_read = |requirement: &FieldSelectorRequirement| {
-        matches!(requirement.operator.as_str(), "In" | "NotIn")
-            && requirement.values.as_ref().is_some_and(|v| v.len() == 1)
-    };
-    unread(selector.requirements.iter().flatten().map(can_be_read))
-}
-
-fn unread_labels(selector: &LabelSelectorAttributes) -> Option<&'static str> {
-    if let Some(raw) = selector.raw_selector.as_deref().filter(|raw| !raw.is_empty()) {
-        return label::Selector::parse(raw).is_err().then_some(IGNORED);
-    }
-    let requirements = selector.requirements.iter().flatten();
-    unread(requirements.map(|one| matches!(one.operator.as_str(), "In" | "NotIn" | "Exists" | "DoesNotExist")))
-}
-
-fn unread(can_be_read: impl Iterator<Item = bool>) -> Option<&'static str> {
-    let (read, unread): (Vec<bool>, Vec<bool>) = can_be_read.partition(|read| *read);
-    match (read.is_empty(), unread.is_empty()) {
-        (_, true) => None,
-        (true, false) => Some(IGNORED),
-        (false, false) => Some(PARTIALLY_IGNORED),
-    }
 }
 
 /// What is wrong with a review that names somebody, its metadata excepted.

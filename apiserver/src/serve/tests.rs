@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::authn::{Authenticators, ClientCertificates, Identity, TokenFile};
-use crate::authz::Chain;
+use crate::authz::{Chain, NodeAuthorizer};
 use crate::engine::born_rbac;
 use crate::health::Health;
 use crate::metrics::{Exposition, Metrics};
@@ -114,7 +114,7 @@ async fn start(limits: Limits) -> Server {
     let pipeline = Pipeline::new(
         Arc::clone(&probe) as Arc<dyn Handler>,
         Authenticators::new(Some(tokens.clone())),
-        Arc::new(Chain::of_cluster(born_rbac(&[alice]))),
+        Arc::new(Chain::of_cluster(NodeAuthorizer::default(), born_rbac(&[alice]))),
         Health::new(),
         metrics.clone(),
         limits,

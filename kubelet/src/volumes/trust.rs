@@ -74,8 +74,11 @@ impl TrustBundles {
     async fn read(&self, projection: &ClusterTrustBundleProjection) -> Result<String, String> {
         let api = Api::<ClusterTrustBundle>::all(self.client.clone());
         if let Some(name) = &projection.name {
-            let bundle = api.get_opt(name).await.map_err(said)?;
-            return Ok(bundle.map(|bundle| combined([&bundle])).unwrap_or_default());
+            // A node may list and watch them, and nothing else.
+            let listed =
+                api.list(&ListParams::default().fields(&format!("metadata.name={name}"))).await.map_err(said)?;
+            let named = listed.items.iter().filter(|bundle| bundle.metadata.name.as_ref() == Some(name));
+            return Ok(combined(named));
         }
         let signer = projection.signer_name.as_deref().ok_or("neither name nor signerName is set")?;
         // No selector selects nothing; an empty one selects all.

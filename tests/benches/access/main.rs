@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use apiserver::authn::Identity;
-use apiserver::authz::{Attributes, Authorizer, CONTROLLER_MANAGER, Chain, Rbac, SCHEDULER};
+use apiserver::authz::{Attributes, Authorizer, CONTROLLER_MANAGER, Chain, NodeAuthorizer, Rbac, SCHEDULER};
 use apiserver::engine::{Engine, Surroundings};
 use apiserver::entry::{Objects, ROOT};
 use apiserver::registry::Registry;
@@ -53,7 +53,8 @@ async fn cluster(namespaces: u32) -> Chain {
         let key = Key::new(&key).expect("a key");
         store.create(key, binding.to_string().into(), Durability::Flushed).await.expect("a binding");
     }
-    Chain::of_cluster(Rbac::follow(store, CancellationToken::new()).await.expect("roles"))
+    let nodes = NodeAuthorizer::follow(store.clone(), CancellationToken::new()).await.expect("pods");
+    Chain::of_cluster(nodes, Rbac::follow(store, CancellationToken::new()).await.expect("roles"))
 }
 
 fn somebody(user: &str, groups: &[&str]) -> Identity {

@@ -22,7 +22,7 @@ use super::{Attributes, Authorizer, Decision, Rules};
 use crate::authn::Identity;
 
 pub(crate) use self::escalation::check as check_escalation;
-pub(crate) use self::rules::missing as missing_rules;
+pub(crate) use self::rules::{allows, missing as missing_rules};
 
 /// The authorizer. Cloning gives another handle to the same.
 #[derive(Clone, Default)]

@@ -8,7 +8,7 @@ use crate::authz::Attributes;
 const ALL: &str = "*";
 
 /// Whether a rule allows what is asked for (the rules of matching are those of the documentation of `PolicyRule`).
-pub(super) fn allows(rule: &PolicyRule, asked: &Attributes) -> bool {
+pub(crate) fn allows(rule: &PolicyRule, asked: &Attributes) -> bool {
     if !has(&rule.verbs, &asked.verb) {
         return false;
     }
