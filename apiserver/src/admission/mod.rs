@@ -8,6 +8,7 @@ mod default_class;
 mod default_toleration_seconds;
 mod limit_ranger;
 mod lookup;
+mod node_restriction;
 mod persistent_volume_claim_resize;
 mod pod_security;
 mod priority;
@@ -15,6 +16,7 @@ mod resource_quota;
 mod runtime_class;
 mod service_account;
 mod signers;
+mod taint_new_nodes;
 
 use api::status::Status;
 use futures::FutureExt;
@@ -33,6 +35,19 @@ pub(crate) enum Operation {
     Create,
     /// It, or through a subresource a part of it, becomes something else.
     Update,
+    /// It is ended.
+    Delete,
+}
+
+impl Operation {
+    /// Upstream's word for it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Operation::Create => "CREATE",
+            Operation::Update => "UPDATE",
+            Operation::Delete => "DELETE",
+        }
+    }
 }
 
 /// A write that is asked for.
@@ -58,6 +73,11 @@ pub(crate) trait Plugin: Sync {
         async { Ok(()) }.boxed()
     }
 
+    /// Refuses a deletion of what there is.
+    fn delete<'a>(&'a self, _review: &'a Review<'a>, _old: &'a dyn Object) -> BoxFuture<'a, Result<(), Status>> {
+        async { Ok(()) }.boxed()
+    }
+
     /// Refuses what is not to be written.
     fn validate<'a>(
         &'a self,
@@ -73,6 +93,8 @@ pub(crate) trait Plugin: Sync {
 const PLUGINS: &[&dyn Plugin] = &[
     &limit_ranger::LimitRanger,
     &service_account::ServiceAccounts,
+    &node_restriction::NodeRestriction,
+    &taint_new_nodes::TaintNewNodes,
     &pod_security::PodSecurity,
     &priority::Priority,
     &default_toleration_seconds::DefaultTolerationSeconds,
@@ -106,6 +128,22 @@ pub(crate) async fn validate(review: &Review<'_>, object: &dyn Object, old: Opti
         plugin.validate(review, object, old).await?;
     }
     Ok(())
+}
+
+/// Asks every plugin whether a client may end this.
+pub(crate) async fn delete(call: &Call<'_>, old: &dyn Object) -> Result<(), Status> {
+    let review = Review { call, operation: Operation::Delete, subresource: "" };
+    for plugin in PLUGINS.iter().filter(|plugin| plugin.handles(&review)) {
+        plugin.delete(&review, old).await?;
+    }
+    Ok(())
+}
+
+/// Passes what is created through a subresource, and is not a part of the object, by every plugin.
+pub(crate) async fn create_through(call: &Call<'_>, subresource: &str, object: &mut dyn Object) -> Result<(), Status> {
+    let review = Review { call, operation: Operation::Create, subresource };
+    mutate(&review, object, None).await?;
+    validate(&review, object, None).await
 }
 
 impl Review<'_> {

@@ -28,7 +28,7 @@ impl Plugin for Priority {
             let Some(pod) = object.as_any_mut().downcast_mut::<Pod>() else { return Ok(()) };
             let Some(mut spec) = pod.spec.take() else { return Ok(()) };
             let applied = match review.operation {
-                Operation::Update => {
+                Operation::Update | Operation::Delete => {
                     let old = old.and_then(|old| old.as_any().downcast_ref::<Pod>());
                     keep(&mut spec, old.and_then(|old| old.spec.as_ref()));
                     Ok(())

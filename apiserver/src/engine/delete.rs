@@ -12,6 +12,7 @@ use store::{At, Key, Stored, WriteError};
 use super::body::Body;
 use super::update::{Changed, Current};
 use super::{Answer, Call, answer, create, lifecycle, list, metadata, read_failed, write_failed};
+use crate::admission;
 use crate::entry::Entry;
 use crate::object::Object;
 use crate::request::{DeleteOptions, ListOptions, Propagation, Query, Target, Verb};
@@ -120,6 +121,10 @@ pub(crate) async fn delete_one(call: &Call<'_>, name: &str, options: &DeleteOpti
         let stored = stored.ok_or_else(|| Status::not_found(&call.group_resource(), name))?;
         let current = Current::new(call, &stored)?;
         check_preconditions(call, options, &current)?;
+        // What the server itself ends is a part of what was admitted, as the deletion by an eviction is.
+        if call.identity.is_some() && matches!(call.target.verb, Verb::Delete | Verb::DeleteCollection) {
+            admission::delete(call, &*current.object).await?;
+        }
         if let Some(deleted) = attempt(call, options, &key, &stored, current).await? {
             return Ok(deleted);
         }

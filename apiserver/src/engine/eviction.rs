@@ -16,6 +16,7 @@ use super::body::{self, Body};
 use super::pods::{change_pod, success};
 use super::update::{self, Change, Changed, Current};
 use super::{Answer, Call, answer, delete, read, read_failed};
+use crate::admission;
 use crate::object::Object;
 use crate::request::{DeleteOptions, FieldValidation, Preconditions, Propagation, Query, Target, Verb, WriteOptions};
 use crate::resources::disruption::{Verdict, being_processed, disrupt, judge, protects};
@@ -29,7 +30,9 @@ const BUDGETS: (&str, &str, &str) = ("policy", "v1", "poddisruptionbudgets");
 /// Answers the creation of an eviction.
 pub(crate) async fn evict(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
     let options = WriteOptions::parse(call.query, "CreateOptions")?;
-    let eviction: Eviction = body::decode_other(call, body, ("policy", "v1", "Eviction"), options.field_validation)?;
+    let of = ("policy", "v1", "Eviction");
+    let mut eviction: Eviction = body::decode_other(call, body, of, options.field_validation)?;
+    admission::create_through(call, "eviction", &mut eviction).await?;
     let dry_run = eviction::check(&eviction, &call.target.name, options.dry_run)?;
     let wanted = deletion(eviction, dry_run)?;
     match evict_idle(call, &wanted).await? {

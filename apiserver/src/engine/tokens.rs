@@ -14,6 +14,7 @@ use store::{At, Key};
 
 use super::body::{self, Body};
 use super::{Answer, Call, answer, metadata, not_served, read, read_failed};
+use crate::admission;
 use crate::authn::{Binding, Reference};
 use crate::entry::ROOT;
 use crate::object::Object;
@@ -28,6 +29,7 @@ pub(crate) async fn issue(call: &Call<'_>, body: &Body) -> Result<Answer, Status
     let options = WriteOptions::parse(call.query, "CreateOptions")?;
     let of = ("authentication.k8s.io", "v1", "TokenRequest");
     let mut request: TokenRequest = body::decode_other(call, body, of, options.field_validation)?;
+    admission::create_through(call, "token", &mut request).await?;
     let tokens = call.engine.access().service_accounts.as_ref().ok_or_else(not_served)?;
     metadata::clear(call, &mut request)?;
     let name = call.target.name.as_str();

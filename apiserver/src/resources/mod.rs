@@ -97,7 +97,7 @@ pub mod service;
 pub(crate) mod storage_class;
 pub(crate) mod token_request;
 
-pub(crate) use certificate_signing_request::organizations;
+pub(crate) use certificate_signing_request::{common_name, organizations};
 pub(crate) use flow_control::{
     born_levels as born_priority_levels, born_schemas as born_flow_schemas, is_mandatory as mandatory_flow_control,
 };

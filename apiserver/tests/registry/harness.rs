@@ -215,6 +215,17 @@ impl Reply {
 /// A server without HTTP.
 pub(crate) struct Server {
     engine: Engine,
+    identity: Identity,
+}
+
+/// Who asks unless a test says otherwise.
+fn jane() -> Identity {
+    Identity {
+        user: "jane".to_owned(),
+        uid: "u-1".to_owned(),
+        groups: vec!["system:masters".to_owned(), "system:authenticated".to_owned()],
+        extra: [("example.com/team".to_owned(), vec!["web".to_owned()])].into(),
+    }
 }
 
 impl Server {
@@ -225,13 +236,21 @@ impl Server {
         let store = Store::open(Arc::new(MemoryBackend::new()), objects, StoreOptions::default()).await.unwrap();
         let engine = Engine::new(store, registry, Arc::new(StandingStill(AtomicU64::new(1))));
         engine.bootstrap().await.unwrap();
-        Server { engine }
+        Server { engine, identity: jane() }
+    }
+
+    /// The same server as somebody else sees it.
+    pub(crate) fn by(&self, user: &str, groups: &[&str]) -> Server {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        let identity = Identity { user: user.to_owned(), groups, ..Identity::default() };
+        Server { engine: self.engine.clone(), identity }
     }
 
     /// Another server, on the same store.
     pub(crate) fn beside(&self) -> Server {
         let (store, registry) = (self.engine.store().clone(), Arc::clone(&self.engine.registry));
-        Server { engine: Engine::new(store, registry, Arc::new(StandingStill(AtomicU64::new(1 << 32)))) }
+        let engine = Engine::new(store, registry, Arc::new(StandingStill(AtomicU64::new(1 << 32))));
+        Server { engine, identity: jane() }
     }
 
     /// Makes the APIServices that a server makes at start.
@@ -241,14 +260,14 @@ impl Server {
 
     /// One that issues tokens to ServiceAccounts.
     pub(crate) async fn with_tokens() -> Server {
-        let Server { engine } = Server::start().await;
+        let Server { engine, identity } = Server::start().await;
         let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
         let issuer = Arc::new(Issuer::new(DEFAULT_ISSUER, key.as_ref()).unwrap());
         let tokens = ServiceAccountTokens::new(issuer, engine.store().clone());
         let authenticators = Authenticators::new(None).with_service_accounts(tokens.clone());
         let authorizer = Arc::new(Masters);
         let access = Access { authenticators, authorizer, rbac: Rbac::default(), service_accounts: Some(tokens) };
-        Server { engine: engine.with_access(access) }
+        Server { engine: engine.with_access(access), identity }
     }
 
     /// The means by which it knows tokens.
@@ -324,13 +343,7 @@ impl Server {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(ask.accept));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(ask.media_type));
-        let identity = Identity {
-            user: "jane".to_owned(),
-            uid: "u-1".to_owned(),
-            groups: vec!["system:masters".to_owned(), "system:authenticated".to_owned()],
-            extra: [("example.com/team".to_owned(), vec!["web".to_owned()])].into(),
-        };
-        let call = Call::new(&self.engine, &target, resource, &query, &headers).by(Some(&identity));
+        let call = Call::new(&self.engine, &target, resource, &query, &headers).by(Some(&self.identity));
         let answer = dispatch(&call, &Body::new(&headers, ask.body.into())).await;
         (answer.map(|answer| (answer.code.as_u16(), answer.payload)), call.take_warnings())
     }

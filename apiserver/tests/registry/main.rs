@@ -17,6 +17,7 @@ mod fields;
 mod harness;
 mod hostile;
 mod kubernetes_service;
+mod nodes;
 mod pod_admission;
 mod quota;
 mod reading;

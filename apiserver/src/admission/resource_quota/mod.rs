@@ -108,7 +108,7 @@ fn is_measured(review: &Review<'_>, new: &dyn Object, old: Option<&dyn Object>) 
         (PODS, Operation::Update) => part == "resize",
         (SERVICES | DEVICES, Operation::Update) => part.is_empty(),
         (VOLUMES, Operation::Update) => part.is_empty() || (part == "status" && is_replenished(new, old)),
-        (_, Operation::Update) => false,
+        (_, Operation::Update | Operation::Delete) => false,
     }
 }
 

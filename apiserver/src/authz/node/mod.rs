@@ -19,8 +19,7 @@ use parking_lot::RwLock;
 
 use self::follow::Sight;
 use self::graph::{Graph, Kind, Place};
-#[cfg(test)]
-use self::references::MIRROR;
+pub(crate) use self::references::{MIRROR, claim_of, environments};
 use super::rbac::allows;
 use super::{Attributes, Authorizer, Decision, NODES, Rules};
 use crate::authn::Identity;

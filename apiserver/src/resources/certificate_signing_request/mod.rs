@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::strategy::{AGE_COLUMN, Column, Context, NAME_COLUMN, Names, SelectableField, Strategy, UpdateSubresource};
 use validation::Through;
-pub(crate) use validation::organizations;
+pub(crate) use validation::{common_name, organizations};
 
 const COLUMNS: &[Column] = &[
     NAME_COLUMN,

@@ -212,6 +212,17 @@ pub(crate) fn organizations(data: &[u8]) -> Result<Vec<String>, String> {
     organizations.map(|name| name.as_str().map(str::to_owned).map_err(|error| error.to_string())).collect()
 }
 
+/// The common name in the request's subject, as Go reads it: of several the last.
+///
+/// # Errors
+/// Why the request cannot be read.
+pub(crate) fn common_name(data: &[u8]) -> Result<Option<String>, String> {
+    let der = request_der(data)?;
+    let request = pkcs10::parse(&der)?;
+    let name = request.certification_request_info.subject.iter_common_name().last();
+    name.map(|name| name.as_str().map(str::to_owned).map_err(|error| error.to_string())).transpose()
+}
+
 /// Whether the data is none, or certificates in PEM and nothing else in PEM.
 fn check_certificates(data: &[u8]) -> Result<(), String> {
     if data.is_empty() {
