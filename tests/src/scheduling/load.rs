@@ -15,7 +15,7 @@ use tower_service::Service;
 use super::objects::Make;
 
 /// How many objects are made at the same time.
-const WRITERS: usize = 32;
+pub(super) const WRITERS: usize = 32;
 
 /// Makes objects by requests that are prepared as text.
 #[derive(Clone)]
@@ -88,6 +88,12 @@ impl Load {
         let made = self.done(Method::POST, path, text(object)).await;
         let made: Value = serde_json::from_slice(&made).expect("an object");
         made["metadata"]["name"].as_str().expect("it has a name").to_owned()
+    }
+
+    /// Has an object be just what is sent.
+    pub(super) async fn replace(&self, path: &str, object: &Value) {
+        let name = object["metadata"]["name"].as_str().expect("it has a name");
+        self.done(Method::PUT, &format!("{path}/{name}"), text(object)).await;
     }
 
     /// Deletes one object, which may be gone already.

@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use client::cache::Cache;
+use futures::StreamExt;
 use kube::Client;
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::bindings::Bindings;
-use super::load::{Batch, Load};
+use super::load::{Batch, Load, WRITERS};
 use super::objects;
 use super::scheduler::Start;
 use super::workloads::{Share, Step, Workload};
@@ -79,11 +80,8 @@ fn path(namespace: &str, resource: &str) -> String {
 impl Cluster {
     async fn take(&mut self, step: &Step, measured: &str) {
         match *step {
-            Step::NamedNode => drop(self.load.make_one(NODES, &objects::named_node(0)).await),
-            Step::Nodes(count, make) => {
-                let nodes = Batch::new(NODES.to_owned(), make, self.share.nodes(count));
-                self.load.make(&nodes).await;
-            }
+            Step::NamedNode => self.have_nodes(1, objects::named_node).await,
+            Step::Nodes(count, make) => self.have_nodes(self.share.nodes(count), make).await,
             Step::Pods(namespace, count, make) => self.bound(namespace, self.share.pods(count), make).await,
             Step::PodSets(product, make) => {
                 let (namespaces, each) = self.share.product(product);
@@ -112,6 +110,14 @@ impl Cluster {
                 self.tasks.spawn(going(self.load.clone(), path(namespace, "pods"), every));
             }
         }
+    }
+
+    /// Makes nodes, and takes the taint from them that new ones have until somebody sees that they are ready: nobody looks
+    /// here, and upstream's loads run without that taint.
+    async fn have_nodes(&self, count: usize, make: objects::Make) {
+        self.load.make(&Batch::new(NODES.to_owned(), make, count)).await;
+        let nodes = futures::stream::iter((0..count).map(make));
+        nodes.for_each_concurrent(WRITERS, |node| async move { self.load.replace(NODES, &node).await }).await;
     }
 
     /// Makes a namespace, if it is not there.
