@@ -27,18 +27,20 @@ fn authorizer(objects: &[(&str, Value)]) -> NodeAuthorizer {
     authorizer
 }
 
+/// A container that has its environment from elsewhere.
+fn refers(secret: &str, map: &str) -> Value {
+    json!({
+        "name": "c",
+        "env": [
+            {"name": "A", "valueFrom": {"secretKeyRef": {"name": format!("{secret}-env"), "key": "k"}}},
+            {"name": "B", "valueFrom": {"configMapKeyRef": {"name": format!("{map}-env"), "key": "k"}}},
+        ],
+        "envFrom": [{"secretRef": {"name": format!("{secret}-from")}}, {"configMapRef": {"name": format!("{map}-from")}}],
+    })
+}
+
 /// A pod of node n1 that refers to everything that a pod can refer to, and things of n2.
 fn cluster() -> NodeAuthorizer {
-    let refers = |secret: &str, map: &str| {
-        json!({
-            "name": "c",
-            "env": [
-                {"name": "A", "valueFrom": {"secretKeyRef": {"name": format!("{secret}-env"), "key": "k"}}},
-                {"name": "B", "valueFrom": {"configMapKeyRef": {"name": format!("{map}-env"), "key": "k"}}},
-            ],
-            "envFrom": [{"secretRef": {"name": format!("{secret}-from")}}, {"configMapRef": {"name": format!("{map}-from")}}],
-        })
-    };
     let mine = json!({
         "metadata": {"name": "mine", "namespace": "a", "uid": "u1"},
         "spec": {
@@ -176,100 +178,96 @@ const PODS: &str = "can only list/watch pods with spec.nodeName field selector";
 const LEASE: &str = "can only access node lease with the same name as the requesting node";
 const SLICES: &str = "can only list/watch/deletecollection resourceslices with nodeName field selector";
 
+/// What a node is refused, and why.
+const REFUSED: &[(&str, &str)] = &[
+    ("GET /api/v1/namespaces/a/secrets/theirs", UNRELATED),
+    ("GET /api/v1/namespaces/a/secrets/waiting", UNRELATED),
+    ("GET /api/v1/namespaces/b/secrets/volume", UNRELATED),
+    ("GET /api/v1/namespaces/a/secrets/VOLUME", UNRELATED),
+    ("GET /api/v1/namespaces/a%2Fb/secrets/volume", UNRELATED),
+    ("GET /api/v1/namespaces/s/secrets/controller", UNRELATED),
+    ("GET /api/v1/namespaces/a/secrets/ceph", UNRELATED),
+    ("GET /api/v1/secrets", "can only read namespaced object of this type"),
+    ("GET /api/v1/secrets?fieldSelector=metadata.name%3Dvolume", "can only read namespaced object of this type"),
+    ("GET /api/v1/namespaces/a/secrets", UNNAMED),
+    ("GET /api/v1/namespaces/a/secrets?watch=1", UNNAMED),
+    ("GET /api/v1/watch/namespaces/a/secrets?fieldSelector=metadata.name%3Dvolume", UNNAMED),
+    ("GET /api/v1/namespaces/a/secrets?fieldSelector=metadata.name!%3Dvolume", UNNAMED),
+    ("GET /api/v1/namespaces/a/secrets?fieldSelector=type%3DOpaque", UNNAMED),
+    ("GET /api/v1/namespaces/a/secrets?labelSelector=metadata.name%3Dvolume", UNNAMED),
+    ("GET /api/v1/namespaces/a/secrets?fieldSelector=metadata.name%3Dtheirs", UNRELATED),
+    ("GET /api/v1/namespaces/a/secrets/theirs?fieldSelector=metadata.name%3Dvolume", UNRELATED),
+    ("GET /api/v1/namespaces/a/secrets/theirs?watch=1&fieldSelector=metadata.name%3Dvolume", UNRELATED),
+    (
+        "GET /api/v1/namespaces/a/secrets?fieldSelector=metadata.name%3Dtheirs&fieldSelector=metadata.name%3Dvolume",
+        UNRELATED,
+    ),
+    ("DELETE /api/v1/namespaces/a/secrets/volume", "can only read resources of this type"),
+    ("PUT /api/v1/namespaces/a/configmaps/volume", "can only read resources of this type"),
+    ("GET /api/v1/namespaces/a/configmaps/volume/status", "cannot read subresource"),
+    ("GET /api/v1/namespaces/a/persistentvolumeclaims/claim-of-n2", UNRELATED),
+    ("GET /api/v1/namespaces/a/persistentvolumeclaims", ONE),
+    ("GET /api/v1/namespaces/a/persistentvolumeclaims/claim/status", "can only get/update/patch this type"),
+    ("PUT /api/v1/namespaces/a/persistentvolumeclaims/claim-of-n2/status", UNRELATED),
+    ("GET /api/v1/persistentvolumes/pv2", UNRELATED),
+    ("GET /api/v1/persistentvolumes/free", UNRELATED),
+    ("GET /apis/resource.k8s.io/v1/namespaces/a/resourceclaims/other", UNRELATED),
+    ("GET /apis/storage.k8s.io/v1/volumeattachments/va2", UNRELATED),
+    ("GET /apis/storage.k8s.io/v1/volumeattachments", ONE),
+    ("GET /apis/storage.k8s.io/v1/volumeattachments/va1/status", "cannot get subresource"),
+    ("POST /api/v1/namespaces/a/serviceaccounts/theirs/token", UNRELATED),
+    ("POST /api/v1/namespaces/b/serviceaccounts/account/token", UNRELATED),
+    ("POST /api/v1/namespaces/a/serviceaccounts", "can only create tokens for individual service accounts"),
+    ("GET /api/v1/namespaces/a/serviceaccounts/account", "can only create tokens for individual service accounts"),
+    ("GET /apis/resource.k8s.io/v1/resourceslices/s2", UNRELATED),
+    ("GET /apis/resource.k8s.io/v1/resourceslices", SLICES),
+    ("DELETE /apis/resource.k8s.io/v1/resourceslices?fieldSelector=spec.nodeName%3Dn2", SLICES),
+    ("GET /apis/certificates.k8s.io/v1/namespaces/a/podcertificaterequests/r2", UNRELATED),
+    (
+        "GET /apis/certificates.k8s.io/v1/podcertificaterequests",
+        "can only list/watch podcertificaterequests with nodeName field selector",
+    ),
+    (
+        "PUT /apis/certificates.k8s.io/v1/namespaces/a/podcertificaterequests/r1/status",
+        "nodes may not access the status subresource of PodCertificateRequests",
+    ),
+    ("GET /api/v1/nodes", "node 'n1' cannot read all nodes, only its own Node object"),
+    ("GET /api/v1/nodes/n2", "node 'n1' cannot read 'n2', only its own Node object"),
+    ("GET /api/v1/nodes?fieldSelector=metadata.name%3DN1", "node 'n1' cannot read 'N1', only its own Node object"),
+    ("GET /api/v1/nodes/n2?fieldSelector=metadata.name%3Dn1", "node 'n1' cannot read 'n2', only its own Node object"),
+    ("DELETE /api/v1/nodes/n1", ""),
+    ("GET /api/v1/nodes/n1/proxy/pods", ""),
+    ("GET /api/v1/pods", PODS),
+    ("GET /api/v1/pods?fieldSelector=spec.nodeName%3Dn2", PODS),
+    ("GET /api/v1/pods?fieldSelector=spec.nodeName!%3Dn2", PODS),
+    ("GET /api/v1/watch/pods?fieldSelector=spec.nodeName%3Dn1", PODS),
+    ("GET /api/v1/namespaces/a/pods/theirs", UNRELATED),
+    ("GET /api/v1/namespaces/a/pods/theirs?watch=1&fieldSelector=spec.nodeName%3Dn1", UNRELATED),
+    ("PUT /api/v1/namespaces/a/pods/mine", ""),
+    ("DELETE /api/v1/namespaces/a/pods?fieldSelector=spec.nodeName%3Dn1", ""),
+    ("POST /api/v1/namespaces/a/pods/mine/binding", ""),
+    ("GET /api/v1/namespaces/a/pods/mine/log", ""),
+    ("POST /api/v1/namespaces/a/pods/mine/exec", ""),
+    ("PUT /apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n2", LEASE),
+    (
+        "DELETE /apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases",
+        "can only get, create, update, patch, or delete a node lease",
+    ),
+    (
+        "GET /apis/coordination.k8s.io/v1/namespaces/kube-system/leases/n1",
+        "can only access leases in the \"kube-node-lease\" system namespace",
+    ),
+    ("GET /apis/storage.k8s.io/v1/csinodes/n2", "can only access CSINode with the same name as the requesting node"),
+    ("GET /apis/storage.k8s.io/v1/csinodes", "can only get, create, update, patch, or delete a CSINode"),
+    ("GET /apis/apps/v1/deployments", ""),
+    ("GET /metrics", ""),
+];
+
 #[test]
 fn a_node_reads_nothing_else() {
-    let cluster = cluster();
-    let n1 = node("n1");
-    for (line, why) in [
-        ("GET /api/v1/namespaces/a/secrets/theirs", UNRELATED),
-        ("GET /api/v1/namespaces/a/secrets/waiting", UNRELATED),
-        ("GET /api/v1/namespaces/b/secrets/volume", UNRELATED),
-        ("GET /api/v1/namespaces/a/secrets/VOLUME", UNRELATED),
-        ("GET /api/v1/namespaces/a%2Fb/secrets/volume", UNRELATED),
-        ("GET /api/v1/namespaces/s/secrets/controller", UNRELATED),
-        ("GET /api/v1/namespaces/a/secrets/ceph", UNRELATED),
-        ("GET /api/v1/secrets", "can only read namespaced object of this type"),
-        ("GET /api/v1/secrets?fieldSelector=metadata.name%3Dvolume", "can only read namespaced object of this type"),
-        ("GET /api/v1/namespaces/a/secrets", UNNAMED),
-        ("GET /api/v1/namespaces/a/secrets?watch=1", UNNAMED),
-        ("GET /api/v1/watch/namespaces/a/secrets?fieldSelector=metadata.name%3Dvolume", UNNAMED),
-        ("GET /api/v1/namespaces/a/secrets?fieldSelector=metadata.name!%3Dvolume", UNNAMED),
-        ("GET /api/v1/namespaces/a/secrets?fieldSelector=type%3DOpaque", UNNAMED),
-        ("GET /api/v1/namespaces/a/secrets?labelSelector=metadata.name%3Dvolume", UNNAMED),
-        ("GET /api/v1/namespaces/a/secrets?fieldSelector=metadata.name%3Dtheirs", UNRELATED),
-        ("GET /api/v1/namespaces/a/secrets/theirs?fieldSelector=metadata.name%3Dvolume", UNRELATED),
-        ("GET /api/v1/namespaces/a/secrets/theirs?watch=1&fieldSelector=metadata.name%3Dvolume", UNRELATED),
-        (
-            "GET /api/v1/namespaces/a/secrets?fieldSelector=metadata.name%3Dtheirs&fieldSelector=metadata.name%3Dvolume",
-            UNRELATED,
-        ),
-        ("DELETE /api/v1/namespaces/a/secrets/volume", "can only read resources of this type"),
-        ("PUT /api/v1/namespaces/a/configmaps/volume", "can only read resources of this type"),
-        ("GET /api/v1/namespaces/a/configmaps/volume/status", "cannot read subresource"),
-        ("GET /api/v1/namespaces/a/persistentvolumeclaims/claim-of-n2", UNRELATED),
-        ("GET /api/v1/namespaces/a/persistentvolumeclaims", ONE),
-        ("GET /api/v1/namespaces/a/persistentvolumeclaims/claim/status", "can only get/update/patch this type"),
-        ("PUT /api/v1/namespaces/a/persistentvolumeclaims/claim-of-n2/status", UNRELATED),
-        ("GET /api/v1/persistentvolumes/pv2", UNRELATED),
-        ("GET /api/v1/persistentvolumes/free", UNRELATED),
-        ("GET /apis/resource.k8s.io/v1/namespaces/a/resourceclaims/other", UNRELATED),
-        ("GET /apis/storage.k8s.io/v1/volumeattachments/va2", UNRELATED),
-        ("GET /apis/storage.k8s.io/v1/volumeattachments", ONE),
-        ("GET /apis/storage.k8s.io/v1/volumeattachments/va1/status", "cannot get subresource"),
-        ("POST /api/v1/namespaces/a/serviceaccounts/theirs/token", UNRELATED),
-        ("POST /api/v1/namespaces/b/serviceaccounts/account/token", UNRELATED),
-        ("POST /api/v1/namespaces/a/serviceaccounts", "can only create tokens for individual service accounts"),
-        ("GET /api/v1/namespaces/a/serviceaccounts/account", "can only create tokens for individual service accounts"),
-        ("GET /apis/resource.k8s.io/v1/resourceslices/s2", UNRELATED),
-        ("GET /apis/resource.k8s.io/v1/resourceslices", SLICES),
-        ("DELETE /apis/resource.k8s.io/v1/resourceslices?fieldSelector=spec.nodeName%3Dn2", SLICES),
-        ("GET /apis/certificates.k8s.io/v1/namespaces/a/podcertificaterequests/r2", UNRELATED),
-        (
-            "GET /apis/certificates.k8s.io/v1/podcertificaterequests",
-            "can only list/watch podcertificaterequests with nodeName field selector",
-        ),
-        (
-            "PUT /apis/certificates.k8s.io/v1/namespaces/a/podcertificaterequests/r1/status",
-            "nodes may not access the status subresource of PodCertificateRequests",
-        ),
-        ("GET /api/v1/nodes", "node 'n1' cannot read all nodes, only its own Node object"),
-        ("GET /api/v1/nodes/n2", "node 'n1' cannot read 'n2', only its own Node object"),
-        ("GET /api/v1/nodes?fieldSelector=metadata.name%3DN1", "node 'n1' cannot read 'N1', only its own Node object"),
-        (
-            "GET /api/v1/nodes/n2?fieldSelector=metadata.name%3Dn1",
-            "node 'n1' cannot read 'n2', only its own Node object",
-        ),
-        ("DELETE /api/v1/nodes/n1", ""),
-        ("GET /api/v1/nodes/n1/proxy/pods", ""),
-        ("GET /api/v1/pods", PODS),
-        ("GET /api/v1/pods?fieldSelector=spec.nodeName%3Dn2", PODS),
-        ("GET /api/v1/pods?fieldSelector=spec.nodeName!%3Dn2", PODS),
-        ("GET /api/v1/watch/pods?fieldSelector=spec.nodeName%3Dn1", PODS),
-        ("GET /api/v1/namespaces/a/pods/theirs", UNRELATED),
-        ("GET /api/v1/namespaces/a/pods/theirs?watch=1&fieldSelector=spec.nodeName%3Dn1", UNRELATED),
-        ("PUT /api/v1/namespaces/a/pods/mine", ""),
-        ("DELETE /api/v1/namespaces/a/pods?fieldSelector=spec.nodeName%3Dn1", ""),
-        ("POST /api/v1/namespaces/a/pods/mine/binding", ""),
-        ("GET /api/v1/namespaces/a/pods/mine/log", ""),
-        ("POST /api/v1/namespaces/a/pods/mine/exec", ""),
-        ("PUT /apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n2", LEASE),
-        (
-            "DELETE /apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases",
-            "can only get, create, update, patch, or delete a node lease",
-        ),
-        (
-            "GET /apis/coordination.k8s.io/v1/namespaces/kube-system/leases/n1",
-            "can only access leases in the \"kube-node-lease\" system namespace",
-        ),
-        (
-            "GET /apis/storage.k8s.io/v1/csinodes/n2",
-            "can only access CSINode with the same name as the requesting node",
-        ),
-        ("GET /apis/storage.k8s.io/v1/csinodes", "can only get, create, update, patch, or delete a CSINode"),
-        ("GET /apis/apps/v1/deployments", ""),
-        ("GET /metrics", ""),
-    ] {
-        assert_eq!(cluster.authorize(&n1, &asked(line)), no(why), "{line}");
+    let (cluster, n1) = (cluster(), node("n1"));
+    for (line, why) in REFUSED {
+        assert_eq!(cluster.authorize(&n1, &asked(line)), no(*why), "{line}");
     }
 }
 
