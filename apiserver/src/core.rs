@@ -8,6 +8,7 @@ use std::time::Duration;
 use store::{Backend, Store, StoreOptions};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Audit;
 use crate::authn::{Authenticators, BootstrapTokens, Identity, Issuer, ServiceAccountTokens, TokenFile};
 use crate::authz::{Chain, NodeAuthorizer, Rbac};
 use crate::discovery::Addresses;
@@ -57,6 +58,8 @@ pub struct Parts {
     pub limits: Limits,
     /// Where objects get times and names from.
     pub surroundings: Arc<dyn Surroundings>,
+    /// Where it is written down who asked for what, if anywhere.
+    pub audit: Option<Arc<Audit>>,
     /// What certificates and tokens are judged by.
     pub clock: Clock,
     /// Where the IDs of requests come from.
@@ -100,6 +103,7 @@ impl Core {
         let router = Arc::new(Router::new(Arc::clone(&engine), parts.proxy, addresses, limits.body_bytes));
         let surroundings = (parts.clock, parts.random);
         let pipeline = Pipeline::new(router, authenticators, authorizer, health, metrics, limits, surroundings);
+        let pipeline = pipeline.with_audit(parts.audit);
         Ok(Core { engine, pipeline: Arc::new(pipeline), stopping })
     }
 

@@ -1,6 +1,7 @@
 //! Serves Kubernetes resources over HTTP from a store.
 
 mod admission;
+pub mod audit;
 pub mod authn;
 pub mod authz;
 pub mod core;

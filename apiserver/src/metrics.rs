@@ -298,6 +298,11 @@ impl Metrics {
         self.0.registry.write().register_collector(Box::new(collector));
     }
 
+    /// Shows figures of another part of the server.
+    pub(crate) fn register(&self, register: impl FnOnce(&mut Registry)) {
+        register(&mut self.0.registry.write());
+    }
+
     /// All of it as text.
     #[must_use]
     pub fn expose(&self, exposition: Exposition) -> String {

@@ -10,6 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use store::{Backend, Embedded, EmbeddedOptions, EtcdBackend, EtcdClientCertificate, EtcdOptions, EtcdTls, OpenError};
 use tokio::sync::oneshot;
 
+use crate::audit::{self, Audit, AuditError};
 use crate::authn::{CertificateError, ClientCertificates, DEFAULT_ISSUER, Issuer, KeyError, TokenFile, TokenFileError};
 use crate::authz::{CONTROLLER_MANAGER, PROXY, SCHEDULER};
 use crate::core::{Core, Parts};
@@ -35,6 +36,8 @@ pub struct Options {
     pub store: StoreChoice,
     /// A file with bearer tokens.
     pub token_auth_file: Option<PathBuf>,
+    /// What it writes down of requests.
+    pub audit: audit::Options,
     /// How it knows kubelets, and is known to them.
     pub kubelets: Kubelets,
     /// What clients may take of it.
@@ -124,6 +127,9 @@ pub enum RunError {
     /// The token file is no token file.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
+    /// There can be no audit log.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// A file cannot be read or written.
     #[error("{path}: {source}")]
     File {
@@ -170,6 +176,7 @@ impl Server {
         let Options { data_dir, listen, limits, .. } = options;
         let (clock, random) = (system_clock(), system_random());
         let tokens = options.token_auth_file.as_deref().map(TokenFile::read).transpose()?;
+        let audit = Audit::open(&options.audit)?;
         let listener = Listener::bind(listen).await.map_err(|source| RunError::Listen { address: listen, source })?;
         let address = listener.address();
         let lock = lock(&data_dir)?;
@@ -207,6 +214,7 @@ impl Server {
             proxy: proxy_options(&options.kubelets, dialer),
             limits,
             surroundings: Arc::new(Machine),
+            audit,
             clock,
             random: random.clone(),
         })

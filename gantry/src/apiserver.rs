@@ -4,6 +4,7 @@ use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use apiserver::audit::{self, LogOptions, Rotation};
 use apiserver::proxy::AddressType;
 use apiserver::resources::service;
 use apiserver::serve::Limits;
@@ -54,6 +55,27 @@ pub(crate) struct Serving {
     /// A file of bearer tokens, with lines of `token,user,uid,"group1,group2"`. Who has one may do everything.
     #[arg(long, value_name = "FILE")]
     token_auth_file: Option<PathBuf>,
+    /// The policy that says what is written to the audit log, of audit.k8s.io/v1.
+    #[arg(long, value_name = "FILE")]
+    audit_policy_file: Option<PathBuf>,
+    /// The audit log; `-` is the standard output.
+    #[arg(long, value_name = "FILE")]
+    audit_log_path: Option<PathBuf>,
+    /// How it is written: `json`.
+    #[arg(long, value_name = "FORMAT", value_parser = ["json"], default_value = "json")]
+    audit_log_format: String,
+    /// How many megabytes the audit log may have before it is put aside; 0 is 100.
+    #[arg(long, value_name = "MB", default_value_t = 0)]
+    audit_log_maxsize: u64,
+    /// How many audit logs that were put aside are kept; 0 is all.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    audit_log_maxbackup: usize,
+    /// How many days audit logs that were put aside are kept; 0 is forever.
+    #[arg(long, value_name = "DAYS", default_value_t = 0)]
+    audit_log_maxage: u32,
+    /// Compresses audit logs that are put aside.
+    #[arg(long)]
+    audit_log_compress: bool,
     /// The authorities that the certificates of kubelets are checked against, in PEM [default: the cluster's own].
     #[arg(long, value_name = "FILE")]
     kubelet_certificate_authority: Option<PathBuf>,
@@ -157,9 +179,28 @@ impl Serving {
             client_certificate: self.kubelet_client_certificate.zip(self.kubelet_client_key),
             address_types: self.kubelet_preferred_address_types,
         };
+        let rotation = Rotation {
+            max_size: self.audit_log_maxsize,
+            max_backup: self.audit_log_maxbackup,
+            max_age: self.audit_log_maxage,
+            compress: self.audit_log_compress,
+        };
+        let log = self.audit_log_path.map(|path| LogOptions { path, rotation });
+        let audit = audit::Options { policy_file: self.audit_policy_file, log };
         let token_auth_file = self.token_auth_file;
         let advertise = self.advertise_address.map_or(self.of_node, |address| vec![address]);
-        Options { data_dir, listen: self.listen, advertise, store, token_auth_file, kubelets, limits, services, ready }
+        Options {
+            data_dir,
+            listen: self.listen,
+            advertise,
+            store,
+            token_auth_file,
+            audit,
+            kubelets,
+            limits,
+            services,
+            ready,
+        }
     }
 }
 

@@ -50,6 +50,7 @@ impl Server {
             proxy: apiserver::proxy::Options::default(),
             limits: Limits::default(),
             surroundings: Arc::new(Machine),
+            audit: None,
             clock: system_clock(),
             random: system_random(),
         };

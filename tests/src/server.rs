@@ -60,6 +60,7 @@ impl Server {
             advertise: Vec::new(),
             store,
             token_auth_file: None,
+            audit: apiserver::audit::Options::default(),
             kubelets: apiserver::Kubelets::default(),
             limits: Limits::default(),
             services: apiserver::resources::service::Config::default(),

@@ -41,6 +41,7 @@ use crate::usage::Collector;
 
 pub use answer::{Answer, Payload};
 pub use body::Body;
+pub(crate) use body::yaml_to_json;
 pub use bootstrap::Location;
 #[cfg(test)]
 pub(crate) use bootstrap::{born_rbac, born_roles};

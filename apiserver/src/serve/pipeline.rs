@@ -21,6 +21,7 @@ use super::in_flight::{InFlightLimits, Slot};
 use super::{
     BoxError, Clock, Handler, Limits, Random, RequestBody, ResponseBody, Stopping, TakenOver, deadline, impersonation,
 };
+use crate::audit::{Audit, Panicked, Trail};
 use crate::authn::{Authenticators, Identity, MASTERS, PeerCertificate};
 use crate::authz::{Attributes, Authorizer, Decision, forbidden};
 use crate::health::Health;
@@ -43,6 +44,7 @@ pub struct Pipeline {
     in_flight: InFlightLimits,
     clock: Clock,
     random: Random,
+    audit: Option<Arc<Audit>>,
 }
 
 /// What a request is answered with, and what it occupies until the answer is sent.
@@ -66,6 +68,8 @@ impl From<Status> for Handled {
 
 /// What an answer holds on to until it is sent.
 struct Held {
+    // The log is told first, so that it knows of every request that has ended.
+    _trail: Option<Trail>,
     _active: ActiveRequest,
     _slot: Option<Slot>,
     _long_running: Option<InFlight>,
@@ -85,7 +89,16 @@ impl Pipeline {
         (clock, random): (Clock, Random),
     ) -> Pipeline {
         let in_flight = InFlightLimits::new(&limits, metrics.clone());
-        Pipeline { handler, authenticators, authorizer, health, metrics, limits, in_flight, clock, random }
+        Pipeline { handler, authenticators, authorizer, health, metrics, limits, in_flight, clock, random, audit: None }
+    }
+
+    /// The same, which tells `audit` of every request.
+    #[must_use]
+    pub fn with_audit(self, audit: Option<Arc<Audit>>) -> Pipeline {
+        if let Some(audit) = &audit {
+            audit.figures().register(&self.metrics);
+        }
+        Pipeline { audit, ..self }
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -119,7 +132,12 @@ impl Pipeline {
             _ => new_audit_id((self.random)()),
         };
         let watchdog = Watchdog::of_this_task();
-        let Handled { mut response, slot, long_running } = self.answer(request, peer, started, stopping).await;
+        let mut trail = None;
+        let handled = self.answer(request, peer, (&audit_id, &mut trail), started, stopping).await;
+        let Handled { mut response, slot, long_running } = handled;
+        if let Some(trail) = &mut trail {
+            response = trail.answered(response, long_running);
+        }
 
         let headers = response.headers_mut();
         headers.entry(AUDIT_ID).or_insert(audit_id);
@@ -127,6 +145,7 @@ impl Pipeline {
         let labels = response.extensions_mut().remove::<RequestLabels>();
         let labels = labels.unwrap_or_else(|| RequestLabels::of_method(&method));
         let held = Held {
+            _trail: trail,
             _active: active,
             _slot: slot,
             _long_running: long_running.then(|| self.metrics.long_running(labels.clone())),
@@ -147,6 +166,7 @@ impl Pipeline {
         &self,
         request: Request<B>,
         peer: &PeerCertificate,
+        (audit_id, trail): (&HeaderValue, &mut Option<Trail>),
         started: Instant,
         stopping: &CancellationToken,
     ) -> Handled
@@ -155,7 +175,7 @@ impl Pipeline {
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = request.into_parts();
-        let (identity, attributes) = match self.admit(&mut parts, peer).await {
+        let (identity, attributes) = match self.admit(&mut parts, peer, audit_id, trail).await {
             Ok(admitted) => admitted,
             Err(status) => return (*status).into(),
         };
@@ -188,7 +208,12 @@ impl Pipeline {
             Err(status) => return status.into(),
         };
         let Some(slot) = self.in_flight.admit(kind, exempt) else { return too_many_requests().into() };
-        let handled = self.handle(parts, limited(body, limit));
+        let body = limited(body, limit);
+        let body = match trail {
+            Some(trail) => trail.keep_request(&parts.headers, body),
+            None => body,
+        };
+        let handled = self.handle(parts, body);
         let response = tokio::time::timeout_at(started + time, handled).await.unwrap_or_else(|_| {
             status_response(&Status::timeout("request did not complete within the allotted timeout", 0))
         });
@@ -200,6 +225,8 @@ impl Pipeline {
         &self,
         parts: &mut Parts,
         peer: &PeerCertificate,
+        audit_id: &HeaderValue,
+        trail: &mut Option<Trail>,
     ) -> Result<(Arc<Identity>, Arc<Attributes>), Box<Status>> {
         let length = parts.uri.path_and_query().map_or(0, |url| url.as_str().len());
         if length > self.limits.url_bytes {
@@ -209,18 +236,33 @@ impl Pipeline {
             status.code = StatusCode::URI_TOO_LONG.as_u16();
             return Err(Box::new(status));
         }
-        let identity = self.authenticators.authenticate(parts, peer, (self.clock)()).await.map_err(|why| {
+        let begin = |parts: &Parts, identity: Option<&Arc<Identity>>| {
+            let audit = self.audit.as_ref()?;
+            Trail::begin(audit, &self.clock, audit_id, parts, identity)
+        };
+        let authenticated = self.authenticators.authenticate(parts, peer, (self.clock)()).await;
+        let identity = authenticated.map_err(|why| {
             tracing::debug!(method = %parts.method, path = parts.uri.path(), %why, "not authenticated");
+            *trail = begin(parts, None);
             Box::new(Status::unauthorized("Unauthorized"))
         })?;
-        let identity = impersonation::act(identity, &mut parts.headers, &*self.authorizer)?;
+        *trail = begin(parts, Some(&identity));
+        let identity = impersonation::act(identity, &mut parts.headers, &*self.authorizer).inspect_err(|status| {
+            trail.iter_mut().for_each(|trail| trail.decided(false, &status.message));
+        })?;
         let attributes = Attributes::of_request(parts);
-        match self.authorizer.authorize(&identity, &attributes) {
-            Decision::Allow(_) => {}
-            Decision::Deny(reason) | Decision::NoOpinion(reason) => {
-                tracing::debug!(user = identity.user, ?attributes, reason, "not authorized");
-                return Err(Box::new(forbidden(&identity, &attributes, &reason)));
-            }
+        let decision = self.authorizer.authorize(&identity, &attributes);
+        let (allowed, reason) = match &decision {
+            Decision::Allow(reason) => (true, reason),
+            Decision::Deny(reason) | Decision::NoOpinion(reason) => (false, reason),
+        };
+        if let Some(trail) = trail {
+            trail.impersonates(&identity);
+            trail.decided(allowed, reason);
+        }
+        if !allowed {
+            tracing::debug!(user = identity.user, ?attributes, reason, "not authorized");
+            return Err(Box::new(forbidden(&identity, &attributes, reason)));
         }
         Ok((identity, Arc::new(attributes)))
     }
@@ -261,7 +303,9 @@ fn panicked(parts: &Parts) -> Response<ResponseBody> {
 fn panic_answer(method: &Method, path: &str) -> Response<ResponseBody> {
     tracing::error!(%method, path, "the handler of a request panicked");
     let message = "This request caused apiserver to panic. Look in the logs for details.";
-    status_response(&Status::of(Reason::InternalError, message))
+    let mut response = status_response(&Status::of(Reason::InternalError, message));
+    response.extensions_mut().insert(Panicked);
+    response
 }
 
 fn stated_length(parts: &Parts) -> Option<u64> {

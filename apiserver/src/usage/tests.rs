@@ -93,6 +93,7 @@ impl Cluster {
             proxy: Options { transport: Arc::new(To(Arc::clone(&kubelets))), ..Options::default() },
             limits: Limits::default(),
             surroundings: Arc::new(StandingStill),
+            audit: None,
             clock: system_clock(),
             random: system_random(),
         });

@@ -166,6 +166,7 @@ async fn serve(disk: Disk, network: Network, faults: Faults, clock: Clock) {
         proxy: apiserver::proxy::Options::default(),
         limits: Limits::default(),
         surroundings: Arc::new(Simulated { clock, faults }),
+        audit: None,
         clock: Arc::new(move || SystemTime::UNIX_EPOCH + since_epoch(clock)),
         random: Arc::new(move || u128::from(random.bits())),
     };

@@ -103,6 +103,7 @@ impl Server {
             proxy: Options { transport: Arc::new(transport), ..Options::default() },
             limits: Limits::default(),
             surroundings: Arc::new(Machine),
+            audit: None,
             clock: system_clock(),
             random: system_random(),
         });

@@ -71,6 +71,7 @@ async fn whole() -> Whole {
         proxy: crate::proxy::Options::default(),
         limits: Limits::default(),
         surroundings: Arc::new(Machine),
+        audit: None,
         clock: Arc::new(move || SystemTime::now() + Duration::from_secs(behind.load(Ordering::Relaxed))),
         random: system_random(),
     });
