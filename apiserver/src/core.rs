@@ -21,7 +21,7 @@ use crate::registry::Registry;
 use crate::resources::service::Orphans;
 use crate::resources::{self, Config};
 use crate::router::Router;
-use crate::serve::{Clock, Limits, Local, Pipeline, Random};
+use crate::serve::{Clock, Limits, Local, Pipeline, Random, StoredSizes};
 use crate::server::RunError;
 use crate::usage::Collector;
 
@@ -104,6 +104,9 @@ impl Core {
         let surroundings = (parts.clock, parts.random);
         let pipeline = Pipeline::new(router, authenticators, authorizer, health, metrics, limits, surroundings);
         let pipeline = pipeline.with_audit(parts.audit);
+        let flow_control = pipeline.flow_control();
+        flow_control.measure(StoredSizes::new(engine.store().clone(), Arc::clone(&engine.registry)));
+        flow_control.follow(engine.store().clone(), stopping.clone()).await.map_err(RunError::Bootstrap)?;
         Ok(Core { engine, pipeline: Arc::new(pipeline), stopping })
     }
 

@@ -5,6 +5,7 @@
 //! number of series holds even if there are very many of those.
 
 mod collect;
+mod flow_control;
 mod text;
 
 use std::borrow::Cow;
@@ -25,6 +26,7 @@ use store::StoreStats;
 
 use crate::request::{Target, Verb};
 
+pub use flow_control::{FlowCounted, FlowLabels, FlowMetrics};
 pub use text::Exposition;
 
 /// How many label sets one metric may have. Further ones are counted together, as `other`.
@@ -278,6 +280,12 @@ impl Metrics {
             count: self.0.watch_events.with(watched.clone(), other, Counter::clone),
             sizes: self.0.watch_event_sizes.with(watched, other, Histogram::clone),
         }
+    }
+
+    /// Where flow control records what it does. To be asked for once.
+    #[must_use]
+    pub fn flow_control(&self) -> FlowMetrics {
+        FlowMetrics::register(&mut self.0.registry.write())
     }
 
     /// Counts a TLS handshake that failed.

@@ -1,4 +1,5 @@
-//! How many requests may be under way at a time.
+//! How many requests are under way, and how many that have no end may be. What others wait for is
+//! [`flow control`](super::flow_control)'s.
 
 use std::sync::Arc;
 
@@ -7,10 +8,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Limits;
 use crate::metrics::{InFlight, Metrics, RequestKind};
 
-/// Counts requests under way, per kind, against the limits.
+/// Counts requests under way, per kind, and long-running ones against their limit.
 pub(super) struct InFlightLimits {
-    read_only: Option<Arc<Semaphore>>,
-    mutating: Option<Arc<Semaphore>>,
     long_running: Option<Arc<Semaphore>>,
     metrics: Metrics,
 }
@@ -25,44 +24,25 @@ pub(super) struct Slot {
 impl InFlightLimits {
     pub(super) fn new(limits: &Limits, metrics: Metrics) -> Self {
         let semaphore = |limit: usize| (limit > 0).then(|| Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))));
-        InFlightLimits {
-            read_only: semaphore(limits.read_only_in_flight),
-            mutating: semaphore(limits.mutating_in_flight),
-            long_running: semaphore(limits.long_running),
-            metrics,
-        }
+        InFlightLimits { long_running: semaphore(limits.long_running), metrics }
     }
 
-    /// Lets a request in that is over when the slot is dropped, unless too many of its kind are under way. Whoever is
-    /// `exempt` is let in nevertheless, and counted.
-    pub(super) fn admit(&self, kind: RequestKind, exempt: bool) -> Option<Slot> {
-        let semaphore = match kind {
-            RequestKind::ReadOnly => &self.read_only,
-            RequestKind::Mutating => &self.mutating,
+    /// Counts a request that is over when the slot is dropped.
+    pub(super) fn count(&self, kind: RequestKind) -> Slot {
+        Slot { _permit: None, _counted: Some(self.metrics.in_flight(kind)) }
+    }
+
+    /// Lets a long-running request in that is over when the slot is dropped, unless too many are under way. Whoever is
+    /// `exempt` is let in nevertheless.
+    pub(super) fn admit_long_running(&self, exempt: bool) -> Option<Slot> {
+        let permit = match &self.long_running {
+            None => None,
+            Some(semaphore) => match Arc::clone(semaphore).try_acquire_owned() {
+                Ok(permit) => Some(permit),
+                Err(_) if exempt => None,
+                Err(_) => return None,
+            },
         };
-        let permit = take(semaphore);
-        if permit.is_none() && !exempt {
-            self.metrics.dropped_request(kind);
-            return None;
-        }
-        Some(Slot { _permit: permit.flatten(), _counted: Some(self.metrics.in_flight(kind)) })
-    }
-
-    /// Lets a long-running request in, in the same way. It counts against a limit of its own only.
-    pub(super) fn admit_long_running(&self, kind: RequestKind, exempt: bool) -> Option<Slot> {
-        let permit = take(&self.long_running);
-        if permit.is_none() && !exempt {
-            self.metrics.dropped_request(kind);
-            return None;
-        }
-        Some(Slot { _permit: permit.flatten(), _counted: None })
-    }
-}
-
-/// `None` if there is no room, `Some(None)` if there is no limit.
-fn take(semaphore: &Option<Arc<Semaphore>>) -> Option<Option<OwnedSemaphorePermit>> {
-    match semaphore {
-        None => Some(None),
-        Some(semaphore) => Arc::clone(semaphore).try_acquire_owned().ok().map(Some),
+        Some(Slot { _permit: permit, _counted: None })
     }
 }

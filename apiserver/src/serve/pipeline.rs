@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::answer::{answer, status_response, too_many_requests};
 use super::body::{Guarded, limited, too_large};
 use super::connection::{ActiveRequest, Watchdog, Watched};
+use super::flow_control::{Admitted, Class, FlowControl};
 use super::in_flight::{InFlightLimits, Slot};
 use super::{
     BoxError, Clock, Handler, Limits, Random, RequestBody, ResponseBody, Stopping, TakenOver, deadline, impersonation,
@@ -42,6 +43,7 @@ pub struct Pipeline {
     metrics: Metrics,
     limits: Limits,
     in_flight: InFlightLimits,
+    flow_control: Arc<FlowControl>,
     clock: Clock,
     random: Random,
     audit: Option<Arc<Audit>>,
@@ -51,12 +53,13 @@ pub struct Pipeline {
 struct Handled {
     response: Response<ResponseBody>,
     slot: Option<Slot>,
+    admitted: Option<Admitted>,
     long_running: bool,
 }
 
 impl From<Response<ResponseBody>> for Handled {
     fn from(response: Response<ResponseBody>) -> Self {
-        Handled { response, slot: None, long_running: false }
+        Handled { response, slot: None, admitted: None, long_running: false }
     }
 }
 
@@ -72,6 +75,7 @@ struct Held {
     _trail: Option<Trail>,
     _active: ActiveRequest,
     _slot: Option<Slot>,
+    _admitted: Option<Admitted>,
     _long_running: Option<InFlight>,
     _watched: Option<Watched>,
 }
@@ -89,7 +93,20 @@ impl Pipeline {
         (clock, random): (Clock, Random),
     ) -> Pipeline {
         let in_flight = InFlightLimits::new(&limits, metrics.clone());
-        Pipeline { handler, authenticators, authorizer, health, metrics, limits, in_flight, clock, random, audit: None }
+        let flow_control = FlowControl::new(&limits, &metrics);
+        Pipeline {
+            handler,
+            authenticators,
+            authorizer,
+            health,
+            metrics,
+            limits,
+            in_flight,
+            flow_control,
+            clock,
+            random,
+            audit: None,
+        }
     }
 
     /// The same, which tells `audit` of every request.
@@ -103,6 +120,11 @@ impl Pipeline {
 
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// What shares the server among requests.
+    pub(crate) fn flow_control(&self) -> &Arc<FlowControl> {
+        &self.flow_control
     }
 
     pub(super) fn metrics(&self) -> &Metrics {
@@ -134,7 +156,7 @@ impl Pipeline {
         let watchdog = Watchdog::of_this_task();
         let mut trail = None;
         let handled = self.answer(request, peer, (&audit_id, &mut trail), started, stopping).await;
-        let Handled { mut response, slot, long_running } = handled;
+        let Handled { mut response, slot, admitted, long_running } = handled;
         if let Some(trail) = &mut trail {
             response = trail.answered(response, long_running);
         }
@@ -148,6 +170,7 @@ impl Pipeline {
             _trail: trail,
             _active: active,
             _slot: slot,
+            _admitted: admitted,
             _long_running: long_running.then(|| self.metrics.long_running(labels.clone())),
             _watched: (!long_running)
                 .then(|| watchdog.map(|watchdog| watchdog.limit(started + self.limits.request_time + SEND_GRACE)))
@@ -182,22 +205,14 @@ impl Pipeline {
         if let Some(response) = self.own_answer(&parts).await {
             return response.into();
         }
-        let read_only = attributes.is_read_only();
-        let exempt = identity.is_in(MASTERS);
-        parts.extensions.insert(identity);
-        parts.extensions.insert(attributes);
+        let kind = if attributes.is_read_only() { RequestKind::ReadOnly } else { RequestKind::Mutating };
+        parts.extensions.insert(Arc::clone(&identity));
+        parts.extensions.insert(Arc::clone(&attributes));
         parts.extensions.insert(Stopping(stopping.clone()));
         let long_running = std::panic::catch_unwind(AssertUnwindSafe(|| self.handler.is_long_running(&parts)));
         let Ok(long_running) = long_running else { return panicked(&parts).into() };
-
-        let kind = if read_only { RequestKind::ReadOnly } else { RequestKind::Mutating };
         if long_running {
-            let Some(slot) = self.in_flight.admit_long_running(kind, exempt) else { return too_many_requests().into() };
-            let body = http_body_util::BodyExt::boxed_unsync(http_body_util::BodyExt::map_err(body, Into::into));
-            let response = self.handle(parts, body).await;
-            // A refusal to stream is an answer like any other.
-            let long_running = response.status().is_success() || response.status().is_informational();
-            return Handled { response, slot: Some(slot), long_running };
+            return self.stream(parts, body, (&identity, &attributes), kind).await;
         }
         let limit = self.limits.body_bytes;
         if stated_length(&parts).is_some_and(|length| length > limit as u64) {
@@ -207,17 +222,70 @@ impl Pipeline {
             Ok(time) => time,
             Err(status) => return status.into(),
         };
-        let Some(slot) = self.in_flight.admit(kind, exempt) else { return too_many_requests().into() };
+        let admitted = self.flow_control.admit(&identity, &attributes, parts.uri.query(), time).await;
+        let admitted = match admitted {
+            Ok(admitted) => admitted,
+            Err(class) => return self.turn_away(kind, Some(&class)),
+        };
+        let slot = self.in_flight.count(kind);
         let body = limited(body, limit);
         let body = match trail {
             Some(trail) => trail.keep_request(&parts.headers, body),
             None => body,
         };
         let handled = self.handle(parts, body);
-        let response = tokio::time::timeout_at(started + time, handled).await.unwrap_or_else(|_| {
+        let mut response = tokio::time::timeout_at(started + time, handled).await.unwrap_or_else(|_| {
             status_response(&Status::timeout("request did not complete within the allotted timeout", 0))
         });
-        Handled { response, slot: Some(slot), long_running: false }
+        if let Some(admitted) = &admitted {
+            admitted.class().tell(response.headers_mut());
+        }
+        Handled { response, slot: Some(slot), admitted, long_running: false }
+    }
+
+    /// Answers a request that may go on for as long as its client wants. A watch has its turn with all other requests, and is
+    /// no burden once it began; other streams are told by their number alone.
+    async fn stream<B>(
+        &self,
+        parts: Parts,
+        body: B,
+        (identity, attributes): (&Arc<Identity>, &Attributes),
+        kind: RequestKind,
+    ) -> Handled
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let Some(slot) = self.in_flight.admit_long_running(identity.is_in(MASTERS)) else {
+            return self.turn_away(kind, None);
+        };
+        let admitted = if attributes.verb == "watch" {
+            let time = self.limits.request_time;
+            match self.flow_control.admit(identity, attributes, parts.uri.query(), time).await {
+                Ok(admitted) => admitted,
+                Err(class) => return self.turn_away(kind, Some(&class)),
+            }
+        } else {
+            None
+        };
+        let body = http_body_util::BodyExt::boxed_unsync(http_body_util::BodyExt::map_err(body, Into::into));
+        let mut response = self.handle(parts, body).await;
+        if let Some(admitted) = &admitted {
+            admitted.class().tell(response.headers_mut());
+        }
+        // A refusal to stream is an answer like any other.
+        let long_running = response.status().is_success() || response.status().is_informational();
+        Handled { response, slot: Some(slot), admitted: None, long_running }
+    }
+
+    /// The answer to a request for which there is no room.
+    fn turn_away(&self, kind: RequestKind, class: Option<&Class>) -> Handled {
+        self.metrics.dropped_request(kind);
+        let mut response = too_many_requests();
+        if let Some(class) = class {
+            class.tell(response.headers_mut());
+        }
+        response.into()
     }
 
     /// Finds out who asks, and whether they may.
