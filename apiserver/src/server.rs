@@ -1,7 +1,8 @@
 //! Puts the parts together: options in, a server that runs until it is told to stop.
 
-use std::fs::{File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -257,12 +258,12 @@ impl Server {
     }
 }
 
-/// Makes the files in a data directory this process's own, before any of them is changed. A process that ends, however it
-/// does, lets go of them.
+/// Makes the files in a data directory this process's own, before any of them is changed, and the directory for its owner
+/// alone unless it is there. A process that ends, however it does, lets go of them.
 fn lock(data_dir: &Path) -> Result<File, RunError> {
     let path = data_dir.join("lock");
     let failed = |source| RunError::File { path: path.clone(), source };
-    std::fs::create_dir_all(data_dir).map_err(failed)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(failed)?;
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),

@@ -27,6 +27,7 @@ use crate::engine::born_rbac;
 use crate::health::Health;
 use crate::metrics::{Exposition, Metrics};
 
+mod cis;
 mod hostile;
 
 /// Answers by path, and tells what happens to its requests.
