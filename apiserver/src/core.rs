@@ -9,7 +9,7 @@ use store::{Backend, Store, StoreOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
-use crate::authn::{Authenticators, BootstrapTokens, Identity, Issuer, ServiceAccountTokens, TokenFile};
+use crate::authn::{Authenticators, BootstrapTokens, Identity, Issuer, Oidc, ServiceAccountTokens, TokenFile};
 use crate::authz::{Chain, NodeAuthorizer, Rbac};
 use crate::discovery::Addresses;
 use crate::engine::{Access, Engine, Location, Surroundings};
@@ -50,6 +50,8 @@ pub struct Parts {
     pub address: SocketAddr,
     /// The tokens of a file.
     pub tokens: Option<TokenFile>,
+    /// The issuer whose tokens say who people are.
+    pub oidc: Option<Oidc>,
     /// What signs the tokens of ServiceAccounts; without it there are none.
     pub issuer: Option<Issuer>,
     /// How kubelets, pods and Services are reached.
@@ -88,6 +90,10 @@ impl Core {
         let mut authenticators = Authenticators::new(parts.tokens).with_bootstrap_tokens(bootstrap);
         if let Some(service_accounts) = &service_accounts {
             authenticators = authenticators.with_service_accounts(service_accounts.clone());
+        }
+        if let Some(oidc) = parts.oidc {
+            oidc.start(stopping.clone());
+            authenticators = authenticators.with_oidc(oidc);
         }
         let access =
             Access { authenticators: authenticators.clone(), authorizer: authorizer.clone(), rbac, service_accounts };

@@ -12,7 +12,10 @@ use store::{Backend, Embedded, EmbeddedOptions, EtcdBackend, EtcdClientCertifica
 use tokio::sync::oneshot;
 
 use crate::audit::{self, Audit, AuditError};
-use crate::authn::{CertificateError, ClientCertificates, DEFAULT_ISSUER, Issuer, KeyError, TokenFile, TokenFileError};
+use crate::authn::{
+    CertificateError, ClientCertificates, DEFAULT_ISSUER, Issuer, KeyError, Oidc, OidcError, OidcOptions, TokenFile,
+    TokenFileError,
+};
 use crate::authz::{CONTROLLER_MANAGER, PROXY, SCHEDULER};
 use crate::core::{Core, Parts};
 use crate::engine::{Location, Surroundings};
@@ -39,6 +42,8 @@ pub struct Options {
     pub token_auth_file: Option<PathBuf>,
     /// What it writes down of requests.
     pub audit: audit::Options,
+    /// Whose tokens say who people are.
+    pub oidc: Option<OidcOptions>,
     /// How it knows kubelets, and is known to them.
     pub kubelets: Kubelets,
     /// What clients may take of it.
@@ -125,6 +130,9 @@ pub enum RunError {
     /// Kubelets cannot be reached.
     #[error(transparent)]
     Kubelets(#[from] KubeletTlsError),
+    /// The issuer of tokens cannot be used.
+    #[error(transparent)]
+    Oidc(#[from] OidcError),
     /// The token file is no token file.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
@@ -178,6 +186,7 @@ impl Server {
         let (clock, random) = (system_clock(), system_random());
         let tokens = options.token_auth_file.as_deref().map(TokenFile::read).transpose()?;
         let audit = Audit::open(&options.audit)?;
+        let oidc = options.oidc.map(Oidc::new).transpose()?;
         let listener = Listener::bind(listen).await.map_err(|source| RunError::Listen { address: listen, source })?;
         let address = listener.address();
         let lock = lock(&data_dir)?;
@@ -211,6 +220,7 @@ impl Server {
             location: Location { ip, port: address.port() },
             address,
             tokens,
+            oidc,
             issuer: Some(Issuer::new(DEFAULT_ISSUER, &authority.token_key()?)?),
             proxy: proxy_options(&options.kubelets, dialer),
             limits,

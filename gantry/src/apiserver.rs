@@ -12,7 +12,7 @@ use apiserver::{Etcd, Kubelets, Options, Ready, StoreChoice};
 use clap::{Args, ValueEnum};
 use tokio::sync::oneshot;
 
-use crate::{home, process, ranges};
+use crate::{home, oidc, process, ranges};
 
 /// The options of `gantry apiserver`.
 #[derive(Debug, Args)]
@@ -52,7 +52,7 @@ pub(crate) struct Serving {
     /// The key of that certificate, in PEM.
     #[arg(long, value_name = "FILE", requires_all = ["etcd_servers", "etcd_certfile"])]
     etcd_keyfile: Option<PathBuf>,
-    /// A file of bearer tokens, with lines of `token,user,uid,"group1,group2"`. Who has one may do everything.
+    /// A file of bearer tokens, with lines of `token,user,uid,"group1,group2"`.
     #[arg(long, value_name = "FILE")]
     token_auth_file: Option<PathBuf>,
     /// The policy that says what is written to the audit log, of audit.k8s.io/v1.
@@ -76,6 +76,8 @@ pub(crate) struct Serving {
     /// Compresses audit logs that are put aside.
     #[arg(long)]
     audit_log_compress: bool,
+    #[command(flatten)]
+    oidc: oidc::Oidc,
     /// The authorities that the certificates of kubelets are checked against, in PEM [default: the cluster's own].
     #[arg(long, value_name = "FILE")]
     kubelet_certificate_authority: Option<PathBuf>,
@@ -189,12 +191,14 @@ impl Serving {
         let audit = audit::Options { policy_file: self.audit_policy_file, log };
         let token_auth_file = self.token_auth_file;
         let advertise = self.advertise_address.map_or(self.of_node, |address| vec![address]);
+        let oidc = self.oidc.options();
         Options {
             data_dir,
             listen: self.listen,
             advertise,
             store,
             token_auth_file,
+            oidc,
             audit,
             kubelets,
             limits,
@@ -229,7 +233,7 @@ mod tests {
         assert_eq!(options.limits, Limits::default());
         assert_eq!(options.services.ranges(), ["10.96.0.0/12"]);
         assert_eq!((options.data_dir, options.listen), ("/d".into(), ([127, 0, 0, 1], 0).into()));
-        assert_eq!(options.token_auth_file, Some("t.csv".into()));
+        assert_eq!((options.token_auth_file, options.oidc), (Some("t.csv".into()), None));
         let address_types = AddressType::DEFAULT.to_vec();
         assert_eq!(options.kubelets, Kubelets { address_types, ..Kubelets::default() });
         let line = "apiserver --data-dir /d --kubelet-certificate-authority ca --kubelet-client-certificate crt \

@@ -18,6 +18,7 @@ mod log;
 mod mistake;
 mod network;
 mod node;
+mod oidc;
 mod process;
 mod progress;
 mod proxy;
@@ -71,7 +72,7 @@ enum Command {
     /// and its images stay, and the next `up` goes on with them.
     Down(down::Arguments),
     /// Serve the Kubernetes API.
-    Apiserver(apiserver::Arguments),
+    Apiserver(Box<apiserver::Arguments>),
     /// Run the controllers, against the API server that a kubeconfig names.
     ControllerManager(controller_manager::Arguments),
     /// Choose nodes for pods, at the API server that a kubeconfig names.
@@ -122,7 +123,7 @@ fn main() -> ExitCode {
     log::start(&arguments.log_level);
     let result = match arguments.command {
         Command::Up(arguments) => up::run(*arguments),
-        Command::Apiserver(arguments) => apiserver::run(arguments),
+        Command::Apiserver(arguments) => apiserver::run(*arguments),
         Command::ControllerManager(arguments) => controller_manager::run(arguments),
         Command::Scheduler(arguments) => scheduler::run(arguments),
         Command::Kubelet(arguments) => kubelet::run(*arguments),

@@ -46,6 +46,7 @@ impl Server {
             location: Location { ip: None, port: 6443 },
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 6443)),
             tokens: None,
+            oidc: None,
             issuer: None,
             proxy: apiserver::proxy::Options::default(),
             limits: Limits::default(),

@@ -61,6 +61,7 @@ impl Server {
             store,
             token_auth_file: None,
             audit: apiserver::audit::Options::default(),
+            oidc: None,
             kubelets: apiserver::Kubelets::default(),
             limits: Limits::default(),
             services: apiserver::resources::service::Config::default(),

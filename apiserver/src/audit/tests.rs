@@ -151,6 +151,7 @@ async fn requests_leave_events() {
         location: Location { ip: None, port: 6443 },
         address: ([127, 0, 0, 1], 6443).into(),
         tokens: None,
+        oidc: None,
         issuer: None,
         proxy: crate::proxy::Options::default(),
         limits: Limits::default(),

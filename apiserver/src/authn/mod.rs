@@ -1,14 +1,15 @@
-//! Who is asking: client certificates, then bearer tokens (those of a file, those of ServiceAccounts, and those by which
-//! machines join), then, for a few paths, nobody in particular.
+//! Who is asking: client certificates, then bearer tokens (those of a file, those of ServiceAccounts, those by which machines
+//! join, and those of an OpenID Connect issuer), then, for a few paths, nobody in particular.
 //!
 //! What always holds: whoever presents something that does not prove who they are is refused, even where no proof is
 //! needed; and no identity is ever made of anything but a certificate of the cluster's authority, a known token, or one
-//! that this cluster signed.
+//! that this cluster or the issuer that it trusts has signed.
 
 mod bearer;
 mod bootstrap_token;
 mod certificate;
 mod issuer;
+mod oidc;
 mod service_account;
 mod token_file;
 
@@ -22,6 +23,7 @@ use http::request::Parts;
 pub use bootstrap_token::BootstrapTokens;
 pub use certificate::{CertificateError, ClientCertificates, PeerCertificate};
 pub use issuer::{CONFIGURATION_PATH, DEFAULT_ISSUER, Issuer, KEYS_PATH, KeyError};
+pub use oidc::{Algorithm, Oidc, OidcError, OidcOptions, UnknownAlgorithm};
 pub(crate) use service_account::{Binding, Reference};
 pub use service_account::{ServiceAccountTokens, TokenOwner};
 pub use token_file::{TokenFile, TokenFileError};
@@ -97,6 +99,9 @@ pub enum Refused {
     /// A ServiceAccount's token that is not good, or not good any more.
     #[error("[invalid bearer token, {0}]")]
     ServiceAccountToken(String),
+    /// A token of the OpenID Connect issuer that is not good.
+    #[error("[invalid bearer token, {0}]")]
+    OidcToken(String),
 }
 
 /// The means of authentication, in their order.
@@ -105,6 +110,7 @@ pub struct Authenticators {
     tokens: Option<Arc<TokenFile>>,
     service_accounts: Option<ServiceAccountTokens>,
     bootstrap: Option<BootstrapTokens>,
+    oidc: Option<Oidc>,
     /// For whom tokens are that are for this server.
     audiences: Arc<[String]>,
     anonymous: Arc<Identity>,
@@ -116,7 +122,14 @@ impl Authenticators {
     pub fn new(tokens: Option<TokenFile>) -> Self {
         let audiences = Arc::new([DEFAULT_ISSUER.to_owned()]);
         let anonymous = Arc::new(Identity::anonymous());
-        Authenticators { tokens: tokens.map(Arc::new), service_accounts: None, bootstrap: None, audiences, anonymous }
+        Authenticators {
+            tokens: tokens.map(Arc::new),
+            service_accounts: None,
+            bootstrap: None,
+            oidc: None,
+            audiences,
+            anonymous,
+        }
     }
 
     /// With the tokens of ServiceAccounts. Tokens for their issuer are for this server.
@@ -130,6 +143,12 @@ impl Authenticators {
     #[must_use]
     pub fn with_bootstrap_tokens(self, tokens: BootstrapTokens) -> Self {
         Authenticators { bootstrap: Some(tokens), ..self }
+    }
+
+    /// With the tokens of an OpenID Connect issuer, which are for this server.
+    #[must_use]
+    pub fn with_oidc(self, oidc: Oidc) -> Self {
+        Authenticators { oidc: Some(oidc), ..self }
     }
 
     /// Says who sends a request over a connection with `peer`, and takes the proof out of the request, so that nothing
@@ -160,11 +179,17 @@ impl Authenticators {
         {
             return Ok(owner);
         }
-        let bootstrapper = match &self.bootstrap {
-            Some(known) => known.owner(token, now).await,
-            None => None,
-        };
-        self.for_this_server(bootstrapper.ok_or(Refused::Token)?, audiences)
+        if let Some(known) = &self.bootstrap
+            && let Some(identity) = known.owner(token, now).await
+        {
+            return self.for_this_server(identity, audiences);
+        }
+        if let Some(oidc) = &self.oidc
+            && let Some(identity) = oidc.owner(token, now).await.map_err(Refused::OidcToken)?
+        {
+            return self.for_this_server(Arc::new(identity), audiences);
+        }
+        Err(Refused::Token)
     }
 
     /// The owner of a token that says nothing of audiences: it is for this server.

@@ -89,6 +89,7 @@ impl Cluster {
             location: Location { ip: None, port: 6443 },
             address: ([127, 0, 0, 1], 6443).into(),
             tokens: None,
+            oidc: None,
             issuer: None,
             proxy: Options { transport: Arc::new(To(Arc::clone(&kubelets))), ..Options::default() },
             limits: Limits::default(),

@@ -54,6 +54,8 @@ impl Cluster {
             advertise: Vec::new(),
             store: StoreChoice::Embedded,
             token_auth_file: None,
+            oidc: None,
+            audit: apiserver::audit::Options::default(),
             kubelets: Kubelets::default(),
             limits: Limits::default(),
             services: crate::ranges::services("10.96.0.0/12").unwrap(),

@@ -99,6 +99,7 @@ impl Server {
             location: Location { ip: None, port: 6443 },
             address: listener.address(),
             tokens: Some(TokenFile::parse("reader-token,reader,1,system:masters").unwrap()),
+            oidc: None,
             issuer: None,
             proxy: Options { transport: Arc::new(transport), ..Options::default() },
             limits: Limits::default(),

@@ -73,6 +73,8 @@ impl Checked {
             advertise: Vec::new(),
             store: StoreChoice::Embedded,
             token_auth_file: None,
+            audit: crate::audit::Options::default(),
+            oidc: None,
             kubelets: Kubelets::default(),
             limits: Limits::default(),
             services: crate::resources::service::Config::default(),

@@ -67,6 +67,7 @@ async fn whole() -> Whole {
         location: Location { ip: None, port: 6443 },
         address: listener.address(),
         tokens: Some(TokenFile::parse("of-ann,ann,1\n").unwrap()),
+        oidc: None,
         issuer: Some(Issuer::new(DEFAULT_ISSUER, &key).unwrap()),
         proxy: crate::proxy::Options::default(),
         limits: Limits::default(),
