@@ -42,8 +42,8 @@ const AFTERMATH: Duration = Duration::from_millis(100);
 /// What is asked for of a log, in pieces of at most some 64 KiB.
 pub type LogStream = BoxStream<'static, Result<Bytes, LogError>>;
 
-/// Reads a container's log. What was rotated away before is not read (as upstream has it). The container's ID at the
-/// runtime is what is asked about while following.
+/// Reads a container's log. What was rotated away before is not read (as upstream has it), unless nothing was written since.
+/// The container's ID at the runtime is what is asked about while following.
 pub async fn read(cri: &Cri, container_id: &str, log: &LogFile, options: &Options) -> Result<LogStream, LogError> {
     let (log, options) = (log.clone(), options.clone());
     let (cri, container_id) = (cri.clone(), container_id.to_owned());
@@ -105,16 +105,18 @@ struct Next {
     compressed: bool,
 }
 
-/// Opens a log, or what was just put aside of it, as long as the runtime has not begun another.
+/// Opens a log, or what was just put aside of it, as long as nothing is in another one: who asks for the last lines of a
+/// container gets them, even if it ended as its log was put aside.
 fn open_newest(directory: &Directory, log: &OsStr) -> io::Result<File> {
-    let missing = match directory.open(log) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => error,
+    let current = match directory.open(log) {
+        Ok(file) if file.metadata()?.len() == 0 => Ok(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
         opened => return opened,
     };
     let newest = rotated::of(log, &directory.names()?).rotated.pop();
     match newest.filter(|newest| !newest.compressed) {
         Some(newest) => directory.open(&newest.name),
-        None => Err(missing),
+        None => current,
     }
 }
 

@@ -206,8 +206,11 @@ async fn a_log_can_be_read_while_it_is_put_aside() {
     let mut stream = read(&writer.cri(), "a", &writer.log, &options).await.unwrap();
     assert_eq!(stream.next().await.unwrap().unwrap(), "one\n");
     writer.reopen();
+    let last = Options { tail: Some(1), ..Options::default() };
+    assert_eq!(all_of(&writer, &last).await.unwrap(), "one\n");
     writer.line("two");
     assert_eq!(stream.next().await.unwrap().unwrap(), "two\n");
+    assert_eq!(all_of(&writer, &Options::default()).await.unwrap(), "two\n");
 }
 
 #[tokio::test(start_paused = true)]
