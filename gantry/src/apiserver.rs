@@ -4,7 +4,6 @@ use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use apiserver::audit::{self, LogOptions, Rotation};
 use apiserver::proxy::AddressType;
 use apiserver::resources::service;
 use apiserver::serve::Limits;
@@ -12,7 +11,7 @@ use apiserver::{Etcd, Kubelets, Options, Ready, StoreChoice};
 use clap::{Args, ValueEnum};
 use tokio::sync::oneshot;
 
-use crate::{home, oidc, process, ranges};
+use crate::{audit, home, oidc, process, ranges};
 
 /// The options of `gantry apiserver`.
 #[derive(Debug, Args)]
@@ -55,27 +54,8 @@ pub(crate) struct Serving {
     /// A file of bearer tokens, with lines of `token,user,uid,"group1,group2"`.
     #[arg(long, value_name = "FILE")]
     token_auth_file: Option<PathBuf>,
-    /// The policy that says what is written to the audit log, of audit.k8s.io/v1.
-    #[arg(long, value_name = "FILE")]
-    audit_policy_file: Option<PathBuf>,
-    /// The audit log; `-` is the standard output.
-    #[arg(long, value_name = "FILE")]
-    audit_log_path: Option<PathBuf>,
-    /// How it is written: `json`.
-    #[arg(long, value_name = "FORMAT", value_parser = ["json"], default_value = "json")]
-    audit_log_format: String,
-    /// How many megabytes the audit log may have before it is put aside; 0 is 100.
-    #[arg(long, value_name = "MB", default_value_t = 0)]
-    audit_log_maxsize: u64,
-    /// How many audit logs that were put aside are kept; 0 is all.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    audit_log_maxbackup: usize,
-    /// How many days audit logs that were put aside are kept; 0 is forever.
-    #[arg(long, value_name = "DAYS", default_value_t = 0)]
-    audit_log_maxage: u32,
-    /// Compresses audit logs that are put aside.
-    #[arg(long)]
-    audit_log_compress: bool,
+    #[command(flatten)]
+    audit: audit::Audit,
     #[command(flatten)]
     oidc: oidc::Oidc,
     /// The authorities that the certificates of kubelets are checked against, in PEM [default: the cluster's own].
@@ -124,7 +104,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
                 tracing::error!(%error, "signals cannot be received");
             }
         };
-        let options = arguments.serving.options(arguments.data_dir, services, Some(ready));
+        let options = arguments.serving.options(arguments.data_dir, services, Some(ready))?;
         apiserver::run(options, shutdown).await.map_err(home::name_holder)
     })
 }
@@ -155,13 +135,14 @@ impl Serving {
         }
     }
 
-    /// The server's options, with its files in `data_dir`, for a cluster whose Services have addresses of `services`.
+    /// The server's options, with its files in `data_dir`, for a cluster whose Services have addresses of `services`. Fails in
+    /// words that name the options that make no sense together.
     pub(crate) fn options(
         self,
         data_dir: PathBuf,
         services: service::Config,
         ready: Option<oneshot::Sender<Ready>>,
-    ) -> Options {
+    ) -> Result<Options, String> {
         let store = match self.store {
             Store::Embedded => StoreChoice::Embedded,
             Store::Etcd => StoreChoice::Etcd(Etcd {
@@ -181,18 +162,10 @@ impl Serving {
             client_certificate: self.kubelet_client_certificate.zip(self.kubelet_client_key),
             address_types: self.kubelet_preferred_address_types,
         };
-        let rotation = Rotation {
-            max_size: self.audit_log_maxsize,
-            max_backup: self.audit_log_maxbackup,
-            max_age: self.audit_log_maxage,
-            compress: self.audit_log_compress,
-        };
-        let log = self.audit_log_path.map(|path| LogOptions { path, rotation });
-        let audit = audit::Options { policy_file: self.audit_policy_file, log };
         let token_auth_file = self.token_auth_file;
         let advertise = self.advertise_address.map_or(self.of_node, |address| vec![address]);
-        let oidc = self.oidc.options();
-        Options {
+        let (oidc, audit) = (self.oidc.options(), self.audit.options()?);
+        Ok(Options {
             data_dir,
             listen: self.listen,
             advertise,
@@ -204,7 +177,7 @@ impl Serving {
             limits,
             services,
             ready,
-        }
+        })
     }
 }
 
@@ -223,7 +196,7 @@ mod tests {
     fn parse(line: &str) -> Result<Options, String> {
         let line = Line::try_parse_from(line.split(' ')).map_err(|error| error.to_string())?;
         let services = ranges::services(&line.arguments.service_cluster_ip_range)?;
-        Ok(line.arguments.serving.options(line.arguments.data_dir, services, None))
+        line.arguments.serving.options(line.arguments.data_dir, services, None)
     }
 
     #[test]
@@ -265,7 +238,7 @@ mod tests {
             let line = Line::try_parse_from(format!("apiserver --data-dir /d {line}").trim().split(' ')).unwrap();
             let mut serving = line.arguments.serving;
             serving.on_node(&node);
-            assert_eq!(serving.options("/d".into(), service::Config::default(), None).advertise, expected);
+            assert_eq!(serving.options("/d".into(), service::Config::default(), None).unwrap().advertise, expected);
         };
         check("", &node);
         check("--listen [::]:6443", &node);
@@ -289,6 +262,10 @@ mod tests {
         check("apiserver --data-dir /d --store etcd --etcd-servers u --etcd-certfile c", "--etcd-keyfile");
         check("apiserver --data-dir /d --etcd-cafile c", "--etcd-servers");
         check("apiserver --data-dir /d --kubelet-client-certificate c", "--kubelet-client-key");
+        check(
+            "apiserver --data-dir /d --audit-log-path a --audit-log-batch-throttle-enable",
+            "--audit-log-batch-throttle-qps",
+        );
         check("apiserver --data-dir /d --kubelet-preferred-address-types IP", "is no type of address");
     }
 }

@@ -134,7 +134,7 @@ impl Nodes {
 }
 
 /// A duration as Go reads it, such as `1m30s`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let nanoseconds = api::cron::duration::parse(text)?;
     u64::try_from(nanoseconds).map(Duration::from_nanos).map_err(|_| "it is less than nothing".to_owned())
 }

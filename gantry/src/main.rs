@@ -4,6 +4,7 @@
 
 mod apiserver;
 mod ask;
+mod audit;
 mod background;
 mod certs;
 mod controller_manager;

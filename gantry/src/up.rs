@@ -200,6 +200,7 @@ impl Cluster {
         let is_shared = serving.is_shared();
         let pki = data_dir.join("pki");
         progress.wait_for(if node.is_some() { &[RUNTIME, API] } else { &[API] })?;
+        let serving = serving.options(data_dir.clone(), services, None)?;
         let runtime = async {
             let Some(options) = &node else { return Ok::<_, BoxError>(None) };
             let runtime = Runtime::ready(options, &data_dir).await?;
@@ -207,7 +208,7 @@ impl Cluster {
             Ok(Some(runtime))
         };
         let server = async {
-            let server = Server::start(serving.options(data_dir.clone(), services, None)).await;
+            let server = Server::start(serving).await;
             if let Ok(server) = &server {
                 progress.serves(server.ready());
                 progress.is_there(API)?;

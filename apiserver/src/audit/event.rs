@@ -1,12 +1,17 @@
 //! `audit.k8s.io/v1` Event, as it is written.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use api::field::go_quote;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::policy::{Level, Stage};
 use crate::authn::Identity;
+
+/// The annotation of an event that says that something in it was too large.
+pub(super) const TRUNCATED: &str = "audit.k8s.io/truncated";
 
 /// Something that happened.
 #[derive(Serialize)]
@@ -38,8 +43,59 @@ pub(super) struct Event<'a> {
     pub(super) response_object: Option<&'a Value>,
     pub(super) request_received_timestamp: &'a str,
     pub(super) stage_timestamp: &'a str,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) annotations: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub(super) annotations: Cow<'a, BTreeMap<String, String>>,
+}
+
+fn is_empty(annotations: &BTreeMap<String, String>) -> bool {
+    annotations.is_empty()
+}
+
+impl Event<'_> {
+    /// Leaves out what makes it large, and says so.
+    pub(super) fn truncate(&mut self) {
+        (self.request_object, self.response_object) = (None, None);
+        self.annotations.to_mut().insert(TRUNCATED.to_owned(), "true".to_owned());
+    }
+
+    /// A line of JSON.
+    pub(super) fn json(&self) -> serde_json::Result<Vec<u8>> {
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        Ok(line)
+    }
+
+    /// Upstream's older format, a line of text with less in it.
+    pub(super) fn text(&self) -> Vec<u8> {
+        let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
+        let list = |groups: &[String]| groups.iter().map(|group| go_quote(group)).collect::<Vec<_>>().join(",");
+        let known = !self.user.username.is_empty();
+        let groups = if known { list(self.user.groups) } else { String::new() };
+        let (as_user, as_groups) = match &self.impersonated_user {
+            Some(user) => (user.username.to_owned(), or(&list(user.groups), "<lookup>")),
+            None => ("<self>".to_owned(), "<lookup>".to_owned()),
+        };
+        let code = self.response_status.and_then(|status| status["code"].as_u64());
+        // Go leaves out what is 0 at the end of a second's parts.
+        let time = self.request_received_timestamp.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.');
+        let line = format!(
+            "{time}Z AUDIT: id={} stage={} ip={} method={} user={} groups={} as={} asgroups={} user-agent={} \
+             namespace={} uri={} response=\"{}\"\n",
+            go_quote(self.audit_id),
+            go_quote(self.stage.as_str()),
+            go_quote(self.source_ips.first().map_or("<unknown>", String::as_str)),
+            go_quote(self.verb),
+            go_quote(&or(self.user.username, "<none>")),
+            go_quote(&or(&groups, "<none>")),
+            go_quote(&as_user),
+            go_quote(&as_groups),
+            go_quote(self.user_agent),
+            go_quote(&or(self.object_ref.map_or("", |object| &object.namespace), "<none>")),
+            go_quote(self.request_uri),
+            code.map_or_else(|| "<deferred>".to_owned(), |code| code.to_string()),
+        );
+        line.into_bytes()
+    }
 }
 
 /// Somebody.

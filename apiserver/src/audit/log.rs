@@ -1,50 +1,110 @@
-//! The file that events are written to, one a line, by a thread of its own.
+//! How events come to be written: by a thread of their own, in turn, out of a bounded queue.
 //!
-//! What always holds: the queue to it has a bound in events and in bytes, and what finds no room is counted as lost; a file that has
-//! grown to its limit is put aside under the time of that, and of those put aside no more are kept than was asked for.
+//! What always holds: the queue has a bound in events and in bytes; what finds no room in it, and what cannot be written, is
+//! counted as lost, and the process's log says so; no thread that answers requests waits for a disk. Whether a request waits for
+//! its events is a matter of the mode, and then it waits no longer than it may take at all.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::convert::Infallible;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
+use std::time::{Duration, Instant};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use k8s_openapi::jiff::Timestamp;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 use super::Figures;
+use super::file::{Rotation, Target};
 
-/// The most events that wait to be written.
-const MAX_EVENTS: usize = 10_000;
-/// The most bytes of them.
+/// The most bytes of events that wait to be written.
 const MAX_BYTES: usize = 64 << 20;
-const DAY: Duration = Duration::from_hours(24);
+/// How long the process waits at its end for what is still to be written.
+const GRACE: Duration = Duration::from_secs(5);
 
-/// When files are put aside, and for how long they are kept.
+/// Whether requests wait for what is written of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rotation {
-    /// How large a file may become, in megabytes; 100 if it is 0, as upstream.
-    pub max_size: u64,
-    /// How many old ones are kept; all if it is 0.
-    pub max_backup: usize,
-    /// For how many days they are kept; forever if it is 0.
-    pub max_age: u32,
-    /// Whether they are compressed.
-    pub compress: bool,
+pub enum Mode {
+    /// They do not.
+    #[default]
+    Batch,
+    /// They do, and go on if it cannot be written.
+    Blocking,
+    /// They do, and fail if it cannot be written that they came.
+    BlockingStrict,
 }
 
-/// Where events are written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// How events are taken from the queue in the mode `batch`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Batch {
+    /// How many may wait.
+    pub buffer_size: usize,
+    /// How many are written at once.
+    pub max_size: usize,
+    /// How long one waits for more to be written with it.
+    pub max_wait: Duration,
+    /// How often something is written.
+    pub throttle: Option<Throttle>,
+}
+
+impl Default for Batch {
+    /// Upstream's numbers for files: one after the other, as there is nothing to be gained by waiting.
+    fn default() -> Batch {
+        Batch { buffer_size: 10_000, max_size: 1, max_wait: Duration::ZERO, throttle: None }
+    }
+}
+
+/// How often something is written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Throttle {
+    /// How many times a second, in the long run.
+    pub qps: f32,
+    /// How many times in a row.
+    pub burst: u32,
+}
+
+/// How large events may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Truncate {
+    /// How many bytes are written at once, unless one event has more.
+    pub max_batch_size: usize,
+    /// From how many bytes on an event goes without what was sent and answered, and, if that is not enough, is lost.
+    pub max_event_size: usize,
+}
+
+impl Default for Truncate {
+    /// Upstream's numbers.
+    fn default() -> Truncate {
+        Truncate { max_batch_size: 10 << 20, max_event_size: 100 << 10 }
+    }
+}
+
+/// How events are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// As `audit.k8s.io/v1` has them.
+    #[default]
+    Json,
+    /// As text, with less in it.
+    Legacy,
+}
+
+/// Where events are written, and how.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LogOptions {
     /// The file; `-` is the standard output.
     pub path: PathBuf,
     /// What becomes of it.
     pub rotation: Rotation,
+    /// What a line looks like.
+    pub format: Format,
+    /// Whether requests wait for them.
+    pub mode: Mode,
+    /// How they are taken from the queue.
+    pub batch: Batch,
+    /// How large they may be; as large as they are without.
+    pub truncate: Option<Truncate>,
 }
 
 /// A log that cannot be written.
@@ -57,155 +117,211 @@ pub struct LogError {
     source: io::Error,
 }
 
+/// What becomes of an event.
+pub(super) enum Fate {
+    /// It is as good as written, or lost.
+    Known(bool),
+    /// That will be told.
+    Open(oneshot::Receiver<bool>),
+}
+
+impl Fate {
+    /// Whether it is written; `None` if that is not known in time.
+    pub(super) async fn wait(self, until: tokio::time::Instant) -> Option<bool> {
+        match self {
+            Fate::Known(written) => Some(written),
+            // Without an answer there is no writer any more.
+            Fate::Open(told) => tokio::time::timeout_at(until, told).await.ok().map(|told| told.unwrap_or(false)),
+        }
+    }
+}
+
+struct Line {
+    bytes: Vec<u8>,
+    written: Option<oneshot::Sender<bool>>,
+}
+
 /// A log that is being written.
 pub(super) struct Log {
-    sender: Option<SyncSender<Vec<u8>>>,
+    sender: Option<SyncSender<Line>>,
     waiting: Arc<AtomicUsize>,
-    writer: Option<JoinHandle<()>>,
+    ended: Mutex<Receiver<Infallible>>,
+    mode: Mode,
     figures: Figures,
 }
 
 impl Log {
     pub(super) fn open(options: &LogOptions, figures: Figures) -> Result<Log, LogError> {
         let failed = |source| LogError { path: options.path.clone(), source };
-        let mut target = Target::open(options).map_err(failed)?;
-        let (sender, receiver) = sync_channel(MAX_EVENTS);
+        let target = Target::open(&options.path, options.rotation).map_err(failed)?;
+        let blocking = options.mode != Mode::Batch;
+        let batch = if blocking { Batch::default() } else { options.batch };
+        let (sender, receiver) = sync_channel(batch.buffer_size);
+        let (ends, ended) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
-        let (counted, lost) = (Arc::clone(&waiting), figures.clone());
-        let writer = std::thread::Builder::new().name("audit".to_owned());
-        let writer = writer.spawn(move || target.write_all(&receiver, &counted, &lost)).map_err(failed)?;
-        Ok(Log { sender: Some(sender), waiting, writer: Some(writer), figures })
+        let most = usize::try_from(options.rotation.max_bytes()).unwrap_or(usize::MAX);
+        let most = options.truncate.map_or(most, |truncate| most.min(truncate.max_batch_size));
+        let writer = Writer { target, batch, most, waiting: Arc::clone(&waiting), figures: figures.clone() };
+        let thread = std::thread::Builder::new().name("audit".to_owned());
+        let writing = move || {
+            // Dropped at the end, and in a panic, too.
+            let _ends = ends;
+            writer.run(&receiver);
+        };
+        thread.spawn(writing).map_err(failed)?;
+        Ok(Log { sender: Some(sender), waiting, ended: Mutex::new(ended), mode: options.mode, figures })
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// Lets a line wait for being written.
-    pub(super) fn write(&self, line: Vec<u8>) {
-        let length = line.len();
-        let is_sent = self.waiting.fetch_add(length, Ordering::Relaxed) + length <= MAX_BYTES
-            && self.sender.as_ref().is_some_and(|sender| sender.try_send(line).is_ok());
-        if !is_sent {
-            self.waiting.fetch_sub(length, Ordering::Relaxed);
-            self.figures.lost();
+    pub(super) fn push(&self, bytes: Vec<u8>) -> Fate {
+        let (length, blocking) = (bytes.len(), self.mode != Mode::Batch);
+        let (written, fate) = if blocking {
+            let (written, told) = oneshot::channel();
+            (Some(written), Fate::Open(told))
+        } else {
+            (None, Fate::Known(true))
+        };
+        let has_room = self.waiting.fetch_add(length, Ordering::Relaxed) + length <= MAX_BYTES;
+        let sender = self.sender.as_ref().filter(|_| has_room);
+        if sender.is_some_and(|sender| sender.try_send(Line { bytes, written }).is_ok()) {
+            return fate;
         }
+        self.waiting.fetch_sub(length, Ordering::Relaxed);
+        self.figures.lost(if blocking { "log" } else { "buffered" }, 1, &"too many wait to be written");
+        Fate::Known(false)
     }
 }
 
 impl Drop for Log {
-    /// What waits is written.
+    /// What waits is written, if that takes no longer than a moment.
     fn drop(&mut self) {
         self.sender = None;
-        if let Some(writer) = self.writer.take() {
-            // If it panicked, that was reported where it happened.
-            let _ = writer.join();
+        if self.ended.lock().recv_timeout(GRACE) == Err(RecvTimeoutError::Timeout) {
+            let bytes = self.waiting.load(Ordering::Relaxed);
+            tracing::error!(bytes, "what is still to be written of the audit log is lost: writing it takes too long");
         }
     }
 }
 
-enum Target {
-    Output,
-    File { file: File, size: u64, options: LogOptions },
+/// Who writes.
+struct Writer {
+    target: Target,
+    batch: Batch,
+    most: usize,
+    waiting: Arc<AtomicUsize>,
+    figures: Figures,
 }
 
-impl Target {
-    fn open(options: &LogOptions) -> io::Result<Target> {
-        if options.path == Path::new("-") {
-            return Ok(Target::Output);
-        }
-        if let Some(parent) = options.path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        let file = open(&options.path)?;
-        let size = file.metadata()?.len();
-        Ok(Target::File { file, size, options: options.clone() })
-    }
-
-    fn write_all(&mut self, lines: &Receiver<Vec<u8>>, waiting: &AtomicUsize, figures: &Figures) {
-        for line in lines {
-            if let Err(error) = self.write(&line) {
-                tracing::error!(%error, "an audit event cannot be written");
-                figures.lost();
+impl Writer {
+    fn run(mut self, lines: &Receiver<Line>) {
+        let mut bucket = self.batch.throttle.map(Bucket::full);
+        while let Some(together) = collect(lines, &self.batch) {
+            if let Some(bucket) = &mut bucket {
+                bucket.take();
             }
-            waiting.fetch_sub(line.len(), Ordering::Relaxed);
-        }
-    }
-
-    fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        match self {
-            Target::Output => io::stdout().lock().write_all(line),
-            Target::File { file, size, options } => {
-                let megabytes = if options.rotation.max_size == 0 { 100 } else { options.rotation.max_size };
-                if *size > 0 && *size + line.len() as u64 > megabytes << 20 {
-                    *file = rotate(options)?;
-                    *size = 0;
+            let (mut group, mut size) = (Vec::new(), 0);
+            for line in together {
+                if !group.is_empty() && size + line.bytes.len() > self.most {
+                    self.write(std::mem::take(&mut group));
+                    size = 0;
                 }
-                *size += line.len() as u64;
-                file.write_all(line)
+                size += line.bytes.len();
+                group.push(line);
             }
+            self.write(group);
+        }
+    }
+
+    fn write(&mut self, mut group: Vec<Line>) {
+        let bytes = match group.as_mut_slice() {
+            [one] => std::mem::take(&mut one.bytes),
+            many => many.iter_mut().flat_map(|line| std::mem::take(&mut line.bytes)).collect(),
+        };
+        let written = self.target.write(&bytes);
+        self.waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
+        if let Err(error) = &written {
+            self.figures.lost("log", group.len() as u64, error);
+        }
+        for told in group.into_iter().filter_map(|line| line.written) {
+            // Nobody is there any more if the request has ended meanwhile.
+            let _ = told.send(written.is_ok());
         }
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
-}
-
-/// Puts the file aside and begins a new one.
-fn rotate(options: &LogOptions) -> io::Result<File> {
-    let (stem, extension) = name(&options.path);
-    let time = Timestamp::now().strftime("%Y-%m-%dT%H-%M-%S%.6f").to_string();
-    let aside = options.path.with_file_name(format!("{stem}-{time}{extension}"));
-    std::fs::rename(&options.path, &aside)?;
-    let file = open(&options.path)?;
-    // What fails here leaves too much and loses nothing.
-    if options.rotation.compress
-        && let Err(error) = compress(&aside)
-    {
-        tracing::warn!(path = %aside.display(), %error, "an old audit log cannot be compressed");
-    }
-    if let Err(error) = prune(options, SystemTime::now()) {
-        tracing::warn!(%error, "old audit logs cannot be removed");
-    }
-    Ok(file)
-}
-
-/// What the names of files begin and end with that were put aside.
-fn name(path: &Path) -> (String, String) {
-    let part = |part: Option<&std::ffi::OsStr>| part.map(|part| part.to_string_lossy().into_owned());
-    let extension = part(path.extension()).map_or_else(String::new, |extension| format!(".{extension}"));
-    (part(path.file_stem()).unwrap_or_default(), extension)
-}
-
-fn compress(path: &Path) -> io::Result<()> {
-    let mut zipped = path.as_os_str().to_owned();
-    zipped.push(".gz");
-    let mut encoder = GzEncoder::new(open(Path::new(&zipped))?, Compression::default());
-    io::copy(&mut File::open(path)?, &mut encoder)?;
-    encoder.finish()?.sync_all()?;
-    std::fs::remove_file(path)
-}
-
-/// Removes what is too old or too much.
-fn prune(options: &LogOptions, now: SystemTime) -> io::Result<()> {
-    let (stem, extension) = name(&options.path);
-    let parent = options.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut old: Vec<PathBuf> = Vec::new();
-    for entry in std::fs::read_dir(parent)? {
-        let path = entry?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let time = name.strip_prefix(&format!("{stem}-"));
-        let time = time.and_then(|rest| rest.strip_suffix(".gz").unwrap_or(rest).strip_suffix(&extension));
-        // Only what looks like a time, so that another log's files are left alone.
-        if time.is_some_and(|time| time.len() == 26 && time.as_bytes()[10] == b'T') {
-            old.push(path);
+/// The next lines that are written together; none if there will be no more.
+fn collect(lines: &Receiver<Line>, batch: &Batch) -> Option<Vec<Line>> {
+    let mut together = vec![lines.recv().ok()?];
+    let until = Instant::now() + batch.max_wait;
+    while together.len() < batch.max_size {
+        match lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(line) => together.push(line),
+            Err(_) => break,
         }
     }
-    // By name, which is by time; the newest first.
-    old.sort_unstable_by(|a, b| b.cmp(a));
-    for (i, path) in old.iter().enumerate() {
-        let Rotation { max_backup, max_age, .. } = options.rotation;
-        let age = now.duration_since(std::fs::metadata(path)?.modified()?).unwrap_or_default();
-        if (max_backup > 0 && i >= max_backup) || (max_age > 0 && age > DAY * max_age) {
-            std::fs::remove_file(path)?;
-        }
+    Some(together)
+}
+
+/// How often something may still be written.
+struct Bucket {
+    throttle: Throttle,
+    tokens: f64,
+    filled: Instant,
+}
+
+impl Bucket {
+    fn full(throttle: Throttle) -> Bucket {
+        Bucket { throttle, tokens: f64::from(throttle.burst), filled: Instant::now() }
     }
-    Ok(())
+
+    /// How long one has to wait from `now` on until something may be written, which is then counted.
+    fn wait(&mut self, now: Instant) -> Duration {
+        let qps = f64::from(self.throttle.qps);
+        let gained = now.saturating_duration_since(self.filled).as_secs_f64() * qps;
+        self.tokens = (self.tokens + gained).min(f64::from(self.throttle.burst)) - 1.0;
+        self.filled = now;
+        if self.tokens >= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(-self.tokens / qps) }
+    }
+
+    fn take(&mut self) {
+        std::thread::sleep(self.wait(Instant::now()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writing_is_throttled() {
+        let mut bucket = Bucket::full(Throttle { qps: 2.0, burst: 2 });
+        let start = bucket.filled;
+        let mut check = |after: u64, expected: u64| {
+            assert_eq!(bucket.wait(start + Duration::from_millis(after)), Duration::from_millis(expected), "{after}");
+        };
+        check(0, 0);
+        check(0, 0);
+        check(0, 500);
+        check(500, 500);
+        check(1500, 0);
+        check(60_000, 0);
+        check(60_000, 0);
+        check(60_000, 500);
+    }
+
+    #[test]
+    fn lines_are_written_together() {
+        let (sender, lines) = sync_channel(10);
+        for _ in 0..5 {
+            sender.send(Line { bytes: vec![b'x'], written: None }).unwrap();
+        }
+        drop(sender);
+        let batch = Batch { max_size: 3, max_wait: Duration::from_secs(3600), ..Batch::default() };
+        let sizes: Vec<usize> = std::iter::from_fn(|| collect(&lines, &batch)).map(|lines| lines.len()).collect();
+        assert_eq!(sizes, [3, 2]);
+    }
 }

@@ -1,14 +1,23 @@
 //! `audit.k8s.io/v1` Policy: how much is written down of which requests. The first rule that is about a request decides.
+//!
+//! What always holds: a policy is used as a whole or not at all, and of what is wrong with it all is told, by its place. What
+//! is not known in it is passed over with a warning, as upstream does.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::{Path as FilePath, PathBuf};
 
+use api::field::{Error, ErrorList, Path};
+use api::names::dns1123_subdomain;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::authn::Identity;
 use crate::authz::Attributes;
+use crate::engine::yaml_to_json;
 
 /// How much of a request is written down.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Level {
     /// Nothing.
     #[default]
@@ -22,6 +31,8 @@ pub enum Level {
 }
 
 impl Level {
+    const ALL: [Level; 4] = [Level::None, Level::Metadata, Level::Request, Level::RequestResponse];
+
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Level::None => "None",
@@ -33,7 +44,7 @@ impl Level {
 }
 
 /// When an event is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Stage {
     /// Before anything is done.
     RequestReceived,
@@ -45,11 +56,44 @@ pub enum Stage {
     Panic,
 }
 
+impl Stage {
+    const ALL: [Stage; 4] = [Stage::RequestReceived, Stage::ResponseStarted, Stage::ResponseComplete, Stage::Panic];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Stage::RequestReceived => "RequestReceived",
+            Stage::ResponseStarted => "ResponseStarted",
+            Stage::ResponseComplete => "ResponseComplete",
+            Stage::Panic => "Panic",
+        }
+    }
+}
+
+/// A set of stages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stages(u8);
+
+impl Stages {
+    pub(super) fn contains(self, stage: Stage) -> bool {
+        self.0 & (1 << stage as u8) != 0
+    }
+
+    fn and(self, other: Stages) -> Stages {
+        Stages(self.0 | other.0)
+    }
+}
+
+impl FromIterator<Stage> for Stages {
+    fn from_iter<I: IntoIterator<Item = Stage>>(stages: I) -> Stages {
+        Stages(stages.into_iter().fold(0, |all, stage| all | (1 << stage as u8)))
+    }
+}
+
 /// A policy that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// It cannot be read.
-    #[error("{path}: {source}")]
+    #[error("the audit policy {path} cannot be read: {source}")]
     Read {
         /// The file.
         path: PathBuf,
@@ -57,13 +101,11 @@ pub enum PolicyError {
         source: std::io::Error,
     },
     /// Something in it is wrong.
-    #[error("{path}: {field}: {why}")]
+    #[error("the audit policy {path}: {why}")]
     Wrong {
         /// The file.
         path: PathBuf,
-        /// Where in it.
-        field: String,
-        /// What is wrong.
+        /// What is wrong, and where.
         why: String,
     },
 }
@@ -71,15 +113,21 @@ pub enum PolicyError {
 /// What is written down of which requests.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    omit_stages: Vec<Stage>,
-    omit_managed_fields: bool,
     rules: Vec<Rule>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+/// A rule, with what the policy says for all of them.
+#[derive(Clone, Debug, Default)]
 struct Rule {
-    level: Option<Level>,
+    wanted: Wanted,
+    about: Written,
+}
+
+/// A rule as it is written.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Written {
+    level: String,
     users: Vec<String>,
     user_groups: Vec<String>,
     verbs: Vec<String>,
@@ -87,39 +135,42 @@ struct Rule {
     namespaces: Vec<String>,
     #[serde(rename = "nonResourceURLs")]
     paths: Vec<String>,
-    omit_stages: Vec<Stage>,
+    omit_stages: Vec<String>,
     omit_managed_fields: Option<bool>,
+    #[serde(flatten)]
+    unknown: BTreeMap<String, Value>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", default)]
 struct Resources {
     group: String,
     resources: Vec<String>,
     resource_names: Vec<String>,
+    #[serde(flatten)]
+    unknown: BTreeMap<String, Value>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+/// A policy as it is written.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 struct File {
     api_version: String,
     kind: String,
-    #[serde(default)]
     #[allow(dead_code, reason = "objects may have metadata, and nothing depends on it")]
-    metadata: serde_json::Value,
-    #[serde(default)]
-    omit_stages: Vec<Stage>,
-    #[serde(default)]
+    metadata: Value,
+    omit_stages: Vec<String>,
     omit_managed_fields: bool,
-    #[serde(default)]
-    rules: Vec<serde_json::Value>,
+    rules: Vec<Value>,
+    #[serde(flatten)]
+    unknown: BTreeMap<String, Value>,
 }
 
 /// What a policy says of one request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) level: Level,
-    pub(super) omit_stages: Vec<Stage>,
+    pub(super) omit_stages: Stages,
     pub(super) omit_managed_fields: bool,
 }
 
@@ -128,89 +179,142 @@ impl Policy {
     ///
     /// # Errors
     /// Fails, and says where, if something in it has no meaning.
-    pub fn read(path: &Path) -> Result<Policy, PolicyError> {
+    pub fn read(path: &FilePath) -> Result<Policy, PolicyError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| PolicyError::Read { path: path.to_owned(), source })?;
-        Policy::parse(&text).map_err(|(field, why)| PolicyError::Wrong { path: path.to_owned(), field, why })
+        let parsed = Policy::parse(&text).map_err(|why| PolicyError::Wrong { path: path.to_owned(), why })?;
+        for warning in &parsed.1 {
+            tracing::warn!(path = %path.display(), "the audit policy: {warning}");
+        }
+        Ok(parsed.0)
     }
 
-    /// Reads a policy. What is wrong is told by field and reason.
-    pub(super) fn parse(text: &str) -> Result<Policy, (String, String)> {
-        let wrong = |field: &str, why: String| (field.to_owned(), why);
-        let file: File = serde_saphyr::from_str(text).map_err(|error| wrong("policy", error.to_string()))?;
+    /// Reads a policy, and what is to be warned of.
+    pub(super) fn parse(text: &str) -> Result<(Policy, Vec<String>), String> {
+        let mut warnings = Vec::new();
+        if let Err(why) = serde_saphyr::from_str::<Value>(text) {
+            // Unless it cannot be read at all, which is told below.
+            warnings.push(why.to_string().lines().next().unwrap_or_default().to_owned());
+        }
+        let json = yaml_to_json(text.as_bytes())?;
+        let file: File = decode(serde_json::from_slice(&json).map_err(|error| error.to_string())?, "")?;
         if file.api_version != "audit.k8s.io/v1" {
-            return Err(wrong("apiVersion", format!("must be audit.k8s.io/v1, not {:?}", file.api_version)));
+            return Err(format!("apiVersion: must be audit.k8s.io/v1, not {:?}", file.api_version));
         }
         if file.kind != "Policy" {
-            return Err(wrong("kind", format!("must be Policy, not {:?}", file.kind)));
+            return Err(format!("kind: must be Policy, not {:?}", file.kind));
         }
         if file.rules.is_empty() {
-            return Err(wrong("rules", "there are none".to_owned()));
+            return Err("rules: loaded illegal policy with 0 rules".to_owned());
         }
+        let mut errors = ErrorList::new();
+        warn_of(&file.unknown, "", &mut warnings);
+        let omitted = stages(&file.omit_stages, &Path::new("omitStages"), &mut errors);
         let mut rules = Vec::with_capacity(file.rules.len());
         for (i, rule) in file.rules.into_iter().enumerate() {
-            let at = format!("rules[{i}]");
-            let rule: Rule = serde_json::from_value(rule).map_err(|error| (at.clone(), error.to_string()))?;
-            rule.check().map_err(|(field, why)| (format!("{at}.{field}"), why))?;
-            rules.push(rule);
+            let path = Path::new("rules").index(i);
+            let about: Written = decode(rule, &format!("{path}: "))?;
+            warn_of(&about.unknown, &format!("{path}."), &mut warnings);
+            for (i, resources) in about.resources.iter().enumerate() {
+                warn_of(&resources.unknown, &format!("{}.", path.child("resources").index(i)), &mut warnings);
+            }
+            let (level, own) = about.check(&path, &mut errors);
+            let omit_managed_fields = about.omit_managed_fields.unwrap_or(file.omit_managed_fields);
+            rules.push(Rule { wanted: Wanted { level, omit_stages: omitted.and(own), omit_managed_fields }, about });
         }
-        Ok(Policy { omit_stages: file.omit_stages, omit_managed_fields: file.omit_managed_fields, rules })
+        if errors.is_empty() { Ok((Policy { rules }, warnings)) } else { Err(errors.to_string()) }
     }
 
     /// What is wanted of a request. Somebody who is not known is in no rule about users.
     pub(super) fn wanted(&self, identity: Option<&Identity>, asked: &Attributes) -> Wanted {
-        let Some(rule) = self.rules.iter().find(|rule| rule.is_about(identity, asked)) else {
-            return Wanted::default();
-        };
-        let omit_stages = self.omit_stages.iter().chain(&rule.omit_stages).copied().collect();
-        let omit_managed_fields = rule.omit_managed_fields.unwrap_or(self.omit_managed_fields);
-        Wanted { level: rule.level.unwrap_or_default(), omit_stages, omit_managed_fields }
+        let rule = self.rules.iter().find(|rule| rule.about.is_about(identity, asked));
+        rule.map_or_else(Wanted::default, |rule| rule.wanted)
     }
 }
 
-impl Rule {
-    fn check(&self) -> Result<(), (String, String)> {
-        let wrong = |field: String, why: &str| Err((field, why.to_owned()));
-        if self.level.is_none() {
-            return wrong("level".to_owned(), "is required");
+/// Reads a part of a policy, in which null is as good as nothing.
+fn decode<T: DeserializeOwned>(mut value: Value, place: &str) -> Result<T, String> {
+    remove_nulls(&mut value);
+    serde_json::from_value(value).map_err(|error| format!("{place}{error}"))
+}
+
+fn remove_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(remove_nulls);
         }
-        let names_resources = !self.resources.is_empty() || !self.namespaces.is_empty();
-        if names_resources && !self.paths.is_empty() {
-            return wrong(
-                "nonResourceURLs".to_owned(),
-                "rules cannot apply to both regular resources and non-resource URLs",
-            );
-        }
-        for (i, path) in self.paths.iter().enumerate().filter(|(_, path)| *path != "*") {
-            let field = format!("nonResourceURLs[{i}]");
-            if !path.starts_with('/') {
-                return wrong(field, "non-resource URL rules must begin with a '/' character");
+        Value::Array(items) => items.iter_mut().for_each(remove_nulls),
+        _ => {}
+    }
+}
+
+fn warn_of(unknown: &BTreeMap<String, Value>, place: &str, warnings: &mut Vec<String>) {
+    warnings.extend(unknown.keys().map(|field| format!("unknown field \"{place}{field}\" is passed over")));
+}
+
+fn stages(names: &[String], path: &Path, errors: &mut ErrorList) -> Stages {
+    let mut found = Vec::with_capacity(names.len());
+    for (i, name) in names.iter().enumerate() {
+        match Stage::ALL.into_iter().find(|stage| stage.as_str() == name) {
+            Some(stage) => found.push(stage),
+            None => {
+                let allowed = Stage::ALL.map(Stage::as_str).join(",");
+                errors.push(Error::invalid(&path.index(i), name, format!("allowed stages are {allowed}")));
             }
-            if path.trim_end_matches('*').contains('*') || path.ends_with("**") {
-                return wrong(field, "non-resource URL wildcards '*' must be the final character of the rule");
+        }
+    }
+    found.into_iter().collect()
+}
+
+impl Written {
+    /// What is wrong with it, in upstream's order; and its level and stages, if they have a meaning.
+    fn check(&self, path: &Path, errors: &mut ErrorList) -> (Level, Stages) {
+        let level = Level::ALL.into_iter().find(|level| level.as_str() == self.level);
+        if self.level.is_empty() {
+            errors.push(Error::required(&path.child("level"), ""));
+        } else if level.is_none() {
+            errors.push(Error::not_supported(&path.child("level"), &self.level, &Level::ALL.map(Level::as_str)));
+        }
+        let urls = path.child("nonResourceURLs");
+        for (i, url) in self.paths.iter().enumerate().filter(|(_, url)| *url != "*") {
+            let mut refuse = |why: &str| errors.push(Error::invalid(&urls.index(i), url, why));
+            if !url.starts_with('/') {
+                refuse("non-resource URL rules must begin with a '/' character");
+            }
+            if url.strip_suffix('*').unwrap_or(url).contains('*') {
+                refuse("non-resource URL wildcards '*' must be the final character of the rule");
             }
         }
         for (i, resources) in self.resources.iter().enumerate() {
-            if resources.group.contains('/') {
-                return wrong(format!("resources[{i}].group"), "is a group without a version");
+            let path = path.child("resources").index(i);
+            if !resources.group.is_empty() {
+                errors.push_invalid(&path.child("group"), &resources.group, dns1123_subdomain(&resources.group));
             }
             if !resources.resource_names.is_empty() && resources.resources.is_empty() {
-                return wrong(
-                    format!("resources[{i}].resourceNames"),
-                    "using resourceNames requires at least one resource",
-                );
+                let why = "using resourceNames requires at least one resource";
+                errors.push(Error::invalid(&path.child("resourceNames"), resources.resource_names.join(","), why));
             }
         }
-        Ok(())
+        let omitted = stages(&self.omit_stages, &path.child("omitStages"), errors);
+        let names_resources = !self.resources.is_empty() || !self.namespaces.is_empty();
+        if names_resources && !self.paths.is_empty() {
+            let why = "rules cannot apply to both regular resources and non-resource URLs";
+            errors.push(Error::invalid(&urls, self.paths.join(","), why));
+        }
+        (level.unwrap_or_default(), omitted)
     }
 
     fn is_about(&self, identity: Option<&Identity>, asked: &Attributes) -> bool {
         let has = |list: &[String], value: &str| list.is_empty() || list.iter().any(|one| one == value);
-        if !has(&self.users, identity.map_or("", |identity| &identity.user)) || !has(&self.verbs, &asked.verb) {
+        if !self.users.is_empty() && !identity.is_some_and(|identity| self.users.contains(&identity.user)) {
             return false;
         }
         let in_group = |group: &String| identity.is_some_and(|identity| identity.is_in(group));
         if !self.user_groups.is_empty() && !self.user_groups.iter().any(in_group) {
+            return false;
+        }
+        if !has(&self.verbs, &asked.verb) {
             return false;
         }
         if !self.namespaces.is_empty() || !self.resources.is_empty() {
@@ -238,13 +342,15 @@ impl Resources {
             return false;
         }
         let (resource, subresource) = (asked.resource.as_str(), asked.subresource.as_str());
-        self.resources.iter().any(|pattern| match pattern.split_once('/') {
-            _ if pattern == "*" => true,
-            None => subresource.is_empty() && pattern == resource,
-            // With a wildcard for the subresource, the object itself is meant, too.
-            Some((of, "*")) => of == resource || of == "*",
-            Some(("*", part)) => !subresource.is_empty() && part == subresource,
-            Some((of, part)) => of == resource && part == subresource,
+        self.resources.iter().any(|pattern| {
+            let is_it = match pattern.split_once('/') {
+                None => subresource.is_empty() && pattern == resource,
+                Some((of, part)) => !subresource.is_empty() && of == resource && part == subresource,
+            };
+            let of_any = pattern.strip_prefix("*/").is_some_and(|part| !subresource.is_empty() && part == subresource);
+            // The object itself is meant, too.
+            let any_of = pattern.strip_suffix("/*").is_some_and(|of| of == resource);
+            pattern == "*" || is_it || of_any || any_of
         })
     }
 }

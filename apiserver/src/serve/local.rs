@@ -32,6 +32,12 @@ impl Local {
         let peer = Arc::new(PeerCertificate::of_this_process(identity.authenticated()));
         Local { pipeline, peer, activity: Activity::new(), stopping }
     }
+
+    /// Leads into `pipeline` as somebody who does not say who they are.
+    #[cfg(test)]
+    pub(crate) fn of_nobody(pipeline: Arc<Pipeline>) -> Local {
+        Local { pipeline, peer: Arc::default(), activity: Activity::new(), stopping: CancellationToken::new() }
+    }
 }
 
 impl<B> tower_service::Service<Request<B>> for Local

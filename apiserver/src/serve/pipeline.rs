@@ -1,5 +1,6 @@
 //! What every request passes: authenticate, authorize, limit, handle. One pipeline, and no way around it.
 
+use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use super::in_flight::{InFlightLimits, Slot};
 use super::{
     BoxError, Clock, Handler, Limits, Random, RequestBody, ResponseBody, Stopping, TakenOver, deadline, impersonation,
 };
-use crate::audit::{Audit, Panicked, Trail};
+use crate::audit::{Arrival, Audit, Panicked, Trail};
 use crate::authn::{Authenticators, Identity, MASTERS, PeerCertificate};
 use crate::authz::{Attributes, Authorizer, Decision, forbidden};
 use crate::health::Health;
@@ -147,7 +148,7 @@ impl Pipeline {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let started = Instant::now();
+        let (started, time) = (Instant::now(), (self.clock)());
         let method = request.method().clone();
         let audit_id = match request.headers().get(&AUDIT_ID) {
             Some(chosen) if !chosen.is_empty() => chosen.clone(),
@@ -155,10 +156,11 @@ impl Pipeline {
         };
         let watchdog = Watchdog::of_this_task();
         let mut trail = None;
-        let handled = self.answer(request, peer, (&audit_id, &mut trail), started, stopping).await;
+        let arrival = Arrival { id: &audit_id, time, until: started + self.limits.request_time };
+        let handled = self.answer(request, peer, (arrival, &mut trail), started, stopping).await;
         let Handled { mut response, slot, admitted, long_running } = handled;
         if let Some(trail) = &mut trail {
-            response = trail.answered(response, long_running);
+            response = trail.answered(response).await;
         }
 
         let headers = response.headers_mut();
@@ -189,7 +191,7 @@ impl Pipeline {
         &self,
         request: Request<B>,
         peer: &PeerCertificate,
-        (audit_id, trail): (&HeaderValue, &mut Option<Trail>),
+        (arrival, trail): (Arrival<'_>, &mut Option<Trail>),
         started: Instant,
         stopping: &CancellationToken,
     ) -> Handled
@@ -198,7 +200,7 @@ impl Pipeline {
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = request.into_parts();
-        let (identity, attributes) = match self.admit(&mut parts, peer, audit_id, trail).await {
+        let (identity, attributes) = match self.admit(&mut parts, peer, arrival, trail).await {
             Ok(admitted) => admitted,
             Err(status) => return (*status).into(),
         };
@@ -210,7 +212,10 @@ impl Pipeline {
         parts.extensions.insert(Arc::clone(&attributes));
         parts.extensions.insert(Stopping(stopping.clone()));
         let long_running = std::panic::catch_unwind(AssertUnwindSafe(|| self.handler.is_long_running(&parts)));
-        let Ok(long_running) = long_running else { return panicked(&parts).into() };
+        let long_running = match long_running {
+            Ok(long_running) => long_running,
+            Err(panic) => return panic_answer(&parts.method, parts.uri.path(), &*panic).into(),
+        };
         if long_running {
             return self.stream(parts, body, (&identity, &attributes), kind).await;
         }
@@ -293,7 +298,7 @@ impl Pipeline {
         &self,
         parts: &mut Parts,
         peer: &PeerCertificate,
-        audit_id: &HeaderValue,
+        arrival: Arrival<'_>,
         trail: &mut Option<Trail>,
     ) -> Result<(Arc<Identity>, Arc<Attributes>), Box<Status>> {
         let length = parts.uri.path_and_query().map_or(0, |url| url.as_str().len());
@@ -306,7 +311,7 @@ impl Pipeline {
         }
         let begin = |parts: &Parts, identity: Option<&Arc<Identity>>| {
             let audit = self.audit.as_ref()?;
-            Trail::begin(audit, &self.clock, audit_id, parts, identity)
+            Trail::begin(audit, &self.clock, arrival, parts, identity)
         };
         let authenticated = self.authenticators.authenticate(parts, peer, (self.clock)()).await;
         let identity = authenticated.map_err(|why| {
@@ -315,9 +320,10 @@ impl Pipeline {
             Box::new(Status::unauthorized("Unauthorized"))
         })?;
         *trail = begin(parts, Some(&identity));
-        let identity = impersonation::act(identity, &mut parts.headers, &*self.authorizer).inspect_err(|status| {
-            trail.iter_mut().for_each(|trail| trail.decided(false, &status.message));
-        })?;
+        if let Some(trail) = trail {
+            trail.received().await?;
+        }
+        let identity = impersonation::act(identity, &mut parts.headers, &*self.authorizer)?;
         let attributes = Attributes::of_request(parts);
         let decision = self.authorizer.authorize(&identity, &attributes);
         let (allowed, reason) = match &decision {
@@ -356,23 +362,20 @@ impl Pipeline {
         let summary = (parts.method.clone(), parts.uri.clone());
         let handler = Arc::clone(&self.handler);
         let handled = AssertUnwindSafe(async move { handler.handle(Request::from_parts(parts, body)).await });
-        handled.catch_unwind().await.unwrap_or_else(|_| {
+        handled.catch_unwind().await.unwrap_or_else(|panic| {
             let (method, uri) = summary;
-            panic_answer(&method, uri.path())
+            panic_answer(&method, uri.path(), &*panic)
         })
     }
 }
 
-fn panicked(parts: &Parts) -> Response<ResponseBody> {
-    panic_answer(&parts.method, parts.uri.path())
-}
-
 /// The panic itself was reported where it happened, by the panic hook.
-fn panic_answer(method: &Method, path: &str) -> Response<ResponseBody> {
+fn panic_answer(method: &Method, path: &str, panic: &(dyn Any + Send)) -> Response<ResponseBody> {
     tracing::error!(%method, path, "the handler of a request panicked");
     let message = "This request caused apiserver to panic. Look in the logs for details.";
     let mut response = status_response(&Status::of(Reason::InternalError, message));
-    response.extensions_mut().insert(Panicked);
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    response.extensions_mut().insert(Panicked(text.unwrap_or("it does not say why").to_owned()));
     response
 }
 
