@@ -20,6 +20,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 
+use crate::audit::Annotations;
 use crate::authn::{CONFIGURATION_PATH, Identity, KEYS_PATH};
 use crate::discovery::{self, Addresses};
 use crate::engine::{Answer, Body, Call, Engine, Payload, dispatch, not_served};
@@ -150,6 +151,10 @@ fn work(
         let answer = answer.unwrap_or_else(|status| Answer::status(&parts.headers, &status));
         let mut response = respond(answer, call.take_warnings(), &parts.headers);
         response.extensions_mut().insert(RequestLabels::of_target(&target));
+        let annotations = call.take_annotations();
+        if !annotations.is_empty() {
+            response.extensions_mut().insert(Annotations(annotations));
+        }
         response
     }
     .boxed()

@@ -1,6 +1,7 @@
 //! One request in the hands of the engine: what it is about, with everything resolved that its verb needs.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use api::status::{GroupResource, Status};
 use http::HeaderMap;
@@ -35,6 +36,7 @@ pub struct Call<'a> {
     /// Who sent it; `None` for what the server itself does.
     pub identity: Option<&'a Identity>,
     warnings: Mutex<Vec<String>>,
+    annotations: Mutex<BTreeMap<String, String>>,
 }
 
 /// The most warnings that an answer carries; more would not fit into its headers.
@@ -50,7 +52,8 @@ impl<'a> Call<'a> {
         headers: &'a HeaderMap,
     ) -> Self {
         let now = engine.now();
-        Call { engine, target, resource, query, headers, now, identity: None, warnings: Mutex::default() }
+        let (warnings, annotations) = (Mutex::default(), Mutex::default());
+        Call { engine, target, resource, query, headers, now, identity: None, warnings, annotations }
     }
 
     /// The same, sent by `identity`.
@@ -127,5 +130,15 @@ impl<'a> Call<'a> {
     /// What the client is to be warned of.
     pub fn take_warnings(&self) -> Vec<String> {
         std::mem::take(&mut self.warnings.lock())
+    }
+
+    /// Notes something for whoever audits requests. What is said of a key first stays.
+    pub(crate) fn annotate(&self, key: impl Into<String>, value: impl Into<String>) {
+        self.annotations.lock().entry(key.into()).or_insert_with(|| value.into());
+    }
+
+    /// What is noted for whoever audits requests.
+    pub fn take_annotations(&self) -> BTreeMap<String, String> {
+        std::mem::take(&mut self.annotations.lock())
     }
 }

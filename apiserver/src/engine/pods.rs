@@ -53,6 +53,7 @@ pub(crate) fn bind_named<'a>(
         let inner = Call::new(call.engine, &target, pods, call.query, call.headers).by(call.identity);
         assign(&inner, binding, options).await?;
         inner.take_warnings().into_iter().for_each(|warning| call.warn(warning));
+        inner.take_annotations().into_iter().for_each(|(key, value)| call.annotate(key, value));
         success()
     }
     .boxed()

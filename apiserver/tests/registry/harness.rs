@@ -1,5 +1,6 @@
 //! An engine over a store in memory, in which time stands still and chance follows from a seed, and requests to it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,6 +36,9 @@ pub(crate) const PARTIAL: &str = "application/json;as=PartialObjectMetadata;v=v1
 pub(crate) const MERGE: &str = "application/merge-patch+json";
 pub(crate) const JSON_PATCH: &str = "application/json-patch+json";
 pub(crate) const STRATEGIC: &str = "application/strategic-merge-patch+json";
+
+/// Annotations of an audit event.
+pub(crate) type Noted = BTreeMap<String, String>;
 
 struct StandingStill(AtomicU64);
 
@@ -331,10 +335,11 @@ impl Server {
     }
 
     async fn answer(&self, ask: Ask<'_>) -> Result<(u16, Payload), Status> {
-        self.answer_and_warn(ask).await.0
+        self.answer_and_say(ask).await.0
     }
 
-    async fn answer_and_warn(&self, ask: Ask<'_>) -> (Result<(u16, Payload), Status>, Vec<String>) {
+    /// The answer to a request, what the client is warned of, and what is noted for the audit log.
+    async fn answer_and_say(&self, ask: Ask<'_>) -> (Result<(u16, Payload), Status>, Vec<String>, Noted) {
         let query = Query::parse(ask.query);
         let watch = query.flag("watch") == Some(true);
         let target = Target::parse(&ask.method, ask.path, watch).expect("the path of a resource");
@@ -345,12 +350,18 @@ impl Server {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(ask.media_type));
         let call = Call::new(&self.engine, &target, resource, &query, &headers).by(Some(&self.identity));
         let answer = dispatch(&call, &Body::new(&headers, ask.body.into())).await;
-        (answer.map(|answer| (answer.code.as_u16(), answer.payload)), call.take_warnings())
+        let answer = answer.map(|answer| (answer.code.as_u16(), answer.payload));
+        (answer, call.take_warnings(), call.take_annotations())
+    }
+
+    /// What is noted for the audit log of a request, whether it succeeds or not.
+    pub(crate) async fn noted(&self, ask: Ask<'_>) -> Noted {
+        self.answer_and_say(ask).await.2
     }
 
     /// The answer to a request that succeeds, as JSON, and what the client is warned of.
     pub(crate) async fn with_warnings(&self, ask: Ask<'_>) -> (Value, Vec<String>) {
-        let (answer, warnings) = self.answer_and_warn(ask).await;
+        let (answer, warnings, _) = self.answer_and_say(ask).await;
         let (_, payload) = answer.unwrap_or_else(|status| panic!("{}", status.message));
         (Reply { code: 200, bytes: whole(payload) }.json(), warnings)
     }

@@ -98,6 +98,42 @@ async fn what_makes_pods_is_warned_of_and_not_refused() {
 }
 
 #[tokio::test]
+async fn what_is_to_be_audited_is_noted() {
+    let server = server().await;
+    let check = async |ask: Ask<'_>, expected: &[(&str, &str)]| {
+        let what = String::from_utf8_lossy(&ask.body).into_owned();
+        let noted = server.noted(ask).await;
+        let prefixed = expected.iter().map(|(name, value)| (format!("pod-security.kubernetes.io/{name}"), *value));
+        let found: Vec<_> = noted.iter().map(|(name, value)| (name.clone(), value.as_str())).collect();
+        assert_eq!(found, prefixed.collect::<Vec<_>>(), "{what}");
+    };
+    let enforced = |standard| ("enforce-policy", standard);
+    let violation = "would violate PodSecurity \"baseline:latest\": host namespaces (hostPID=true)";
+    let violated = ("audit-violations", violation);
+    let bad = json!({"hostPID": true});
+    check(Ask::post(PODS, &pod("a", bad.clone())), &[enforced("privileged:latest")]).await;
+    label(&server, &[("audit", "baseline")]).await;
+    check(Ask::post(PODS, &pod("b", json!({}))), &[enforced("privileged:latest")]).await;
+    check(Ask::post(PODS, &pod("c", bad.clone())), &[violated, enforced("privileged:latest")]).await;
+    // A pod that is refused is noted, too.
+    label(&server, &[("enforce", "baseline"), ("enforce-version", "v1.30")]).await;
+    check(Ask::post(PODS, &pod("d", bad.clone())), &[violated, enforced("baseline:v1.30")]).await;
+    // A change that is none for the standards is not.
+    let labels = json!({"metadata": {"labels": {"a": "b"}}});
+    check(Ask { media_type: MERGE, ..Ask::patch(&format!("{PODS}/b"), &labels) }, &[]).await;
+    let template = json!({
+        "metadata": {"labels": {"a": "b"}},
+        "spec": {"hostPID": true, "containers": [{"name": "c", "image": "i"}]},
+    });
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template},
+    });
+    check(Ask::post("/apis/apps/v1/namespaces/default/deployments", &deployment), &[violated]).await;
+    check(Ask::post("/api/v1/namespaces/default/configmaps", &json!({"metadata": {"name": "m"}})), &[]).await;
+}
+
+#[tokio::test]
 async fn labels_of_namespaces_are_to_be_understood() {
     let server = server().await;
     let namespace = |value: &str| {

@@ -8,7 +8,8 @@ use std::fmt;
 
 use api::field::{Error, ErrorList, Path};
 
-const PREFIX: &str = "pod-security.kubernetes.io/";
+/// What the labels begin with, and the annotations of audit events.
+pub(super) const PREFIX: &str = "pod-security.kubernetes.io/";
 
 /// How much pods may do, from the laxest to the strictest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,7 +94,7 @@ impl fmt::Display for Version {
 
 impl Standard {
     /// What is asked where nothing is said.
-    const NONE: Standard = Standard { level: Level::Privileged, version: Version::Latest };
+    pub(super) const NONE: Standard = Standard { level: Level::Privileged, version: Version::Latest };
 
     /// That of the labels of one mode, such as `enforce`. `otherwise` is the level of a label that cannot be read.
     fn of(labels: &BTreeMap<String, String>, mode: &str, otherwise: Level, errors: &mut ErrorList) -> Standard {

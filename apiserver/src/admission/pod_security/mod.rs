@@ -2,7 +2,7 @@
 //!
 //! What always holds: a pod that breaks what is enforced is not written, and nothing else is refused for what it would do;
 //! who makes pods, or what makes them, is warned. Nobody and nothing is exempt. What is to be audited is judged like the rest,
-//! but has no effect here.
+//! and noted in the audit log, as is by which standard a pod was judged.
 
 mod checks;
 mod existing;
@@ -11,6 +11,7 @@ mod significant;
 
 use std::time::Duration;
 
+use api::field::ErrorList;
 use api::status::{GroupKind, Status};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -20,7 +21,7 @@ use k8s_openapi::api::core::v1::{Namespace, Pod, PodSpec, PodTemplate, PodTempla
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::time::Instant;
 
-use self::levels::{Level, Policy};
+use self::levels::{Level, PREFIX, Policy, Standard};
 use super::{Operation, Plugin, Review};
 use crate::object::Object;
 
@@ -39,6 +40,9 @@ const TEMPLATES: [&str; 8] = [
 ];
 /// The parts of a pod that do not say what it may do.
 const HARMLESS: [&str; 8] = ["attach", "binding", "eviction", "exec", "log", "portforward", "proxy", "status"];
+/// The annotations of audit events that say by which standard a pod was judged, and what breaks what is to be audited.
+const ENFORCED: &str = "enforce-policy";
+const VIOLATIONS: &str = "audit-violations";
 /// How long the pods of a namespace are looked through when its labels change (upstream's number).
 const MAX_TIME: Duration = Duration::from_secs(1);
 
@@ -102,14 +106,23 @@ async fn check_namespace(review: &Review<'_>, new: &Namespace, old: Option<&Name
 }
 
 async fn check_pod(review: &Review<'_>, pod: &Pod, old: Option<&Pod>) -> Result<(), Status> {
-    let Some(policy) = policy(review).await? else {
-        return Err(Status::internal_error(format!("failed to lookup namespace \"{}\"", review.call.namespace())));
+    let Some((policy, errors)) = policy(review).await? else {
+        let name = review.call.namespace();
+        let status = Status::internal_error(format!("failed to lookup namespace \"{name}\""));
+        annotate(review, "error", format!("{}: namespaces \"{name}\" not found", status.message));
+        return Err(status);
     };
-    if policy.is_privileged() || old.is_some_and(|old| !significant::differs(pod, old)) {
+    if policy.is_privileged() && errors.is_empty() {
+        annotate(review, ENFORCED, Standard::NONE.to_string());
+        return Ok(());
+    }
+    if old.is_some_and(|old| !significant::differs(pod, old)) {
         return Ok(());
     }
     let (none, meta) = (PodSpec::default(), &pod.metadata);
     let spec = pod.spec.as_ref().unwrap_or(&none);
+    annotate(review, ENFORCED, policy.enforce.to_string());
+    audit(review, policy, &errors, meta, spec);
     let found = checks::evaluate(policy.enforce, meta, spec);
     if !found.is_empty() {
         let why = format!("violates PodSecurity \"{}\": {}", policy.enforce, found.details());
@@ -122,14 +135,41 @@ async fn check_pod(review: &Review<'_>, pod: &Pod, old: Option<&Pod>) -> Result<
 /// What would make pods is told that these would be refused, or are not as they should be.
 async fn check_template(review: &Review<'_>, template: &PodTemplateSpec) -> Result<(), Status> {
     // Upstream lets it pass, too, if it cannot know of the namespace: the pods themselves do not pass.
-    let Ok(Some(policy)) = policy(review).await else { return Ok(()) };
-    if policy.asks_nothing_of_templates() {
-        return Ok(());
-    }
+    let why = match policy(review).await {
+        Ok(Some((policy, errors))) => {
+            if !policy.asks_nothing_of_templates() || !errors.is_empty() {
+                judge_template(review, policy, &errors, template);
+            }
+            return Ok(());
+        }
+        Ok(None) => format!("namespaces \"{}\" not found", review.call.namespace()),
+        Err(status) => status.message,
+    };
+    annotate(review, "error", format!("failed to lookup namespace \"{}\": {why}", review.call.namespace()));
+    Ok(())
+}
+
+fn judge_template(review: &Review<'_>, policy: Policy, errors: &ErrorList, template: &PodTemplateSpec) {
     let (no_meta, no_spec) = (ObjectMeta::default(), PodSpec::default());
     let meta = template.metadata.as_ref().unwrap_or(&no_meta);
-    warn(review, policy, meta, template.spec.as_ref().unwrap_or(&no_spec));
-    Ok(())
+    let spec = template.spec.as_ref().unwrap_or(&no_spec);
+    audit(review, policy, errors, meta, spec);
+    warn(review, policy, meta, spec);
+}
+
+/// Notes what is to be audited.
+fn audit(review: &Review<'_>, policy: Policy, errors: &ErrorList, meta: &ObjectMeta, spec: &PodSpec) {
+    if !errors.is_empty() {
+        annotate(review, "error", format!("Failed to parse policy: {errors}"));
+    }
+    let found = checks::evaluate(policy.audit, meta, spec);
+    if !found.is_empty() {
+        annotate(review, VIOLATIONS, format!("would violate PodSecurity \"{}\": {}", policy.audit, found.details()));
+    }
+}
+
+fn annotate(review: &Review<'_>, name: &str, value: String) {
+    review.call.annotate(format!("{PREFIX}{name}"), value);
 }
 
 fn warn(review: &Review<'_>, policy: Policy, meta: &ObjectMeta, spec: &PodSpec) {
@@ -139,10 +179,10 @@ fn warn(review: &Review<'_>, policy: Policy, meta: &ObjectMeta, spec: &PodSpec) 
     }
 }
 
-/// What the namespace asks for; nothing, if it does not exist.
-async fn policy(review: &Review<'_>) -> Result<Option<Policy>, Status> {
+/// What the namespace asks for, and what is wrong with how it says so; nothing, if it does not exist.
+async fn policy(review: &Review<'_>) -> Result<Option<(Policy, ErrorList)>, Status> {
     let namespace = review.look_up::<Namespace>(NAMESPACES, "", review.call.namespace()).await?;
-    Ok(namespace.map(|namespace| Policy::of(namespace.metadata.labels.as_ref()).0))
+    Ok(namespace.map(|namespace| Policy::of(namespace.metadata.labels.as_ref())))
 }
 
 /// The template that pods are made of.
