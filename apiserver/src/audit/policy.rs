@@ -225,6 +225,12 @@ impl Policy {
         if errors.is_empty() { Ok((Policy { rules }, warnings)) } else { Err(errors.to_string()) }
     }
 
+    /// How much is written down of a request.
+    #[must_use]
+    pub fn level(&self, identity: Option<&Identity>, asked: &Attributes) -> Level {
+        self.wanted(identity, asked).level
+    }
+
     /// What is wanted of a request. Somebody who is not known is in no rule about users.
     pub(super) fn wanted(&self, identity: Option<&Identity>, asked: &Attributes) -> Wanted {
         let rule = self.rules.iter().find(|rule| rule.about.is_about(identity, asked));

@@ -3,6 +3,7 @@
 //! Each test has a cluster of its own, once over the embedded store and once over etcd, and sees the same. Snapshots have everything replaced that differs from run to run
 //! ([`tests::kubectl::stable`]); `INSTA_UPDATE=always cargo test -p tests --test kubectl` writes them anew.
 
+mod audit;
 mod changes;
 mod deletion;
 mod describe;

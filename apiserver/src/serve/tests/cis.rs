@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::audit::{Level, Policy};
 use crate::authn::MASTERS;
+use crate::authz::Attributes;
 use crate::server::{Kubelets, Options, Server as Whole, StoreChoice};
 
 const DOCUMENT: &str = include_str!("../../../../docs/cis.md");
@@ -47,6 +49,31 @@ fn every_check_is_answered_once_and_in_order() {
         assert!(["tested", "met", "yours", "none", "open"].contains(&word), "{check}: {word:?}");
         assert!(word == "yours" || !how.is_empty(), "{check} has no reason");
     }
+}
+
+/// What check 3.2.2 names: that secrets are not written down, and that changes and ways into pods are.
+#[test]
+fn the_policy_to_begin_with_covers_what_the_benchmark_names() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/audit-policy.yaml");
+    let policy = Policy::read(&file).unwrap();
+    let ann = Identity { user: "ann".to_owned(), ..Identity::default() };
+    let check = |method: &str, path: &str, expected: Level| {
+        let (parts, ()) = Request::builder().method(method).uri(path).body(()).unwrap().into_parts();
+        assert_eq!(policy.level(Some(&ann), &Attributes::of_request(&parts)), expected, "{method} {path}");
+    };
+    for method in ["GET", "POST", "DELETE"] {
+        check(method, "/api/v1/namespaces/a/secrets", Level::Metadata);
+        check(method, "/api/v1/namespaces/a/configmaps", Level::Metadata);
+    }
+    check("POST", "/apis/authentication.k8s.io/v1/tokenreviews", Level::Metadata);
+    check("POST", "/api/v1/namespaces/a/serviceaccounts/b/token", Level::Metadata);
+    check("PATCH", "/api/v1/namespaces/a/pods/b", Level::Request);
+    check("PUT", "/apis/apps/v1/namespaces/a/deployments/b", Level::Request);
+    for way in ["pods/b/exec", "pods/b/portforward", "pods/b/proxy", "services/b/proxy"] {
+        check("POST", &format!("/api/v1/namespaces/a/{way}"), Level::Metadata);
+    }
+    check("GET", "/api/v1/namespaces/a/pods", Level::Metadata);
+    check("GET", "/livez", Level::None);
 }
 
 /// A server that nobody has changed, and what has been checked of it.
