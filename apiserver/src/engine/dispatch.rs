@@ -21,6 +21,9 @@ async fn choose(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
     if is_astray(call) {
         return Err(not_served());
     }
+    if is_deprecated(call) {
+        call.annotate("k8s.io/deprecated", "true");
+    }
     if !kind.is_stored() {
         return unstored::dispatch(call, body).await;
     }
@@ -58,6 +61,12 @@ async fn choose(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
 fn is_astray(call: &Call<'_>) -> bool {
     let Target { namespace, resource, name, .. } = call.target;
     !call.names().namespaced && !namespace.is_empty() && (resource != "namespaces" || namespace != name)
+}
+
+/// Whether upstream means to serve this no longer some day. Whoever audits requests can tell who still asks for it.
+fn is_deprecated(call: &Call<'_>) -> bool {
+    let names = call.names();
+    names.group.is_empty() && matches!(names.plural.as_ref(), "componentstatuses" | "endpoints")
 }
 
 async fn on_object(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {

@@ -141,3 +141,17 @@ async fn a_watch_that_is_behind_is_told_everything_in_bounded_frames() {
         assert!(count < (MANY - first) / 4, "{count} frames");
     }
 }
+
+#[tokio::test]
+async fn who_asks_for_what_is_deprecated_is_noted() {
+    let server = Server::start().await;
+    let check = async |path: &str, is_deprecated: bool| {
+        let noted = server.noted(Ask::get(path)).await;
+        assert_eq!(noted.get("k8s.io/deprecated").map(String::as_str), is_deprecated.then_some("true"), "{path}");
+    };
+    check("/api/v1/namespaces/default/endpoints", true).await;
+    check("/api/v1/namespaces/default/endpoints/none", true).await;
+    check("/api/v1/componentstatuses", true).await;
+    check("/api/v1/namespaces/default/pods", false).await;
+    check("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", false).await;
+}

@@ -11,6 +11,8 @@ use tests::cluster::{Cluster, Setup};
 use tests::kubectl::Kubectl;
 use tests::server::Backing;
 
+use crate::DEPLOYMENT;
+
 const POLICY: &str = "
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -18,6 +20,7 @@ omitStages: [RequestReceived]
 rules:
 - {level: Metadata, namespaces: [audited], resources: [{resources: [secrets]}]}
 - {level: RequestResponse, omitManagedFields: true, namespaces: [audited], resources: [{resources: [configmaps]}]}
+- {level: Metadata, namespaces: [audited], resources: [{group: apps, resources: [deployments]}]}
 - {level: Metadata, users: [slow]}
 ";
 
@@ -71,6 +74,9 @@ fn what_kubectl_does_is_written_down() {
     assert!(done(&kubectl, "get secret hidden -n audited -o yaml").contains("dG9wc2VjcmV0"));
     assert!(!kubectl.output("get configmap made -n audited --as ann").status.success());
     done(&kubectl, "get --raw /api/v1/namespaces/audited/configmaps?watch=1&timeoutSeconds=1");
+    done(&kubectl, "label namespace audited pod-security.kubernetes.io/audit=baseline");
+    kubectl.file("web.yaml", &DEPLOYMENT.replace("containers:", "hostPID: true, containers:"));
+    done(&kubectl, "create -n audited -f web.yaml");
     // When it has ended, everything is written.
     drop(kubectl.server.stop());
     let text = std::fs::read_to_string(&log).expect("a log");
@@ -106,6 +112,10 @@ fn what_kubectl_does_is_written_down() {
     assert_eq!(denied["annotations"]["authorization.k8s.io/decision"], "forbid");
     let watched: Vec<_> = about(&events, "watch", "configmaps", "").iter().map(|event| &event["stage"]).collect();
     assert_eq!(watched, ["ResponseStarted", "ResponseComplete"]);
+
+    let web = about(&events, "create", "deployments", "web");
+    let violation = "would violate PodSecurity \"baseline:latest\": host namespaces (hostPID=true)";
+    assert_eq!(web[0]["annotations"]["pod-security.kubernetes.io/audit-violations"], violation);
 
     let old = std::fs::read_dir(log.parent().expect("a directory")).expect("a directory");
     let mut old: Vec<_> = old.map(|entry| entry.expect("a file").path()).filter(|path| *path != log).collect();
