@@ -176,7 +176,9 @@ pages! {
 #[test]
 fn every_page_is_tested_and_says_what_its_files_say() {
     let repository = repository();
-    assert_eq!(page::all(&repository), PAGES);
+    // A page without commands and files has nothing that could be tested.
+    let pages: Vec<String> = page::all(&repository).into_iter().filter(|name| !blocks(name).is_empty()).collect();
+    assert_eq!(pages, PAGES);
     let mut excused = String::new();
     for name in PAGES {
         for block in blocks(name) {
