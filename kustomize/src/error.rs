@@ -14,8 +14,13 @@ pub enum Error {
         cause: Box<Error>,
     },
     /// A path leads nowhere.
-    #[error("evalsymlink failure on '{0}' : lstat {0}: no such file or directory")]
-    Missing(String),
+    #[error("evalsymlink failure on '{named}' : lstat {path}: no such file or directory")]
+    Missing {
+        /// The path as it was named.
+        named: String,
+        /// The part of the whole path that is not there.
+        path: String,
+    },
     /// A file cannot be read.
     #[error("{path}: {error}")]
     Unreadable {

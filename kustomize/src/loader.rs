@@ -29,7 +29,9 @@ impl<'a> Loader<'a> {
             return Err(Error::Remote(path.display().to_string()));
         }
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let root = directory(files, &clean(&absolute)).map_err(|error| error.doing("must build at directory"))?;
+        let named = path.display().to_string();
+        let root =
+            directory(files, &clean(&absolute), named).map_err(|error| error.doing("must build at directory"))?;
         Ok(Loader { files, root, visited: Vec::new(), restricted })
     }
 
@@ -44,7 +46,8 @@ impl<'a> Loader<'a> {
             return Err(Error::Remote(name.to_owned()));
         }
         let path = clean(&self.root.join(name));
-        let found = self.files.resolve(&path).map_err(|error| cannot(&path, error))?;
+        let problem = |error| cannot(self.files, &path, path.display().to_string(), error);
+        let found = self.files.resolve(&path).map_err(problem)?;
         if self.files.is_directory(&found) {
             return Err(Error::NotAFile(path.display().to_string()));
         }
@@ -52,7 +55,7 @@ impl<'a> Loader<'a> {
         if self.restricted && !directory.starts_with(&self.root) {
             return Err(Error::Outside { path: path.display().to_string(), root: self.root() });
         }
-        self.files.read(&found).map_err(|error| cannot(&path, error))
+        self.files.read(&found).map_err(problem)
     }
 
     /// The same as text.
@@ -88,7 +91,8 @@ impl<'a> Loader<'a> {
             return Err(Error::said(format!("new root '{name}' cannot be absolute")));
         }
         let path = clean(&self.root.join(name));
-        let root = directory(self.files, &path).map_err(|error| error.doing("must build at directory"))?;
+        let named = path.display().to_string();
+        let root = directory(self.files, &path, named).map_err(|error| error.doing("must build at directory"))?;
         for visited in std::iter::once(&self.root).chain(self.visited.iter().rev()) {
             if visited.starts_with(&root) {
                 let (candidate, visited) = (root.display().to_string(), visited.display().to_string());
@@ -104,17 +108,21 @@ impl<'a> Loader<'a> {
     }
 }
 
-fn directory(files: &dyn Files, path: &Path) -> Result<PathBuf, Error> {
-    let found = files.resolve(path).map_err(|error| cannot(path, error).doing("not a valid directory"))?;
+/// The directory of a path that was named so.
+fn directory(files: &dyn Files, path: &Path, named: String) -> Result<PathBuf, Error> {
+    let problem = |error| cannot(files, path, named, error).doing("not a valid directory");
+    let found = files.resolve(path).map_err(problem)?;
     if files.is_directory(&found) { Ok(found) } else { Err(Error::NotADirectory(path.display().to_string())) }
 }
 
-fn cannot(path: &Path, error: std::io::Error) -> Error {
-    let path = path.display().to_string();
-    match error.kind() {
-        std::io::ErrorKind::NotFound => Error::Missing(path),
-        _ => Error::Unreadable { path, error },
+fn cannot(files: &dyn Files, path: &Path, named: String, error: std::io::Error) -> Error {
+    if error.kind() != std::io::ErrorKind::NotFound {
+        return Error::Unreadable { path: named, error };
     }
+    // Of a way that leads nowhere, where it ends.
+    let way: Vec<&Path> = path.ancestors().collect();
+    let end = way.iter().rev().find(|part| files.resolve(part).is_err()).unwrap_or(&path);
+    Error::Missing { named, path: end.display().to_string() }
 }
 
 fn is_url(name: &str) -> bool {

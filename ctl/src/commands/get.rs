@@ -356,7 +356,11 @@ async fn of_files(arguments: &Arguments, session: &mut Session<'_>) -> Result<Ve
             "when paths, URLs, or stdin is provided as resource input, you may not specify resource arguments as well",
         ));
     }
-    let placed = arguments.files.place(session).await?;
+    let placed = arguments.files.place(session).await.map_err(|error| {
+        // Of a table that cannot be shown kubectl does not say that it is an error.
+        let is_table = arguments.files.kustomize.is_some() && arguments.output.is_empty();
+        if is_table { error.unadorned() } else { error }
+    })?;
     let selected = placed.into_iter().map(|placed| {
         let names = vec![placed.name().to_owned()];
         let namespace = placed.resource.namespaced.then_some(placed.namespace);

@@ -46,6 +46,12 @@ pub(super) fn of_clap(error: clap::Error, root: &clap::Command, words: &[OsStrin
         Some(ContextValue::Strings(texts)) => texts.join(", "),
         _ => String::new(),
     };
+    if path.get(1).is_some_and(|verb| verb.get_name() == "completion")
+        && let Some(words) = of_shell(error.kind(), &text(ContextKind::InvalidValue))
+    {
+        let help = format!("See '{} completion -h' for help and examples", root.get_name());
+        return Mistake::Said(format!("error: {words}\n{help}"));
+    }
     let words = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Mistake::Other(Box::new(error)),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => return Mistake::Help(error.render().to_string()),
@@ -114,6 +120,16 @@ fn chosen(option: &str, value: &str) -> Option<String> {
         "dry-run" => Some(format!("Invalid dry-run value ({value}). Must be \"none\", \"server\", or \"client\".")),
         "sort-by" => Some("--sort-by accepts only name or kind".to_owned()),
         "type" => Some(format!("--type must be one of [json merge strategic], not {value:?}")),
+        _ => None,
+    }
+}
+
+/// What kubectl says where the name of a shell is to be.
+fn of_shell(kind: ErrorKind, value: &str) -> Option<String> {
+    match kind {
+        ErrorKind::MissingRequiredArgument => Some("Shell not specified.".to_owned()),
+        ErrorKind::InvalidValue => Some(format!("Unsupported shell type {value:?}.")),
+        ErrorKind::UnknownArgument => Some("Too many arguments. Expected only the shell type.".to_owned()),
         _ => None,
     }
 }

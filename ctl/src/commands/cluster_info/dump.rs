@@ -112,6 +112,7 @@ impl Sink<'_, '_> {
             }
         }
         let text = match &self.format {
+            Some(Format::Name) => return Err(nameless(&list)),
             Some(format) => format.show(&list, &|object| metadata(object, "name").to_owned())?,
             None => json(&list),
         };
@@ -151,4 +152,11 @@ impl Sink<'_, '_> {
         }
         self.text(&Path::new(namespace).join(name).join("logs.txt"), &text)
     }
+}
+
+/// Lists have no names that could be shown.
+fn nameless(list: &Value) -> Error {
+    let text = |field: &str| list[field].as_str().unwrap_or_default();
+    let version = text("apiVersion").rsplit('/').next().unwrap_or_default();
+    Error::said(format!("list types are not supported by name printing: *{version}.{}", text("kind")))
 }
