@@ -180,7 +180,7 @@ fn cannot_be_read(path: &Path, error: &std::io::Error) -> Error {
 }
 
 /// Where an object belongs: its resource, and its namespace, which must not be another than the one that the options name.
-async fn place(session: &mut Session<'_>, document: Document) -> Result<Placed, Error> {
+pub(crate) async fn place(session: &mut Session<'_>, document: Document) -> Result<Placed, Error> {
     let Document { mut object, source, origin } = document;
     let field = |name: &str| object[name].as_str().unwrap_or_default().to_owned();
     let (api_version, kind) = (field("apiVersion"), field("kind"));

@@ -25,6 +25,8 @@ const EXCEPTIONS: &[(&str, Sight, &str)] = &[
     // tidy: sorted
     ("api-resources", Error, "what it cannot do is seen before it begins, and nothing found is no error"),
     ("api-versions", Error, "it takes no arguments, and every server has versions"),
+    ("apply edit-last-applied", Output, "it needs an editor: terminal.rs"),
+    ("apply edit-last-applied", Usual, "it needs an editor: terminal.rs"),
     ("attach", Usual, "it needs a container: node/ctl.rs"),
     ("cluster-info", Error, "it takes no arguments, and every server has a place"),
     ("completion", Error, "what is no shell makes no line: gantry/src/mistake.rs"),

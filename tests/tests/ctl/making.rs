@@ -192,6 +192,7 @@ async fn changing(user: &User) -> String {
         "apply set-last-applied -f @web.yaml --create-annotation",
         "apply view-last-applied deploy/web -o json",
         "edit deploy/nothing",
+        "apply edit-last-applied deploy/nothing",
         "wait deploy/web --for=jsonpath={.spec.replicas}=3 -o name",
         "replace -f @web.yaml --dry-run=server -o name",
         "apply -f @web.yaml --dry-run=server -o yaml",

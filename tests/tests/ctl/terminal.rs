@@ -125,6 +125,35 @@ fn editors_have_the_terminal() {
 }
 
 #[test]
+fn objects_are_edited_before_they_are_created_and_what_they_remember() {
+    let kubectl = user();
+    let paints = |from: &str, to: &str| editor(&kubectl, &format!("sed -i 's/{from}/{to}/' \"$1\""));
+    let run = |editor: &str, line: &str| Terminal::of(&kubectl, &[("EDITOR", editor)]).run(line, &[]);
+    let color = |what: &str| {
+        let output = kubectl.output(&format!("{what} -o jsonpath={{.data.color}}"));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let copy = paints("name: settings", "name: copy");
+    assert_eq!(run(&copy, "create --edit -f settings.yaml"), "configmap/copy created\ncode=0\n");
+    assert_eq!(color("get cm copy"), "blue");
+    let said = run(&copy, "create --edit -f settings.yaml");
+    assert!(said.contains("A copy of your changes has been stored to") && said.contains("(AlreadyExists)"), "{said}");
+    assert_eq!(run("true", "create --edit -f settings.yaml"), "Edit cancelled, no changes made.\ncode=0\n");
+    let said = run("true", "create --edit -f settings.yaml -o name");
+    assert!(said.starts_with("unable to match a printer") && said.ends_with("code=1\n"), "{said}");
+    // What it remembers is another thing than what it is.
+    let green = paints("blue", "green");
+    assert_eq!(run(&green, "apply edit-last-applied cm settings"), "configmap/settings edited\ncode=0\n");
+    assert_eq!(color("get cm settings"), "blue");
+    let remembered = kubectl.output("apply view-last-applied cm settings");
+    assert!(String::from_utf8_lossy(&remembered.stdout).contains("color: green"), "{remembered:?}");
+    let said = run(&paints("green", "red"), "apply edit-last-applied cm settings -o yaml");
+    assert!(said.contains("  color: red\n") && said.ends_with("code=0\n"), "{said}");
+    let said = run("true", "apply edit-last-applied cm copy");
+    assert!(said.contains("no last-applied-configuration annotation found on resources"), "{said}");
+}
+
+#[test]
 fn who_is_asked_decides() {
     let kubectl = user();
     let terminal = Terminal::of(&kubectl, &[]);

@@ -14,6 +14,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::dry_run::DryRun;
+use crate::editing::{Aim, Edited, Editing, Form};
 use crate::last_applied;
 use crate::manifest::Files;
 use crate::output::Printing;
@@ -35,6 +36,9 @@ pub struct Arguments {
     /// Only objects of the files with these labels.
     #[arg(short = 'l', long, value_name = "SELECTOR", default_value = "")]
     selector: String,
+    /// Edit what the files say before it is created.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
+    edit: bool,
     /// Post what the file has to this path of the server, and show what it answers.
     #[arg(long, value_name = "PATH")]
     raw: Option<String>,
@@ -170,11 +174,18 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
 /// Creates the objects of files, one after the other. One that fails is no reason to leave the others.
 async fn of_files(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Error> {
     if let Some(path) = &arguments.raw {
+        if arguments.edit {
+            let help = "See 'gantry create -h' for help and examples";
+            return Err(Error::said(format!("--raw and --edit are mutually exclusive\n{help}")));
+        }
         let output = (arguments.how.output.as_str(), !arguments.selector.is_empty());
         return commands::raw::run(session, (Method::POST, path), Some(&arguments.files), output).await;
     }
     if arguments.files.is_empty() {
         return Err(Error::said("must specify one of -f and -k"));
+    }
+    if arguments.edit {
+        return edited(arguments, session).await;
     }
     let how = &arguments.how;
     let mut report = Report::new(&how.output, how.dry_run)?.with_managed_fields(how.show_managed_fields);
@@ -197,6 +208,25 @@ async fn of_files(arguments: &Arguments, session: &mut Session<'_>) -> Result<()
         failures.note(created)?;
     }
     failures.finish(session)
+}
+
+/// Has the objects of files edited, one after the other, and creates what has become of them.
+async fn edited(arguments: &Arguments, session: &mut Session<'_>) -> Result<(), Error> {
+    let how = &arguments.how;
+    let editing = Editing {
+        aim: Aim::Create,
+        form: Form::of(how.output.as_str())?,
+        save_config: how.save_config,
+        validate: &how.validate,
+        field_manager: &how.field_manager,
+    };
+    let mut report = Report::new(&how.output, DryRun::None)?.with_managed_fields(how.show_managed_fields);
+    for placed in arguments.files.place_selected(session, &arguments.selector).await? {
+        let path = placed.resource.path(Some(&placed.namespace));
+        let edited = Edited { resource: placed.resource, path, object: placed.object };
+        editing.edit(session, &edited, &mut report).await?;
+    }
+    Ok(())
 }
 
 impl How {
