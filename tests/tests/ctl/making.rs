@@ -12,10 +12,39 @@ kind: ServiceAccount
 metadata: {name: default}
 ";
 
+/// A role and bindings that are there, with other rules and subjects, and a role of a namespace that is not there.
+const ROLES: &str = "\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: reader, labels: {of: files}}
+rules:
+- {apiGroups: [''], resources: [services], verbs: [get, list]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: readers}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
+subjects: [{kind: ServiceAccount, name: robot, namespace: default}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: readers}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}
+subjects: [{kind: User, apiGroup: rbac.authorization.k8s.io, name: mina}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: far, namespace: reconciled}
+rules:
+- {apiGroups: [''], resources: [pods], verbs: [get]}
+";
+
 /// A request for a certificate whose key nobody has any more.
 const REQUEST: &str = include_str!("../../../manifests/examples/certificatesigningrequest.yaml");
 
 async fn access(user: &User) -> String {
+    user.file("roles.yaml", ROLES);
+    user.file("old.yaml", &ROLES.replace("k8s.io/v1\n", "k8s.io/v1beta1\n"));
     user.session(&[
         "create serviceaccount robot",
         "create serviceaccount robot",
@@ -37,6 +66,13 @@ async fn access(user: &User) -> String {
         "set subject rolebinding/readers --user=other",
         "set subject rolebinding/readers --group=all --dry-run=client -o name",
         "set subject rolebinding/nothing --user=other",
+        "auth reconcile -f @roles.yaml --dry-run=client",
+        "auth reconcile -f @roles.yaml",
+        "auth reconcile -f @roles.yaml --remove-extra-permissions --remove-extra-subjects",
+        "auth reconcile -f @roles.yaml -o name",
+        "auth reconcile -f @old.yaml",
+        "auth reconcile -f @roles.yaml --dry-run=server",
+        "auth reconcile",
     ])
     .await
 }
