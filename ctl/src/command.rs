@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use crate::commands::{
     api_resources, api_versions, apply, attach, auth, autoscale, certificate, cluster_info, completion, config, cp,
     create, debug, delete, describe, diff, drain, edit, events, exec, explain, expose, get, kustomize, label, logs,
-    patch, port_forward, replace, rollout, run, scale, set, taint, token, top, version, wait, why,
+    options, patch, plugin, port_forward, replace, rollout, run, scale, set, taint, token, top, version, wait, why,
 };
 use crate::{Connection, Error, Session};
 
@@ -81,8 +81,13 @@ pub enum Command {
     Label(Box<Verb<label::Arguments>>),
     /// Show what containers have said.
     Logs(Box<Verb<logs::Arguments>>),
+    /// Show the options that every verb takes.
+    Options(Box<Verb<options::Arguments>>),
     /// Change fields of objects.
     Patch(Box<Verb<patch::Arguments>>),
+    /// List programs on the path that are verbs of this one.
+    #[command(subcommand)]
+    Plugin(plugin::Command),
     /// Make ports of a pod ports of this machine.
     PortForward(Box<Verb<port_forward::Arguments>>),
     /// Put objects of files in the place of others.
@@ -149,7 +154,9 @@ impl Command {
             Command::Kustomize(verb) => &verb.connection,
             Command::Label(verb) => &verb.connection,
             Command::Logs(verb) => &verb.connection,
+            Command::Options(verb) => &verb.connection,
             Command::Patch(verb) => &verb.connection,
+            Command::Plugin(command) => command.connection(),
             Command::PortForward(verb) => &verb.connection,
             Command::Replace(verb) => &verb.connection,
             Command::Rollout(command) => command.connection(),
@@ -208,7 +215,9 @@ impl Command {
             Command::Kustomize(verb) => kustomize::run(verb.arguments, session),
             Command::Label(verb) => label::run(verb.arguments, label::Which::Labels, session).await,
             Command::Logs(verb) => logs::run(verb.arguments, session).await,
+            Command::Options(_) => options::run(session),
             Command::Patch(verb) => patch::run(verb.arguments, session).await,
+            Command::Plugin(command) => plugin::run(command, session),
             Command::PortForward(verb) => port_forward::run(verb.arguments, session).await,
             Command::Replace(verb) => replace::run(verb.arguments, session).await,
             Command::Rollout(command) => rollout::run(command, session).await,

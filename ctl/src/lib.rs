@@ -4,6 +4,7 @@
 //! - [`Command`]: the verbs. Each is one file in `commands/`: its arguments, whose doc comments are the help text, and one
 //!   function.
 //! - [`line`]: lines as people type them.
+//! - [`plugins`]: programs on the path that are verbs.
 //! - [`Connection`]: which server, as whom, in which namespace: kubectl's options and rules for kubeconfigs.
 //! - [`Session`]: what a verb works with: requests, what the server has to offer, and where output goes. Nothing else
 //!   touches standard output, so that tests see all of it.
@@ -40,6 +41,7 @@ pub mod line;
 mod manifest;
 mod outcome;
 mod output;
+pub mod plugins;
 mod pods;
 mod readiness;
 mod report;

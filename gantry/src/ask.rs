@@ -4,6 +4,7 @@
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
+use ctl::plugins::Call;
 use ctl::{Command, Completion, Error, Output, Session};
 
 use crate::process;
@@ -37,6 +38,14 @@ pub(crate) fn run(command: Command) -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Becomes a plugin.
+pub(crate) fn plugin(call: &Call) -> ExitCode {
+    let error =
+        std::os::unix::process::CommandExt::exec(std::process::Command::new(&call.plugin).args(&call.arguments));
+    process::report(&format!("error: {}: {error}", call.plugin.display()));
+    ExitCode::FAILURE
 }
 
 /// Says what can stand at the end of a line, for a shell. Nothing is said of errors: they would be in the middle of the line.

@@ -111,6 +111,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if let Some(call) = ctl::plugins::called(&Arguments::command(), &std::env::args_os().collect::<Vec<_>>()) {
+        return ask::plugin(&call);
+    }
     let arguments = match arguments() {
         Ok(arguments) => arguments,
         Err(code) => return code,

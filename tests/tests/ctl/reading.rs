@@ -94,6 +94,7 @@ async fn asking(user: &User) -> String {
         "auth whoami",
         "auth whoami -o json",
         "auth whoami -o nonsense",
+        "options",
     ])
     .await
 }

@@ -154,6 +154,20 @@ fn objects_are_edited_before_they_are_created_and_what_they_remember() {
 }
 
 #[test]
+fn programs_on_the_path_are_verbs() {
+    let kubectl = user();
+    let plugin = kubectl.directory().join("kubectl-greet");
+    std::fs::write(&plugin, "#!/bin/sh\necho hello \"$@\"\nexit 3\n").expect("a file can be written");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&plugin, executable).expect("it is ours");
+    let path = format!("{}:{}", kubectl.directory().display(), std::env::var("PATH").unwrap_or_default());
+    let terminal = Terminal::of(&kubectl, &[("PATH", &path)]);
+    assert_eq!(terminal.run("greet all -x", &[]), "hello all -x\ncode=3\n");
+    let said = terminal.piped("plugin list --name-only");
+    assert!(said.starts_with("The following compatible plugins are available:\n\nkubectl-greet\n"), "{said}");
+}
+
+#[test]
 fn who_is_asked_decides() {
     let kubectl = user();
     let terminal = Terminal::of(&kubectl, &[]);
