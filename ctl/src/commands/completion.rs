@@ -20,12 +20,12 @@ To load it in every new shell:
   zsh         echo 'source <(gantry completion zsh)' >> ~/.zshrc, behind compinit
   fish        gantry completion fish > ~/.config/fish/completions/gantry.fish
   powershell  gantry completion powershell >> $PROFILE
+Those for bash, zsh and fish have been tried there. The one for powershell follows its documentation, and has not been tried.
 
 To have it for an alias, such as alias kubectl=gantry, as well:
   bash        complete -F __gantry_complete kubectl
   zsh         compdef _gantry kubectl
-  fish        complete -c kubectl -w gantry
-  powershell  Set-Alias leads to it by itself")]
+  fish        complete -c kubectl -w gantry")]
 pub struct Arguments {
     /// For which shell.
     #[arg(value_name = "SHELL")]
