@@ -15,6 +15,7 @@
 //! - `three_way` and `last_applied`: what a manifest changes of an object that is there.
 //! - `follow` and `readiness`: what becomes of objects, and whether it is what was asked for.
 //! - `editing`: objects as files of an editor.
+//! - `deletion`: how objects are deleted.
 //! - `report`: what is said of changes, and of those that failed.
 //! - `target`: the objects that a verb changes; `changes`: what is sent of them; `outcome`: how it is told; `create`: objects that
 //!   verbs put together.
@@ -31,6 +32,7 @@ mod commands;
 mod completion;
 mod connection;
 mod create;
+mod deletion;
 mod dry_run;
 mod editing;
 mod error;

@@ -137,7 +137,8 @@ impl Files {
 
     /// All objects with these labels, and where they belong.
     pub(crate) async fn place_selected(&self, session: &mut Session<'_>, labels: &str) -> Result<Vec<Placed>, Error> {
-        let selector: Selector = Selector::parse(labels).map_err(|error| Error::said(error.to_string()))?;
+        let selector: Selector = Selector::parse(labels)
+            .map_err(|error| Error::said(format!("the provided selector {labels:?} is not valid: {error}")))?;
         let mut placed = self.place(session).await?;
         placed.retain(|placed| {
             let labels = placed.object["metadata"]["labels"].as_object().into_iter().flatten();

@@ -54,10 +54,11 @@ impl Report {
     }
 
     /// Shows objects together: one as it is, and several as a list.
-    pub(crate) fn together(&self, session: &mut Session<'_>, objects: &[Value]) -> Result<(), Error> {
+    pub(crate) fn together(&mut self, session: &mut Session<'_>, objects: &[Value]) -> Result<(), Error> {
         let Some(format) = &self.format else { return Ok(()) };
         let name = |_: &Value| String::new();
         let objects: Vec<Value> = objects.iter().map(|object| self.shown(object)).collect();
+        self.shown += usize::from(!objects.is_empty());
         match &objects[..] {
             [] => Ok(()),
             [one] => format.write(session, one, &name),
@@ -90,6 +91,11 @@ impl Failures {
             other => other?,
         }
         Ok(())
+    }
+
+    /// Whether nothing has failed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Says it all.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use crate::deletion::{self, Cascade};
 use crate::dry_run::DryRun;
 use crate::manifest::Files;
 use crate::report::of_source;
@@ -75,30 +76,6 @@ pub struct Arguments {
     output: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Cascade {
-    Background,
-    Foreground,
-    Orphan,
-    /// As background, in the words of long ago.
-    #[value(hide = true)]
-    True,
-    /// As orphan, in the words of long ago.
-    #[value(hide = true)]
-    False,
-}
-
-impl Cascade {
-    /// The words of long ago, and today's.
-    const fn replaced(self) -> Option<(&'static str, &'static str)> {
-        match self {
-            Cascade::True => Some(("true", "background")),
-            Cascade::False => Some(("false", "orphan")),
-            _ => None,
-        }
-    }
-}
-
 /// An object that is to go.
 struct Doomed {
     resource: Resource,
@@ -120,11 +97,7 @@ pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Resu
         return Err(Error::said(format!("unexpected -o output mode: {}. We only support '-o name'", arguments.output)));
     }
     let timeout = crate::session::duration("--timeout", &arguments.timeout)?;
-    if let Some((old, new)) = arguments.cascade.replaced() {
-        session.remark(&format!(
-            "warning: --cascade={old} is deprecated (boolean value) and can be replaced with --cascade={new}."
-        ))?;
-    }
+    arguments.cascade.warn(session)?;
     if arguments.force && grace == Some(0) {
         session.remark(
             "Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. The \
@@ -280,20 +253,11 @@ impl Arguments {
     ) -> Result<Option<Doomed>, Error> {
         let path = doomed.resource.object_path(&doomed.namespace, &doomed.name);
         if self.dry_run != DryRun::Client {
-            let mut options = Map::new();
-            options.insert("apiVersion".to_owned(), json!("v1"));
-            options.insert("kind".to_owned(), json!("DeleteOptions"));
-            let propagation = match self.cascade {
-                Cascade::Background | Cascade::True => "Background",
-                Cascade::Foreground => "Foreground",
-                Cascade::Orphan | Cascade::False => "Orphan",
-            };
-            options.insert("propagationPolicy".to_owned(), json!(propagation));
-            options.extend(grace.map(|seconds| ("gracePeriodSeconds".to_owned(), json!(seconds))));
+            let mut options = deletion::options(self.cascade, grace);
             if self.dry_run == DryRun::Server {
-                options.insert("dryRun".to_owned(), json!(["All"]));
+                options["dryRun"] = json!(["All"]);
             }
-            let ask = Ask::with(Method::DELETE, &path, &Value::Object(options));
+            let ask = Ask::with(Method::DELETE, &path, &options);
             let answer = match session.json(ask).await {
                 // What was found by a selector may have gone meanwhile.
                 Err(error) if error.reason() == Some("NotFound") && self.may_be_missing() => return Ok(None),

@@ -35,6 +35,24 @@ metadata: {name: wrong}
 colour: blue
 ";
 
+/// Objects with a label, in two namespaces and in none.
+const MANY: &str = "\
+{apiVersion: v1, kind: Namespace, metadata: {name: pruned, labels: {set: a}}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: one, namespace: pruned, labels: {set: a}}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: two, namespace: pruned, labels: {set: a}}}
+---
+{apiVersion: v1, kind: ServiceAccount, metadata: {name: robot, namespace: pruned, labels: {set: a}}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: elsewhere, labels: {set: a}}}
+";
+const FEW: &str = "\
+{apiVersion: v1, kind: Namespace, metadata: {name: pruned, labels: {set: a}}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: one, namespace: pruned, labels: {set: a}}}
+";
+
 async fn applying(user: &User) -> String {
     user.file("first.yaml", FIRST);
     user.file("second.yaml", SECOND);
@@ -74,6 +92,33 @@ async fn creating(user: &User) -> String {
     .await
 }
 
+async fn pruning(user: &User) -> String {
+    user.file("many.yaml", MANY);
+    user.file("few.yaml", FEW);
+    user.file("one.yaml", FEW.rsplit("---\n").next().expect("it has two"));
+    user.session(&[
+        "apply -f @many.yaml",
+        "create configmap three -n pruned --from-literal=a=b",
+        "label configmap three -n pruned set=a",
+        "apply -f @few.yaml --prune",
+        "apply -f @few.yaml --prune --all -l set=a",
+        "apply -f @few.yaml --prune -l set=a --prune-allowlist=ConfigMap",
+        "apply -f @few.yaml --prune -l set=a --prune-allowlist=core/v1/Nothing",
+        "apply -f @few.yaml --prune -l set=a --dry-run=client",
+        "apply -f @few.yaml --prune -l set=a --dry-run=server -o name",
+        "apply -f @few.yaml --prune -l set=a --dry-run=client -o yaml --prune-allowlist=core/v1/ConfigMap",
+        // Nothing goes where something could not be applied.
+        "apply -f @few.yaml -f @unknown.yaml --prune --all --prune-allowlist=core/v1/ConfigMap",
+        "apply -f @few.yaml --prune --all --prune-allowlist=core/v1/Secret",
+        "apply -f @few.yaml --prune -l set=a",
+        // Neither what was not applied, nor another kind, nor what is elsewhere.
+        "get configmaps,serviceaccounts -A -l set=a -o name",
+        "apply -f @few.yaml --prune -l set=a --prune-allowlist=core/v1/ServiceAccount",
+        "apply -f @one.yaml --prune --all --cascade=orphan --grace-period=3 --prune-allowlist=core/v1/Namespace",
+    ])
+    .await
+}
+
 async fn waiting(user: &User) -> String {
     user.session(&[
         "wait configmap/settings --for=jsonpath={.data.color}=blue",
@@ -93,6 +138,7 @@ async fn objects_of_files_and_of_lines() {
     let user = User::of(&server);
     insta::assert_snapshot!("applying", applying(&user).await);
     insta::assert_snapshot!("creating", creating(&user).await);
+    insta::assert_snapshot!("pruning", pruning(&user).await);
     insta::assert_snapshot!("waiting", waiting(&user).await);
     drop(user);
     server.stop().await;

@@ -3,7 +3,7 @@
 use api::patch::{merge, strategic};
 use api::schema::Schema;
 use http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::Arguments;
 use crate::dry_run::DryRun;
@@ -150,7 +150,7 @@ async fn anew(
     wanted: &Value,
 ) -> Result<Value, Error> {
     let timeout = crate::session::duration("--timeout", &arguments.timeout)?;
-    crate::commands::replace::remove(session, placed, json!({"propagationPolicy": "Background"}), timeout).await?;
+    crate::commands::replace::remove(session, placed, arguments.deletion(), timeout).await?;
     create(arguments, session, placed, wanted).await
 }
 
