@@ -3,14 +3,15 @@
 //! What the server does not take is shown again, with the reason in comments, until it does or nothing is changed any more.
 //! What was written is never lost: where it ends otherwise, it stays in a file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use api::schema::Schema;
 use http::Method;
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 use crate::last_applied::{self, ANNOTATION, fields};
-use crate::manifest::{parse, place};
+use crate::manifest::{Document, parse, place};
 use crate::output::Format;
 use crate::report::{Report, Validation};
 use crate::resources::Resource;
@@ -20,6 +21,9 @@ use crate::{Error, Session, three_way};
 /// Where the name of the editor is, first things first, and the one that is there everywhere.
 const EDITORS: [&str; 2] = ["KUBE_EDITOR", "EDITOR"];
 const EDITOR: &str = "vi";
+
+/// How the file is called in what stands in it.
+const THIS_FILE: &str = "this file";
 
 const HEADER: &str = "\
 # Please edit the object below. Lines beginning with a '#' will be ignored,
@@ -92,6 +96,26 @@ pub(crate) struct Edited {
     pub(crate) object: Value,
 }
 
+/// Why what was written was not taken.
+#[derive(Debug)]
+enum Stop {
+    /// It could not be read.
+    Unread(Error),
+    /// It may be written otherwise.
+    Refused(Error),
+    /// Nothing that is written could help.
+    Ends(Error),
+}
+
+/// What was written and not taken.
+#[derive(Debug)]
+struct Refusal {
+    of: String,
+    text: String,
+    error: Stop,
+    document: Option<Document>,
+}
+
 /// How objects are edited.
 #[derive(Clone, Debug)]
 pub(crate) struct Editing<'a> {
@@ -111,80 +135,88 @@ impl Editing<'_> {
         edited: &Edited,
         report: &mut Report,
     ) -> Result<(), Error> {
-        let original = self.form.format.show(&edited.object, &|_| String::new())?;
-        let (mut text, mut why) = (original, String::new());
+        let name = edited.object["metadata"]["name"].as_str().unwrap_or_default();
+        let of = format!("{} {name:?}", edited.resource.qualified());
+        let mut text = self.form.format.show(&edited.object, &|_| String::new())?;
+        let mut refusal: Option<Refusal> = None;
         loop {
-            let (file, saved) = open_editor(self.form.extension, &self.shown(&text, &why))?;
+            let (file, saved) = open_editor(self.form.extension, &self.shown(&text, refusal.as_ref()))?;
             let body = without_comments(&saved);
             let unchanged = body.trim() == without_comments(&text).trim();
             if body.trim().is_empty() {
                 return session.remark("Edit cancelled, saved file was empty.");
             }
-            if unchanged && why.is_empty() {
-                return session.remark("Edit cancelled, no changes made.");
-            }
-            // Who leaves it as it was refused has given up.
-            if unchanged {
-                self.keep(session, &file, &saved)?;
-                return Err(Error::said("Edit cancelled, no valid changes were saved."));
-            }
-            text = body;
-            let changed = match self.read(session, edited, &text).await {
-                Ok(changed) => changed,
-                Err(error) => {
-                    why = error.among_others();
-                    session.remark(&format!("error: {why}"))?;
-                    continue;
+            match refusal {
+                None if unchanged => return session.remark("Edit cancelled, no changes made."),
+                // Who leaves it as it was refused has given up.
+                Some(_) if unchanged => {
+                    self.keep(session, file)?;
+                    return Err(Error::said("Edit cancelled, no valid changes were saved."));
                 }
+                _ => text = body,
+            }
+            let (error, document) = match one(&text) {
+                Err(error) => (Stop::Unread(error), None),
+                Ok(document) => match self.take(session, edited, &document).await {
+                    Ok(None) => return session.remark("Edit cancelled, no changes made."),
+                    Ok(Some((changed, after))) => {
+                        return report.done(session, &changed.resource, &after, self.aim.done());
+                    }
+                    Err(error) => (error, Some(document)),
+                },
             };
-            if changed.object == edited.object {
-                return session.remark("Edit cancelled, no changes made.");
+            if let Stop::Ends(error) = error {
+                let path = self.keep(session, file)?;
+                let above = saved.lines().count().saturating_sub(text.lines().count());
+                let places = document.map(|document| document.places(&error, (above, &path.to_string_lossy())));
+                places.into_iter().flatten().try_for_each(|place| session.remark(&place))?;
+                return Err(error);
             }
-            match self.send(session, edited, &changed).await {
-                Ok(after) => return report.done(session, &changed.resource, &after, self.aim.done()),
-                Err(error @ Error::Server(_)) if self.ends(&error) => {
-                    self.keep(session, &file, &saved)?;
-                    return Err(error);
-                }
-                Err(error @ (Error::Server(_) | Error::Said(_))) => {
-                    let name = edited.object["metadata"]["name"].as_str().unwrap_or_default();
-                    let of = format!("{} {name:?}", edited.resource.qualified());
-                    why = reasons(&of, &error);
-                    session.remark(&format!("error: {of} is invalid"))?;
-                }
-                Err(error) => return Err(error),
+            session.remark(&format!("error: {of} is invalid"))?;
+            let new = Refusal { of: of.clone(), text: text.clone(), error, document };
+            // There are no comments in JSON in which it could stand.
+            if self.form.format == Format::Json {
+                session.remark(&new.words(0))?;
             }
+            refusal = Some(new);
+        }
+    }
+
+    /// Has the server take what a text says; nothing if it says what is there already.
+    async fn take(
+        &self,
+        session: &mut Session<'_>,
+        edited: &Edited,
+        document: &Document,
+    ) -> Result<Option<(Edited, Value)>, Stop> {
+        let changed = if self.aim == Aim::Create {
+            let placed = place(session, document.clone()).await.map_err(Stop::Refused)?;
+            let path = placed.resource.path(Some(&placed.namespace));
+            Edited { resource: placed.resource, path, object: placed.object }
+        } else {
+            let object = document.object.clone();
+            let is_other = |field: &&str| {
+                object.pointer(field).unwrap_or(&Value::Null) != edited.object.pointer(field).unwrap_or(&Value::Null)
+            };
+            if ["/apiVersion", "/kind", "/metadata/name", "/metadata/namespace"].iter().any(is_other) {
+                return Err(Stop::Ends(Error::said("At least one of apiVersion, kind and name was changed")));
+            }
+            Edited { object, ..edited.clone() }
+        };
+        if changed.object == edited.object {
+            return Ok(None);
+        }
+        match self.send(session, edited, &changed).await {
+            Ok(after) => Ok(Some((changed, after))),
+            Err(error @ Error::Server(_)) if self.ends(&error) => Err(Stop::Ends(error)),
+            Err(error @ (Error::Server(_) | Error::Said(_))) => Err(Stop::Refused(error)),
+            Err(error) => Err(Stop::Ends(error)),
         }
     }
 
     /// Whether nothing that is edited could help against what the server says.
     fn ends(&self, error: &Error) -> bool {
         self.aim != Aim::Change || matches!(error.reason(), Some("NotFound" | "Conflict"))
-    }
-
-    /// What a text says that was edited. What is there already must be the same object still.
-    async fn read(&self, session: &mut Session<'_>, edited: &Edited, text: &str) -> Result<Edited, Error> {
-        let mut documents = parse("the edited file", text)?;
-        if documents.len() != 1 {
-            return Err(Error::said(format!(
-                "the edited file has {} objects, and one was to be edited",
-                documents.len()
-            )));
-        }
-        let document = documents.remove(0);
-        if self.aim == Aim::Create {
-            let placed = place(session, document).await?;
-            let path = placed.resource.path(Some(&placed.namespace));
-            return Ok(Edited { resource: placed.resource, path, object: placed.object });
-        }
-        let object = document.object;
-        for field in ["/apiVersion", "/kind", "/metadata/name", "/metadata/namespace"] {
-            if object.pointer(field) != edited.object.pointer(field) {
-                let field = field.trim_start_matches('/').replace('/', ".");
-                return Err(Error::said(format!("At least one of apiVersion, kind and name was changed: {field}")));
-            }
-        }
-        Ok(Edited { object, ..edited.clone() })
     }
 
     /// Has the server make the object what it is to be. Gives what is shown of it.
@@ -219,17 +251,15 @@ impl Editing<'_> {
     }
 
     /// What the editor is given: JSON has no comments.
-    fn shown(&self, text: &str, why: &str) -> String {
-        if self.form.format == Format::Json { text.to_owned() } else { with_comments(self.aim.header(), text, why) }
+    fn shown(&self, text: &str, refusal: Option<&Refusal>) -> String {
+        if self.form.format == Format::Json { text.to_owned() } else { with_comments(self.aim.header(), text, refusal) }
     }
 
-    /// Keeps what was written beside the file of the editor, which goes.
-    fn keep(&self, session: &mut Session<'_>, file: &tempfile::NamedTempFile, text: &str) -> Result<(), Error> {
-        let path = file.path().with_extension(format!("kept.{}", self.form.extension));
-        let mut options = std::fs::OpenOptions::new();
-        std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
-        std::io::Write::write_all(&mut options.open(&path)?, text.as_bytes())?;
-        session.remark(&format!("A copy of your changes has been stored to {:?}", path.display().to_string()))
+    /// Keeps what was written, and says where.
+    fn keep(&self, session: &mut Session<'_>, file: NamedTempFile) -> Result<PathBuf, Error> {
+        let (_, path) = file.keep().map_err(|error| error.error)?;
+        session.remark(&format!("A copy of your changes has been stored to {:?}", path.display().to_string()))?;
+        Ok(path)
     }
 }
 
@@ -252,11 +282,43 @@ fn reasons(of: &str, error: &Error) -> String {
     reasons
 }
 
+impl Refusal {
+    /// Why, in kubectl's words, and where in the file in which so many lines stand above the text.
+    fn words(&self, above: usize) -> String {
+        match &self.error {
+            Stop::Refused(error) | Stop::Ends(error) => {
+                let places = self.document.as_ref().map(|document| document.places(error, (above, THIS_FILE)));
+                let places = places.into_iter().flatten().map(|place| format!("\n{place}"));
+                format!("{}{}", reasons(&self.of, error), places.collect::<String>())
+            }
+            Stop::Unread(error) => {
+                // The same mistake with the numbers that lines have in the file.
+                let here = one(&format!("{}{}", "\n".repeat(above), self.text)).err();
+                let words = here.as_ref().unwrap_or(error).among_others();
+                let words = words.trim_start_matches(&format!("error parsing {THIS_FILE}: "));
+                let of = &self.of;
+                format!("{of} was not valid:\n* <nil>: Invalid value: \"The edited file failed validation\": {words}")
+            }
+        }
+    }
+}
+
+/// The object of a text.
+fn one(text: &str) -> Result<Document, Error> {
+    let mut documents = parse(THIS_FILE, text)?;
+    match documents.len() {
+        1 => Ok(documents.remove(0)),
+        many => Err(Error::said(format!("there are {many} objects, and one was to be edited"))),
+    }
+}
+
 /// A text for the editor: what to do, why it was refused, and the object.
-fn with_comments(header: &str, text: &str, why: &str) -> String {
-    let why: String = why.lines().map(|line| format!("# {line}\n")).collect();
-    let end = if why.is_empty() { "" } else { "#\n" };
-    format!("{header}{why}{end}{text}")
+fn with_comments(header: &str, text: &str, refusal: Option<&Refusal>) -> String {
+    let Some(refusal) = refusal else { return format!("{header}{text}") };
+    // Why it was refused has as many lines wherever the text is.
+    let above = header.lines().count() + refusal.words(0).lines().count() + 1;
+    let why: String = refusal.words(above).lines().map(|line| format!("# {line}\n")).collect();
+    format!("{header}{why}#\n{text}")
 }
 
 /// A text without the comments before the object. Those in it are for whoever reads it.
@@ -273,7 +335,7 @@ fn without_comments(text: &str) -> String {
 }
 
 /// Has the user's editor edit a text. Gives the file, which goes with what it gives, and what is in it.
-fn open_editor(extension: &str, text: &str) -> Result<(tempfile::NamedTempFile, String), Error> {
+fn open_editor(extension: &str, text: &str) -> Result<(NamedTempFile, String), Error> {
     let file = tempfile::Builder::new().prefix("gantry-edit-").suffix(&format!(".{extension}")).tempfile()?;
     std::fs::write(file.path(), text)?;
     let named = EDITORS.iter().filter_map(|name| std::env::var(name).ok()).find(|name| !name.trim().is_empty());
@@ -301,15 +363,42 @@ mod tests {
 
     use super::*;
 
+    fn refusal(text: &str, error: Stop) -> Refusal {
+        Refusal { of: "pods \"p\"".to_owned(), text: text.to_owned(), error, document: one(text).ok() }
+    }
+
     #[test]
     fn comments_come_and_go() {
         let text = "a: b\n# mine\nc: d\n";
-        assert_eq!(without_comments(&with_comments(HEADER, text, "")), text);
-        let refused = with_comments(HEADER_OF_APPLIED, text, "one\ntwo");
-        assert!(refused.contains("# one\n# two\n#\na: b\n"), "{refused}");
+        assert_eq!(without_comments(&with_comments(HEADER, text, None)), text);
+        let refused = refusal(text, Stop::Refused(Error::said("one\ntwo")));
+        let refused = with_comments(HEADER_OF_APPLIED, text, Some(&refused));
+        assert!(refused.contains("# * one\n# two\n#\na: b\n"), "{refused}");
         assert_eq!(without_comments(&refused), text);
         assert_eq!(without_comments(HEADER), "");
         assert_eq!(without_comments(HEADER_OF_APPLIED), "");
+    }
+
+    #[test]
+    fn what_is_wrong_is_shown_where_it_stands_in_the_file() {
+        let check = |text: &str, error: Option<Error>, expected: &str| {
+            let error = error.map_or_else(|| Stop::Unread(one(text).unwrap_err()), Stop::Refused);
+            let shown = with_comments(HEADER, text, Some(&refusal(text, error)));
+            assert_eq!(shown, format!("{HEADER}# pods \"p\" was not valid:\n{expected}#\n{text}"));
+        };
+        let causes = json!([{"field": "spec.b", "message": "Required value"}]);
+        let invalid = json!({"reason": "Invalid", "message": "m", "details": {"causes": causes}});
+        check(
+            "spec:\n  a: 1\n  b: 2\n",
+            Some(Error::Server(Box::new(invalid))),
+            "# * spec.b: Required value\n# this file:13:6: spec.b\n#   13 |   b: 2\n#      |      ^\n",
+        );
+        let shown =
+            |text: &str| with_comments(HEADER, text, Some(&refusal(text, Stop::Unread(one(text).unwrap_err()))));
+        let shown = shown("spec:\n  a: [\n  b: 2\n");
+        let words = "# * <nil>: Invalid value: \"The edited file failed validation\": line 11, column 6, in spec: ";
+        assert!(shown.contains(words) && shown.contains("\n#   11 |   a: [\n#      |      ^\n#\nspec:\n"), "{shown}");
+        assert_eq!(shown.lines().nth(10), Some("  a: ["));
     }
 
     #[test]
@@ -323,15 +412,16 @@ mod tests {
 
     #[test]
     fn files_have_a_form() {
-        let shown = |output: &str, why: &str| {
+        let shown = |output: &str, why: Option<&str>| {
+            let refusal = why.map(|why| refusal("{}", Stop::Refused(Error::said(why))));
             let validate: Validation = "strict".parse().unwrap();
             let form = Form::of(output).unwrap();
             let (aim, validate, field_manager) = (Aim::Create, &validate, "me");
-            Editing { aim, form, save_config: false, validate, field_manager }.shown("{}", why)
+            Editing { aim, form, save_config: false, validate, field_manager }.shown("{}", refusal.as_ref())
         };
-        assert_eq!(shown("json", "x"), "{}");
-        assert_eq!(shown("", "x"), format!("{HEADER}# x\n#\n{{}}"));
-        assert_eq!(shown("kyaml", ""), format!("{HEADER}{{}}"));
+        assert_eq!(shown("json", Some("x")), "{}");
+        assert_eq!(shown("", Some("x")), format!("{HEADER}# pods \"p\" was not valid:\n# * x\n#\n{{}}"));
+        assert_eq!(shown("kyaml", None), format!("{HEADER}{{}}"));
         assert!(Form::of("name").unwrap_err().to_string().ends_with("allowed formats are: json,kyaml,yaml"));
     }
 }

@@ -79,7 +79,11 @@ impl Error {
             let found = message.split(before).skip(1).filter_map(|behind| behind.split('"').next());
             fields.extend(found.map(str::to_owned));
         }
-        fields.retain(|field| !field.is_empty());
+        // So does Go, without saying which item of a list it is: `Go struct field Pod.spec.nodeName of type string`.
+        let found = message.split("Go struct field ").skip(1).filter_map(|behind| behind.split_once(" of type "));
+        fields.extend(found.filter_map(|(field, _)| Some(field.split_once('.')?.1.to_owned())));
+        // What is wrong with a patch as a whole is no field of it.
+        fields.retain(|field| !matches!(field.as_str(), "" | "<nil>" | "patch"));
         fields
     }
 

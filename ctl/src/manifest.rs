@@ -17,7 +17,7 @@ use serde_saphyr::MessageFormatter;
 
 use crate::resources::Resource;
 use crate::{Error, Session};
-use place::Origin;
+pub(crate) use place::{Origin, Patch};
 
 /// How often a URL may lead to another one.
 const MOST_REDIRECTS: usize = 10;
@@ -56,17 +56,29 @@ pub(crate) struct Placed {
     origin: Origin,
 }
 
-impl Placed {
-    /// Shows where in the file is what the server says is wrong, as far as it says that.
-    pub(crate) fn show(&self, session: &mut Session<'_>, error: &Error) -> Result<(), Error> {
-        let mut shown = Vec::new();
-        for field in error.fields() {
-            if let Some(place) = self.origin.show(&field).filter(|place| !shown.contains(place)) {
-                session.remark(&place)?;
-                shown.push(place);
-            }
+impl Document {
+    /// Where in the file is what the server says is wrong, if so many more lines stand above it there.
+    pub(crate) fn places(&self, error: &Error, (lines, source): (usize, &str)) -> Vec<String> {
+        let origin = self.origin.below(lines, source);
+        places(error, |field| origin.show(field))
+    }
+}
+
+/// Where what the server says is wrong is, as far as it says that: each place once.
+pub(crate) fn places(error: &Error, show: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let mut shown = Vec::new();
+    for place in error.fields().iter().filter_map(|field| show(field)) {
+        if !shown.contains(&place) {
+            shown.push(place);
         }
-        Ok(())
+    }
+    shown
+}
+
+impl Placed {
+    /// Shows where in the file is what the server says is wrong.
+    pub(crate) fn show(&self, session: &mut Session<'_>, error: &Error) -> Result<(), Error> {
+        places(error, |field| self.origin.show(field)).iter().try_for_each(|place| session.remark(place))
     }
 
     /// The object's name; empty if the server is to choose one.
@@ -239,6 +251,24 @@ pub(crate) fn parse(source: &str, text: &str) -> Result<Vec<Document>, Error> {
         take_apart(value, origin, &mut found)?;
     }
     Ok(found)
+}
+
+/// The value of a text that has one, which may be of any kind.
+pub(crate) fn value(source: &str, text: &str) -> Result<Value, Error> {
+    let mut values = of_document(source, text, None)?;
+    match values.len() {
+        1 => Ok(values.remove(0).0),
+        many => Err(Error::said(format!("error parsing {source}: it has {many} values, and is to have one"))),
+    }
+}
+
+/// Where a text is no JSON, and why.
+pub(crate) fn mistake_of_json(source: &str, text: &str) -> Option<String> {
+    let wrong = serde_json::from_str::<Value>(text).err()?;
+    let (line, column) = (wrong.line(), wrong.column());
+    let words = wrong.to_string();
+    let words = words.split(" at line ").next().unwrap_or_default();
+    Some(format!("{source}:{line}:{column}: {words}\n{}", place::marked(text, line, column)?))
 }
 
 /// The values of a document, and where each stands: JSON has one or several, YAML has one. What begins with a brace may be

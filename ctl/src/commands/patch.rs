@@ -5,7 +5,7 @@ use http::Method;
 use serde_json::Value;
 
 use crate::dry_run::DryRun;
-use crate::manifest::{Files, parse};
+use crate::manifest::{self, Files, Origin, parse};
 use crate::output::{Format, Printing};
 use crate::report::Failures;
 use crate::resources::Resource;
@@ -61,6 +61,36 @@ impl Kind {
             Kind::Json => "application/json-patch+json",
         }
     }
+
+    const fn in_text(self) -> manifest::Patch {
+        match self {
+            Kind::Strategic => manifest::Patch::Strategic,
+            Kind::Merge => manifest::Patch::Merge,
+            Kind::Json => manifest::Patch::Json,
+        }
+    }
+}
+
+/// A patch, and the text that it is of.
+struct Patch {
+    /// As JSON.
+    body: Vec<u8>,
+    origin: Origin,
+    /// Where it is no JSON, and why.
+    mistake: Option<String>,
+}
+
+impl Patch {
+    /// Shows where in the text is what the server says is wrong.
+    fn show(&self, session: &mut Session<'_>, error: &Error, kind: Kind) -> Result<(), Error> {
+        let places = match &self.mistake {
+            Some(mistake) if matches!(error, Error::Server(_)) && error.reason() == Some("BadRequest") => {
+                vec![mistake.clone()]
+            }
+            _ => manifest::places(error, |field| self.origin.show_in_patch(field, kind.in_text())),
+        };
+        places.iter().try_for_each(|place| session.remark(place))
+    }
 }
 
 /// Changes objects, one after the other.
@@ -80,7 +110,7 @@ impl Arguments {
     async fn patch(
         &self,
         (resource, namespace, name): (Resource, String, String),
-        patch: &[u8],
+        patch: &Patch,
         format: Option<&Format>,
         session: &mut Session<'_>,
     ) -> Result<(), Error> {
@@ -89,11 +119,17 @@ impl Arguments {
         let path = format!("{object_path}{subresource}");
         let before = session.json(Ask::get(&path)).await?;
         let content_type = Some(self.kind.content_type());
-        let ask = Ask { method: Method::PATCH, content_type, body: patch.to_vec(), ..Ask::get(&path) };
+        let ask = Ask { method: Method::PATCH, content_type, body: patch.body.clone(), ..Ask::get(&path) };
         let ask = ask.query("fieldManager", self.field_manager.as_str());
         // Only the server knows what a patch makes of an object: it is asked without doing it in either case.
         let dry_run = if self.dry_run == DryRun::None { "" } else { "All" };
-        let after = session.json(ask.query("dryRun", dry_run)).await?;
+        let after = match session.json(ask.query("dryRun", dry_run)).await {
+            Ok(after) => after,
+            Err(error) => {
+                patch.show(session, &error, self.kind)?;
+                return Err(error);
+            }
+        };
         let named = |object: &Value| resource.object(object["metadata"]["name"].as_str().unwrap_or(&name));
         match format {
             Some(format) => format.write(session, &after, &named)?,
@@ -108,32 +144,35 @@ impl Arguments {
         Ok(())
     }
 
-    /// The patch, as JSON. What is to be JSON is the server's to judge.
-    fn read(&self) -> Result<Vec<u8>, Error> {
-        let text = match (&self.patch, &self.patch_file) {
-            (Some(text), _) => text.clone(),
-            (None, Some(path)) => std::fs::read_to_string(path)
-                .map_err(|error| Error::said(format!("unable to read patch file: {}: {error}", path.display())))?,
-            (None, None) => String::new(),
+    /// The patch. What is to be JSON is the server's to judge.
+    fn read(&self) -> Result<Patch, Error> {
+        let (source, text) = match (&self.patch, &self.patch_file) {
+            (Some(text), _) => ("--patch".to_owned(), text.clone()),
+            (None, Some(path)) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| Error::said(format!("unable to read patch file: {}: {error}", path.display())))?;
+                (path.display().to_string(), text)
+            }
+            (None, None) => Default::default(),
         };
         if text.trim().is_empty() {
             return Err(Error::said("must specify --patch or --patch-file containing the contents of the patch"));
         }
+        let origin = Origin::whole(&source, &text);
         if text.trim_start().starts_with('{') && !is_flow(&text) {
-            return Ok(text.into_bytes());
+            let mistake = manifest::mistake_of_json(&source, &text);
+            return Ok(Patch { body: text.into_bytes(), origin, mistake });
         }
-        if self.kind == Kind::Json {
-            let options = serde_saphyr::options! { legacy_octal_numbers: true };
-            return serde_saphyr::from_str_with_options::<Value>(&text, options)
-                .map(|patch| patch.to_string().into_bytes())
-                .map_err(|error| Error::said(format!("unable to parse {text:?}: {error}")));
-        }
-        let mut documents = parse("--patch", &text)?;
-        if documents.len() == 1 {
-            Ok(documents.remove(0).object.to_string().into_bytes())
+        let value = if self.kind == Kind::Json {
+            manifest::value(&source, &text)?
         } else {
-            Err(Error::said("a patch is one object with the fields that change"))
-        }
+            let mut documents = parse(&source, &text)?;
+            if documents.len() != 1 {
+                return Err(Error::said("a patch is one object with the fields that change"));
+            }
+            documents.remove(0).object
+        };
+        Ok(Patch { body: value.to_string().into_bytes(), origin, mistake: None })
     }
 
     /// What it is done to: the resource, the namespace and the name of each.

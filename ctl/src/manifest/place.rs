@@ -24,21 +24,60 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
+    /// Of a text that is one document.
+    pub(crate) fn whole(source: &str, text: &str) -> Origin {
+        Origin { source: source.to_owned(), text: text.into(), items: Vec::new() }
+    }
+
+    /// The same in a file where so many more lines stand above it.
+    pub(crate) fn below(&self, lines: usize, source: &str) -> Origin {
+        let text = format!("{}{}", "\n".repeat(lines), self.text);
+        Origin { source: source.to_owned(), text: text.into(), items: self.items.clone() }
+    }
+
     /// Shows where what a path leads to is. Nothing if the text says nothing of it.
     pub(crate) fn show(&self, path: &str) -> Option<String> {
-        let root: Spanned<Node> = serde_saphyr::from_str_with_options(&self.text, super::options()).ok()?;
+        let root = self.read()?;
         let mut steps: Vec<Step> =
             self.items.iter().flat_map(|item| [Step::named("items"), Step::Item(*item)]).collect();
         steps.extend(Step::of_path(path)?);
-        let start = root.referenced;
-        let (mut at, mut node) = (start, &root.value);
+        let mut at = (root.referenced, &root.value);
         for step in &steps {
-            let Some((next, inner)) = node.step(step) else { break };
-            (at, node) = (next, inner);
+            let Some(next) = at.1.step(step) else { break };
+            at = next;
         }
+        self.shown(at.0, path)
+    }
+
+    /// The same of a patch, which says only what changes: nothing if that is not what the path is about.
+    pub(crate) fn show_in_patch(&self, path: &str, kind: Patch) -> Option<String> {
+        let (root, steps) = (self.read()?, Step::of_path(path)?);
+        let at = match kind {
+            Patch::Strategic | Patch::Merge => root.value.in_patch(root.referenced, &steps, kind)?,
+            Patch::Json => root.value.in_operations(&steps)?,
+        };
+        self.shown(at, path)
+    }
+
+    fn read(&self) -> Option<Spanned<Node>> {
+        serde_saphyr::from_str_with_options(&self.text, super::options()).ok()
+    }
+
+    fn shown(&self, at: Location, path: &str) -> Option<String> {
         let (line, column) = (usize::try_from(at.line()).ok()?, usize::try_from(at.column()).ok()?);
         Some(format!("{}:{line}:{column}: {path}\n{}", self.source, marked(&self.text, line, column)?))
     }
+}
+
+/// How a patch says what changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patch {
+    /// Lists may have some of the items only, in another order than the object.
+    Strategic,
+    /// Lists are whole.
+    Merge,
+    /// A list of operations.
+    Json,
 }
 
 /// A line with its number, and a mark below a column of it; both are counted from 1.
@@ -72,6 +111,7 @@ pub(super) fn path_above(text: &str, line: usize) -> String {
 enum Node {
     Map(Vec<(String, Spanned<Node>)>),
     List(Vec<Spanned<Node>>),
+    Text(String),
     Plain,
 }
 
@@ -86,6 +126,45 @@ impl Node {
         };
         next.map(|next| (next.referenced, &next.value))
     }
+
+    /// Where in this part of a patch the steps lead; nothing if not even the first one does.
+    fn in_patch(&self, start: Location, steps: &[Step], kind: Patch) -> Option<Location> {
+        let (mut at, mut node) = (start, self);
+        for (index, step) in steps.iter().enumerate() {
+            let next = match (node, step) {
+                // Which of them it is nobody can know, unless there is only one.
+                (Node::List(items), Step::Item(_)) if kind == Patch::Strategic => {
+                    items.first().filter(|_| items.len() == 1).map(|item| (item.referenced, &item.value))
+                }
+                _ => node.step(step),
+            };
+            match next {
+                Some(next) => (at, node) = next,
+                None if index == 0 => return None,
+                None => break,
+            }
+        }
+        Some(at)
+    }
+
+    /// Where the last operation is that writes what the steps lead to, or a part of it.
+    fn in_operations(&self, steps: &[Step]) -> Option<Location> {
+        let Node::List(operations) = self else { return None };
+        operations.iter().rev().find_map(|operation| {
+            let (at, Node::Text(pointer)) = operation.value.step(&Step::named("path"))? else { return None };
+            let pointer: Vec<String> =
+                pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect();
+            let is_same = steps.iter().zip(&pointer).all(|(step, part)| step.is_called(part));
+            let rest = steps.get(pointer.len()..).unwrap_or_default();
+            match operation.value.step(&Step::named("value")) {
+                _ if !is_same || steps.is_empty() => None,
+                Some((start, value)) if steps.len() >= pointer.len() => {
+                    Some(value.in_patch(start, rest, Patch::Merge).unwrap_or(start))
+                }
+                _ => Some(at),
+            }
+        })
+    }
 }
 
 /// From a value to one in it.
@@ -98,6 +177,14 @@ enum Step {
 impl Step {
     fn named(name: &str) -> Step {
         Step::Field(name.to_owned())
+    }
+
+    /// Whether a part of a JSON pointer is this step: `-` is behind the last item.
+    fn is_called(&self, part: &str) -> bool {
+        match self {
+            Step::Field(name) => name == part,
+            Step::Item(at) => part == "-" || part == at.to_string(),
+        }
     }
 
     /// The steps of a path of the API's; nothing if it is none.
@@ -167,8 +254,8 @@ impl<'de> Deserialize<'de> for Node {
                 Ok(Node::Plain)
             }
 
-            fn visit_str<E>(self, _: &str) -> Result<Node, E> {
-                Ok(Node::Plain)
+            fn visit_str<E>(self, text: &str) -> Result<Node, E> {
+                Ok(Node::Text(text.to_owned()))
             }
 
             fn visit_unit<E>(self) -> Result<Node, E> {
@@ -205,7 +292,7 @@ mod tests {
     #[test]
     fn fields_are_shown_where_they_are() {
         let check = |text: &str, items: &[usize], path: &str, expected: &str| {
-            let origin = Origin { source: "f.yaml".to_owned(), text: text.into(), items: items.to_vec() };
+            let origin = Origin { items: items.to_vec(), ..Origin::whole("f.yaml", text) };
             assert_eq!(origin.show(path).unwrap_or_default(), expected, "{path} in {text}");
         };
         let text = "\nspec:\n  replicas: -1\n  containers:\n  - name: a\n    image: 'b'\n";
@@ -231,6 +318,36 @@ mod tests {
         );
         check("items:\n- a: 1\n- a: 2\n", &[1], "a", "f.yaml:3:6: a\n  3 | - a: 2\n    |      ^");
         check(text, &[], "<nil>[", "");
+    }
+
+    #[test]
+    fn fields_are_shown_below_other_lines() {
+        let shown = Origin::whole("f.yaml", "a: 1\nb: 2\n").below(9, "g.yaml").show("b");
+        assert_eq!(shown.as_deref(), Some("g.yaml:11:4: b\n  11 | b: 2\n     |    ^"));
+    }
+
+    #[test]
+    fn fields_are_shown_where_a_patch_says_them() {
+        let check = |kind: Patch, text: &str, path: &str, column: Option<usize>| {
+            let found = Origin::whole("p", text).show_in_patch(path, kind);
+            let expected = column.map(|column| format!("p:1:{column}: {path}"));
+            assert_eq!(found.as_ref().and_then(|found| found.lines().next()), expected.as_deref(), "{path} in {text}");
+        };
+        use Patch::{Json, Merge, Strategic};
+        check(Strategic, "{\"spec\":{\"replicas\":-1}}", "spec.replicas", Some(21));
+        check(Strategic, "{\"spec\":{\"replicas\":-1}}", "spec.selector", Some(9));
+        check(Strategic, "{\"spec\":{\"replicas\":-1}}", "metadata.name", None);
+        // The second container of the object is the only one of the patch.
+        check(Strategic, "{a: [{b: 1}]}", "a[1].b", Some(10));
+        check(Strategic, "{a: [{b: 1}, {b: 2}]}", "a[1].b", Some(5));
+        check(Merge, "{a: [{b: 1}, {b: 2}]}", "a[1].b", Some(18));
+        let operation = "[{op: replace, path: /a/0/b~1c, value: {d: 1}}]";
+        check(Json, operation, "a[0][b/c].d", Some(44));
+        check(Json, operation, "a[0][b/c]", Some(40));
+        check(Json, operation, "a", Some(22));
+        check(Json, operation, "b", None);
+        check(Json, "[{op: remove, path: /a}]", "a", Some(21));
+        check(Json, "{a: 1}", "a", None);
     }
 
     #[test]

@@ -119,6 +119,24 @@ async fn pruning(user: &User) -> String {
     .await
 }
 
+async fn patching(user: &User) -> String {
+    user.file("patch.yaml", "data:\n  color: blue\nmetadata:\n  labels:\n    app: web\n    of: _\n");
+    user.file("broken.yaml", "data:\n  color: [blue\n");
+    user.file("operations.yaml", "- op: add\n  path: /metadata/labels/of\n  value: _\n");
+    user.session(&[
+        "patch service web -p {\"spec\":{\"ports\":[{\"port\":70000}],\"type\":\"No\"}}",
+        "patch service web --type=merge -p {\"spec\":{\"ports\":[{\"port\":70000}]}}",
+        "patch configmap settings --patch-file @patch.yaml",
+        "patch configmap settings --type=json --patch-file @operations.yaml",
+        "patch configmap settings --patch-file @broken.yaml",
+        "patch configmap settings --type=json --patch-file @broken.yaml",
+        "patch configmap settings -p {\"data\":3}",
+        "patch configmap settings -p {\"data\":",
+        "patch configmap settings --type=json -p [{\"op\":\"nothing\",\"path\":\"/data/a\"}]",
+    ])
+    .await
+}
+
 async fn waiting(user: &User) -> String {
     user.session(&[
         "wait configmap/settings --for=jsonpath={.data.color}=blue",
@@ -138,6 +156,7 @@ async fn objects_of_files_and_of_lines() {
     let user = User::of(&server);
     insta::assert_snapshot!("applying", applying(&user).await);
     insta::assert_snapshot!("creating", creating(&user).await);
+    insta::assert_snapshot!("patching", patching(&user).await);
     insta::assert_snapshot!("pruning", pruning(&user).await);
     insta::assert_snapshot!("waiting", waiting(&user).await);
     drop(user);

@@ -154,6 +154,44 @@ fn objects_are_edited_before_they_are_created_and_what_they_remember() {
 }
 
 #[test]
+fn what_was_refused_is_shown_above_the_text_where_it_stands() {
+    let kubectl = user();
+    // It keeps what it is given, and changes that only for the first time.
+    let refused = |subject: &str, change: &str| {
+        let script = format!(
+            "n=$(ls | grep -c '^{subject}-')\ncp \"$1\" {subject}-$n\ntest $n = 1 || sed -i \"{change}\" \"$1\""
+        );
+        let said = Terminal::of(&kubectl, &[("EDITOR", &editor(&kubectl, &script))]).run("edit cm settings", &[]);
+        let again = std::fs::read_to_string(kubectl.directory().join(format!("{subject}-1"))).unwrap_or_default();
+        (said, again)
+    };
+    // Each is shown with the number that the line has in the file.
+    let check = |again: &str, words: &str, line: &str| {
+        let number = again.lines().position(|own| own == line).expect("it is as it was written") + 1;
+        let words = words.replace("NUMBER", &number.to_string());
+        assert!(again.contains(&words) && again.contains(&format!("#   {number} | {line}\n")), "{words}: {again}");
+    };
+    let given_up = "error: Edit cancelled, no valid changes were saved.\ncode=1\n";
+    let invalid = "error: configmaps \"settings\" is invalid\n";
+    let (said, again) = refused("syntax", "s/color: blue/color: @blue/");
+    assert!(said.starts_with(invalid) && said.ends_with(given_up), "{said}");
+    let words = "# configmaps \"settings\" was not valid:\n# * <nil>: Invalid value: \"The edited file failed \
+                 validation\": line NUMBER, column ";
+    check(&again, words, "  color: @blue");
+    let (said, again) = refused("unknown", "s/^data:/datas:/");
+    assert!(said.starts_with(invalid) && said.ends_with(given_up), "{said}");
+    check(&again, "unknown field \"datas\"\n# this file:NUMBER:3: datas\n", "  color: blue");
+    let (said, _) = refused("name", "s/name: settings/name: other/");
+    assert!(said.starts_with("A copy of your changes has been stored to \""), "{said}");
+    assert!(said.ends_with("error: At least one of apiVersion, kind and name was changed\ncode=1\n"), "{said}");
+    // What cannot be created is shown in the file that is kept.
+    let wrong = editor(&kubectl, "sed -i 's/^data:/datas:/; s/name: settings/name: wrong/' \"$1\"");
+    let said = Terminal::of(&kubectl, &[("EDITOR", &wrong)]).run("create --edit -f settings.yaml", &[]);
+    assert!(said.contains("gantry-edit-") && said.contains(".yaml:") && said.contains(" |   color: blue\n"), "{said}");
+    assert!(said.contains("unknown field \"datas\"") && said.ends_with("code=1\n"), "{said}");
+}
+
+#[test]
 fn programs_on_the_path_are_verbs() {
     let kubectl = user();
     let plugin = kubectl.directory().join("kubectl-greet");

@@ -199,7 +199,7 @@ fn alike(line: &str) -> String {
     let mut line = line.replace("gantry", "kubectl");
     for before in ["kubectl-edit-", "LIVE-", "MERGED-"] {
         if let Some((start, end)) = line.split_once(before) {
-            line = format!("{start}{before}{}", end.trim_start_matches(|c: char| c.is_ascii_digit()));
+            line = format!("{start}{before}{}", end.trim_start_matches(|c: char| c.is_ascii_alphanumeric()));
             break;
         }
     }
