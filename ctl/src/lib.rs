@@ -16,6 +16,7 @@
 //! - `follow` and `readiness`: what becomes of objects, and whether it is what was asked for.
 //! - `editing`: objects as files of an editor.
 //! - `deletion`: how objects are deleted.
+//! - `progress`: how far something is, on a terminal.
 //! - `report`: what is said of changes, and of those that failed.
 //! - `target`: the objects that a verb changes; `changes`: what is sent of them; `outcome`: how it is told; `create`: objects that
 //!   verbs put together.
@@ -45,6 +46,7 @@ mod outcome;
 mod output;
 pub mod plugins;
 mod pods;
+mod progress;
 mod readiness;
 mod report;
 mod resources;

@@ -11,6 +11,7 @@ use crate::follow::{Change, Follow};
 use crate::jsonpath::Template;
 use crate::manifest::Files;
 use crate::output::Printing;
+use crate::progress::Progress;
 use crate::report::{Failures, Report};
 use crate::select::select;
 use crate::session::Ask;
@@ -70,33 +71,44 @@ enum Condition {
     },
 }
 
+/// A condition, and how it was named.
+struct Wanted<'a> {
+    condition: Condition,
+    text: &'a str,
+}
+
 /// Waits for objects, one after the other; all of them share the time.
 pub(crate) async fn run(arguments: Arguments, session: &mut Session<'_>) -> Result<(), Error> {
     let mut conditions = Vec::new();
     for text in &arguments.conditions {
-        conditions.push(text.parse::<Condition>().map_err(Error::said)?);
+        conditions.push(Wanted { condition: text.parse().map_err(Error::said)?, text });
     }
     if conditions.is_empty() {
         return Err(Error::said("unrecognized condition: []"));
     }
     // What is not there yet cannot be anything else first.
-    conditions.sort_by_key(|condition| *condition != Condition::Create);
+    conditions.sort_by_key(|wanted| wanted.condition != Condition::Create);
     let timeout = timeout(&arguments.timeout)?;
     let deadline = Instant::now() + timeout.unwrap_or_default();
     let mut report = Report::new(&arguments.output, DryRun::None)?.with_managed_fields(arguments.show_managed_fields);
     let waiting = Waiting { deadline: timeout.map(|_| deadline) };
     let mut awaited = arguments.awaited(session).await?;
-    if conditions.first() == Some(&Condition::Create) {
-        awaited = waiting.until_created(&arguments, session, awaited).await?;
+    let mut progress = Progress::new(session);
+    if conditions.first().is_some_and(|wanted| wanted.condition == Condition::Create) {
+        let created = waiting.until_created(&arguments, session, awaited, &mut progress).await;
+        progress.clear(session)?;
+        awaited = created?;
     }
-    let is_for_delete = conditions.contains(&Condition::Delete);
+    let is_for_delete = conditions.iter().any(|wanted| wanted.condition == Condition::Delete);
     if awaited.is_empty() {
         return if is_for_delete { Ok(()) } else { Err(Error::said("no matching resources found")) };
     }
     let mut failures = Failures::default();
     for mut follow in awaited {
         let (name, kind) = (follow.plural_name(), follow.resource.clone());
-        let result = match waiting.until_all(session, &mut follow, &conditions).await {
+        let result = waiting.until_all(session, &mut follow, &conditions, &mut progress).await;
+        progress.clear(session)?;
+        let result = match result {
             Ok(Some(object)) => {
                 let done = report.done(session, &kind, &object, "condition met");
                 session.flush()?;
@@ -193,21 +205,29 @@ impl Waiting {
         arguments: &Arguments,
         session: &mut Session<'_>,
         mut awaited: Vec<Follow>,
+        progress: &mut Progress,
     ) -> Result<Vec<Follow>, Error> {
         const AGAIN: Duration = Duration::from_millis(500);
         let is_named = !awaited.is_empty();
         loop {
             let mut all_there = !awaited.is_empty();
+            let mut missing = "what is selected".to_owned();
             for follow in &awaited {
                 let path = follow.resource.object_path(&follow.namespace, &follow.name);
                 match session.json(Ask::get(&path)).await {
                     Ok(_) => {}
-                    Err(error) if error.reason() == Some("NotFound") => all_there = false,
+                    Err(error) if error.reason() == Some("NotFound") => {
+                        all_there = false;
+                        missing = follow.resource.object(&follow.name);
+                    }
                     Err(error) => return Err(error),
                 }
             }
             if all_there {
                 return Ok(awaited);
+            }
+            if self.deadline.is_some() {
+                progress.redraw(session, [format!("{missing}: waiting for create")].into_iter())?;
             }
             let late = || Err(Error::said("timed out waiting for the condition"));
             match self.deadline {
@@ -230,11 +250,12 @@ impl Waiting {
         &self,
         session: &mut Session<'_>,
         follow: &mut Follow,
-        conditions: &[Condition],
+        conditions: &[Wanted<'_>],
+        progress: &mut Progress,
     ) -> Result<Option<Value>, Stop> {
         let mut last = None;
-        for condition in conditions {
-            let until = self.until(session, follow, condition);
+        for wanted in conditions {
+            let until = self.until(session, follow, wanted, progress);
             last = match self.deadline {
                 None => until.await?,
                 Some(deadline) => tokio::time::timeout_at(deadline, until).await.map_err(|_| Stop::Late)??,
@@ -247,8 +268,10 @@ impl Waiting {
         &self,
         session: &mut Session<'_>,
         follow: &mut Follow,
-        condition: &Condition,
+        wanted: &Wanted<'_>,
+        progress: &mut Progress,
     ) -> Result<Option<Value>, Stop> {
+        let condition = &wanted.condition;
         let path = follow.resource.object_path(&follow.namespace, &follow.name);
         let mut last = match session.json(Ask::get(&path)).await {
             Err(error) if error.reason() == Some("NotFound") && *condition == Condition::Delete => return Ok(None),
@@ -262,6 +285,7 @@ impl Waiting {
             return Err(Stop::NotMet);
         }
         loop {
+            progress.redraw(session, [line(follow, wanted, &last)].into_iter())?;
             let now = match follow.is_closed() {
                 true => follow.open(session).await?.map_or(Change::Gone, Change::Now),
                 false => follow.change().await,
@@ -283,6 +307,12 @@ impl Waiting {
             }
         }
     }
+}
+
+/// What is seen on a terminal of an object that is waited for.
+fn line(follow: &Follow, wanted: &Wanted<'_>, object: &Value) -> String {
+    let now = wanted.condition.now(object).map_or_else(String::new, |now| format!("; it is {now}"));
+    format!("{}: waiting for {}{now}", follow.resource.object(&follow.name), wanted.text)
 }
 
 impl std::str::FromStr for Condition {
@@ -334,6 +364,22 @@ fn wrong_format() -> String {
 }
 
 impl Condition {
+    /// What there is of an object in the place of what is waited for.
+    fn now(&self, object: &Value) -> Option<String> {
+        match self {
+            Condition::Create | Condition::Delete => None,
+            Condition::Path { template, .. } => Some(format!("{:?}", template.text(object))),
+            Condition::Status { name, .. } => {
+                let mut conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+                let is_it = |own: &&Value| own["type"].as_str().is_some_and(|own| same(own, name));
+                let Some(condition) = conditions.find(is_it) else { return Some("not told".to_owned()) };
+                let text = |field: &str| condition[field].as_str().unwrap_or_default();
+                let reason = if text("reason").is_empty() { String::new() } else { format!(" ({})", text("reason")) };
+                Some(format!("{}{reason}", text("status")))
+            }
+        }
+    }
+
     /// Whether it is true of an object that is there.
     fn is_met(&self, object: &Value) -> bool {
         match self {
@@ -410,6 +456,18 @@ mod tests {
         check("jsonpath={.status.n}", json!({"status": {"n": 0}}), true);
         check("jsonpath={.a[?(@.b==\"c\")].d}=e", json!({"a": [{"b": "c", "d": "e"}]}), true);
         check("delete", json!({}), false);
+    }
+
+    #[test]
+    fn what_there_is_meanwhile_is_told() {
+        let check = |text: &str, object: Value, expected: Option<&str>| {
+            assert_eq!(text.parse::<Condition>().unwrap().now(&object).as_deref(), expected, "{text} {object}");
+        };
+        let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "Starting"}]}});
+        check("condition=ready", ready.clone(), Some("False (Starting)"));
+        check("condition=other", ready, Some("not told"));
+        check("jsonpath={.status.phase}=Running", json!({"status": {"phase": "Pending"}}), Some("\"Pending\""));
+        check("delete", json!({}), None);
     }
 
     #[test]

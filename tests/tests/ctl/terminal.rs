@@ -251,6 +251,50 @@ fn progress_is_written_in_one_place_on_a_terminal() {
 }
 
 #[test]
+fn who_waits_on_a_terminal_sees_for_what() {
+    let kubectl = user();
+    let terminal = Terminal::of(&kubectl, &[("TERM", "xterm")]);
+    let green = Then::Does("patch cm settings -p '{\"data\":{\"color\":\"green\"}}'");
+    let line = "wait cm/settings --for=jsonpath={.data.color}=green";
+    let said = terminal.run(line, &[("waiting for jsonpath={.data.color}=green; it is \"blue\"", green)]);
+    assert!(said.starts_with("\u{1b}[2K\u{1b}[?7lconfigmap/settings: waiting for"), "{said:?}");
+    assert!(said.ends_with("\u{1b}[1A\u{1b}[Jconfigmap/settings condition met\ncode=0\n"), "{said:?}");
+    let line = "wait cm/settings --for=jsonpath={.data.color}=red --timeout=1s";
+    let said = terminal.run(line, &[]);
+    let late = "error: timed out waiting for the condition on configmaps/settings\n";
+    assert!(said.ends_with(&format!("\u{1b}[1A\u{1b}[J{late}code=1\n")), "{said:?}");
+    assert_eq!(terminal.piped(line), late);
+    let made = Then::Does("create cm later");
+    let said = terminal.run("wait cm/later --for=create", &[("configmap/later: waiting for create", made)]);
+    assert!(said.ends_with("\u{1b}[Jconfigmap/later condition met\ncode=0\n"), "{said:?}");
+}
+
+#[test]
+fn who_drains_on_a_terminal_sees_what_is_still_to_go() {
+    let kubectl = user();
+    let lone = |name: &str| {
+        let pod = format!(
+            "apiVersion: v1\nkind: Node\nmetadata: {{name: worker}}\n---\napiVersion: v1\nkind: Pod\n\
+             metadata: {{name: {name}}}\nspec: {{nodeName: worker, containers: [{{name: a, image: a}}]}}\n"
+        );
+        kubectl.file("lone.yaml", &pod);
+        let output = kubectl.output("apply -f lone.yaml");
+        assert!(output.status.success(), "{output:?}");
+    };
+    assert!(kubectl.output("create serviceaccount default").status.success());
+    lone("one");
+    let terminal = Terminal::of(&kubectl, &[("TERM", "xterm")]);
+    // No node is there that would end it.
+    let ends = Then::Does("delete pod one --force --grace-period=0");
+    let said = terminal.run("drain worker --force", &[("node/worker: 1 of 1 pods still to go: default/one", ends)]);
+    assert!(said.ends_with("\u{1b}[1A\u{1b}[Jpod/one evicted\nnode/worker drained\ncode=0\n"), "{said:?}");
+    lone("two");
+    let said = terminal.piped("drain worker --force --timeout=1s");
+    assert!(said.contains("evicting pod default/two\n") && !said.contains('\u{1b}'), "{said:?}");
+    assert!(!said.contains("still to go"), "{said:?}");
+}
+
+#[test]
 fn tokens_are_made_of_three_parts() {
     let kubectl = user();
     let terminal = Terminal::of(&kubectl, &[]);

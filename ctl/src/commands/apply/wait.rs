@@ -1,7 +1,6 @@
 //! Waiting until what was applied is ready, and showing how far it has come: on a terminal one line an object that is written
 //! anew, otherwise a line a change.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -10,6 +9,7 @@ use serde_json::Value;
 
 use crate::follow::{Change, Follow};
 use crate::manifest::Placed;
+use crate::progress::Progress;
 use crate::readiness::{self, Readiness};
 use crate::{Error, Session};
 
@@ -39,7 +39,7 @@ pub(super) async fn until_ready(
             all.push(Awaited { follow, readiness: Readiness::Waiting("not seen yet".to_owned()) });
         }
     }
-    let mut progress = Progress { is_terminal: session.is_terminal(), lines: 0 };
+    let mut progress = Progress::new(session);
     let waiting = until_settled(session, &mut all, &mut progress);
     let is_late = match timeout {
         None => {
@@ -67,7 +67,7 @@ pub(super) async fn until_ready(
 
 /// Follows them until none is waited for any more.
 async fn until_settled(session: &mut Session<'_>, all: &mut [Awaited], progress: &mut Progress) -> Result<(), Error> {
-    progress.redraw(session, all)?;
+    progress.redraw(session, all.iter().map(Awaited::line))?;
     loop {
         for at in 0..all.len() {
             if all[at].is_settled() || !all[at].follow.is_closed() {
@@ -75,7 +75,7 @@ async fn until_settled(session: &mut Session<'_>, all: &mut [Awaited], progress:
             }
             let now = all[at].follow.open(session).await?;
             all[at].see(now.as_ref(), session, progress)?;
-            progress.redraw(session, all)?;
+            progress.redraw(session, all.iter().map(Awaited::line))?;
         }
         let open = all.iter_mut().enumerate().filter(|(_, awaited)| !awaited.is_settled());
         let changes: Vec<_> =
@@ -90,7 +90,7 @@ async fn until_settled(session: &mut Session<'_>, all: &mut [Awaited], progress:
             Change::Gone => all[at].see(None, session, progress)?,
             Change::Unknown => continue,
         }
-        progress.redraw(session, all)?;
+        progress.redraw(session, all.iter().map(Awaited::line))?;
     }
 }
 
@@ -114,60 +114,11 @@ impl Awaited {
             return Ok(());
         }
         self.readiness = readiness;
-        progress.say(session, &self.line())
-    }
-}
-
-/// What is seen of it.
-struct Progress {
-    is_terminal: bool,
-    /// The lines on the terminal that are to be written anew.
-    lines: usize,
-}
-
-impl Progress {
-    /// Says a change, where nothing can be written anew.
-    fn say(&self, session: &mut Session<'_>, line: &str) -> Result<(), Error> {
-        if self.is_terminal {
-            return Ok(());
+        // Where nothing can be written anew.
+        if !progress.is_shown() {
+            session.say(&self.line())?;
+            session.flush()?;
         }
-        session.say(line)?;
-        session.flush()
-    }
-
-    /// Writes all lines anew, on a terminal.
-    fn redraw(&mut self, session: &mut Session<'_>, all: &[Awaited]) -> Result<(), Error> {
-        if !self.is_terminal {
-            return Ok(());
-        }
-        session.write(&redrawn(self.lines, all.iter().map(Awaited::line)))?;
-        self.lines = all.len();
-        session.flush()
-    }
-}
-
-/// Lines in the place of so many that are on the terminal.
-fn redrawn(before: usize, lines: impl Iterator<Item = String>) -> String {
-    let mut text = String::new();
-    if before > 0 {
-        // Writing to a string does not fail.
-        let _ = write!(text, "\x1b[{before}A");
-    }
-    for line in lines {
-        // A line that wraps would be two.
-        let _ = writeln!(text, "\x1b[2K\x1b[?7l{line}\x1b[?7h");
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_written_in_the_place_of_the_former_ones() {
-        let lines = || ["a".to_owned(), "b".to_owned()].into_iter();
-        assert_eq!(redrawn(0, lines()), "\x1b[2K\x1b[?7la\x1b[?7h\n\x1b[2K\x1b[?7lb\x1b[?7h\n");
-        assert!(redrawn(2, lines()).starts_with("\x1b[2A\x1b[2K"));
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{Refused, place, shown};
 use crate::dry_run::DryRun;
+use crate::progress::Progress;
 use crate::session::Ask;
 use crate::{Error, Session};
 
@@ -56,6 +57,29 @@ pub(super) async fn remove(
     pods: Vec<Value>,
     removal: Removal,
 ) -> Result<(), Refused> {
+    let mut progress = Progress::new(session);
+    let removed = until_gone(session, node, &pods, removal, &mut progress).await;
+    progress.clear(session)?;
+    let (failures, pending) = removed?;
+    if failures.is_empty() {
+        return Ok(());
+    }
+    let why = shown(&failures);
+    session.remark(&format!("There are pending pods in node {node:?} when an error occurred: {why}"))?;
+    for name in &pending {
+        session.remark(&format!("pod/{name}"))?;
+    }
+    Err(Refused(failures))
+}
+
+/// Removes them until none is left that could be. Gives why others could not, and their names.
+async fn until_gone(
+    session: &mut Session<'_>,
+    node: &str,
+    pods: &[Value],
+    removal: Removal,
+    progress: &mut Progress,
+) -> Result<(Vec<String>, Vec<String>), Refused> {
     let start = Instant::now();
     let mut doomed: Vec<Doomed> = pods.iter().map(|pod| Doomed::new(pod, start)).collect();
     let (mut failures, mut pending) = (Vec::new(), Vec::new());
@@ -63,6 +87,7 @@ pub(super) async fn remove(
         let mut rest = Vec::new();
         for mut pod in doomed {
             if pod.next.is_some_and(|at| at <= Instant::now()) {
+                progress.clear(session)?;
                 match ask(session, &pod, removal).await {
                     Ok(Asked::Going) => pod.next = None,
                     Ok(Asked::Gone) => continue,
@@ -76,6 +101,7 @@ pub(super) async fn remove(
                 }
             }
             if pod.next.is_none() && is_gone(session, &pod).await? {
+                progress.clear(session)?;
                 let words = if removal.evicts { "evicted" } else { "deleted" };
                 session.say(&format!("pod/{} {words}", pod.name))?;
                 continue;
@@ -90,18 +116,19 @@ pub(super) async fn remove(
             break;
         }
         if !doomed.is_empty() {
+            progress.redraw(session, [line(node, &doomed, pods.len())].into_iter())?;
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
-    if failures.is_empty() {
-        return Ok(());
-    }
-    let why = shown(&failures);
-    session.remark(&format!("There are pending pods in node {node:?} when an error occurred: {why}"))?;
-    for name in &pending {
-        session.remark(&format!("pod/{name}"))?;
-    }
-    Err(Refused(failures))
+    Ok((failures, pending))
+}
+
+/// What is seen on a terminal while pods are to go.
+fn line(node: &str, doomed: &[Doomed], all: usize) -> String {
+    let held = doomed.iter().filter(|pod| pod.next.is_some()).count();
+    let held = if held == 0 { String::new() } else { format!(", {held} of them held by a budget") };
+    let places: Vec<&str> = doomed.iter().map(|pod| pod.place.as_str()).collect();
+    format!("node/{node}: {} of {all} pods still to go{held}: {}", doomed.len(), places.join(", "))
 }
 
 fn late(pod: &Doomed, timeout: Duration) -> String {
@@ -196,6 +223,18 @@ async fn is_gone(session: &mut Session<'_>, pod: &Doomed) -> Result<bool, Error>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_to_go_is_told() {
+        let pod = |name: &str, next: Option<Instant>| {
+            let pod = json!({"metadata": {"namespace": "a", "name": name}});
+            Doomed { next, ..Doomed::new(&pod, Instant::now()) }
+        };
+        let going = [pod("b", None), pod("c", None)];
+        assert_eq!(line("n", &going, 5), "node/n: 2 of 5 pods still to go: a/b, a/c");
+        let held = [pod("b", Some(Instant::now()))];
+        assert_eq!(line("n", &held, 5), "node/n: 1 of 5 pods still to go, 1 of them held by a budget: a/b");
+    }
 
     #[test]
     fn durations_are_written_as_go_does_it() {
