@@ -12,10 +12,11 @@ use crate::audit::Audit;
 use crate::authn::{Authenticators, BootstrapTokens, Identity, Issuer, Oidc, ServiceAccountTokens, TokenFile};
 use crate::authz::{Chain, NodeAuthorizer, Rbac};
 use crate::discovery::Addresses;
+use crate::encryption::Encryption;
 use crate::engine::{Access, Engine, Location, Surroundings};
 use crate::entry::Objects;
 use crate::health::{Endpoint, Health};
-use crate::metrics::Metrics;
+use crate::metrics::{EncryptionFigures, Metrics};
 use crate::proxy;
 use crate::registry::Registry;
 use crate::resources::service::Orphans;
@@ -40,6 +41,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct Parts {
     /// What makes writes durable.
     pub backend: Arc<dyn Backend>,
+    /// What it is to store encrypted.
+    pub encryption: Encryption,
     /// Whether no other server has the same store.
     pub alone: bool,
     /// What the kinds need to know.
@@ -78,9 +81,11 @@ pub struct Core {
 impl Core {
     /// Opens the store, makes what every cluster has, and is ready for requests.
     pub async fn open(parts: Parts) -> Result<Core, RunError> {
-        let Parts { config, location, alone, limits, .. } = parts;
+        let Parts { config, location, alone, limits, encryption, .. } = parts;
         let stopping = CancellationToken::new();
-        let engine = open_engine(parts.backend, parts.surroundings, &config, location, alone, &stopping).await?;
+        let engine =
+            open_engine((parts.backend, encryption.clone()), parts.surroundings, &config, location, alone, &stopping)
+                .await?;
         let rbac = Rbac::follow(engine.store().clone(), stopping.clone()).await.map_err(RunError::Bootstrap)?;
         let nodes = NodeAuthorizer::follow(engine.store().clone(), stopping.clone()).await;
         let authorizer = Arc::new(Chain::of_cluster(nodes.map_err(RunError::Bootstrap)?, rbac.clone()));
@@ -103,6 +108,8 @@ impl Core {
         let (health, metrics) = (Health::new(), Metrics::new());
         let observed = engine.store().clone();
         metrics.observe_store(move || observed.stats());
+        let observed = engine.store().clone();
+        metrics.observe_encryption(move || EncryptionFigures::of(&encryption, &observed, alone));
         watch_over(&health, engine.store(), &stopping);
         keep_found(Engine::clone(&engine), config, location, alone, stopping.clone());
         let addresses = Addresses { client_cidr: "0.0.0.0/0".to_owned(), server_address: parts.address.to_string() };
@@ -142,7 +149,7 @@ impl Core {
 
 /// Opens the store and makes what every cluster has.
 async fn open_engine(
-    backend: Arc<dyn Backend>,
+    (backend, encryption): (Arc<dyn Backend>, Encryption),
     surroundings: Arc<dyn Surroundings>,
     config: &Config,
     location: Location,
@@ -153,7 +160,10 @@ async fn open_engine(
     resources::register_all(&registry, config.clone());
     resources::register_usage(&registry);
     let options = StoreOptions { read_timeout: READ_TIMEOUT, ..StoreOptions::default() };
-    let store = Store::open(backend, Objects::new(Arc::clone(&registry)), options).await?;
+    let objects = Objects::new(Arc::clone(&registry)).with_encryption(encryption.clone());
+    let store = Store::open(backend, objects, options).await?;
+    encryption.warn_of_loss(&store);
+    encryption.follow(store.clone(), stopping.clone());
     let engine = Engine::new(store, registry, surroundings);
     engine.bootstrap().await.map_err(RunError::Bootstrap)?;
     engine.bootstrap_born().await.map_err(RunError::Bootstrap)?;

@@ -14,8 +14,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use store::{Codec, IndexValue, Key, Revision};
+use store::{Codec, Encoded, IndexValue, Key, Revision};
 
+use crate::encryption::{Encryption, Kept};
 use crate::registry::Registry;
 
 /// The root of every key that the API server writes.
@@ -31,9 +32,25 @@ pub struct Entry {
     labels: Box<[(Box<str>, Box<str>)]>,
     fields: Box<[Box<str>]>,
     schema: Option<Arc<EntrySchema>>,
+    kept: Kept,
 }
 
 impl Entry {
+    /// By what it is kept where it is stored.
+    #[must_use]
+    pub fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// Why it cannot be read, if it cannot. Its bytes are those that are stored then.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<&str> {
+        match &self.kept {
+            Kept::Unreadable(why) => Some(why),
+            Kept::Plain | Kept::By(_) => None,
+        }
+    }
+
     /// The object's JSON, with its resource version.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
@@ -129,13 +146,32 @@ pub(crate) fn type_prefix(kind: &str, api_version: &str) -> String {
 /// The store's codec for API objects.
 pub struct Objects {
     registry: Arc<Registry>,
+    encryption: Encryption,
 }
 
 impl Objects {
     /// Reads what `registry` says of each stored resource.
     #[must_use]
     pub fn new(registry: Arc<Registry>) -> Self {
-        Objects { registry }
+        Objects { registry, encryption: Encryption::default() }
+    }
+
+    /// The same, which stores what `encryption` says encrypted.
+    #[must_use]
+    pub fn with_encryption(self, encryption: Encryption) -> Self {
+        Objects { encryption, ..self }
+    }
+
+    /// What is encrypted.
+    #[must_use]
+    pub fn encryption(&self) -> &Encryption {
+        &self.encryption
+    }
+
+    /// Whether the object at `key` would be stored otherwise if it were written now as it is.
+    #[must_use]
+    pub fn is_stale(&self, key: &Key, entry: &Entry) -> bool {
+        self.encryption.is_stale(stored_resource(key), &entry.kept)
     }
 }
 
@@ -143,9 +179,12 @@ impl Codec for Objects {
     type Entry = Entry;
 
     fn decode(&self, key: &Key, revision: Revision, value: Bytes) -> Entry {
-        let schema = stored_resource(key).and_then(|resource| self.registry.entry_schema(resource));
+        let resource = stored_resource(key);
+        let (value, kept) = self.encryption.open(resource, key, value);
+        let is_readable = !matches!(kept, Kept::Unreadable(_));
+        let schema = resource.filter(|_| is_readable).and_then(|resource| self.registry.entry_schema(resource));
         match schema.as_ref().and_then(|schema| Facts::read(schema, &value).ok()) {
-            Some(facts) => facts.into_entry(schema, revision, &value),
+            Some(facts) => Entry { kept, ..facts.into_entry(schema, revision, &value) },
             None => Entry {
                 bytes: value,
                 revision_digits: 0..0,
@@ -153,8 +192,13 @@ impl Codec for Objects {
                 labels: Box::default(),
                 fields: Box::default(),
                 schema: None,
+                kept,
             },
         }
+    }
+
+    fn encode(&self, key: &Key, value: Bytes) -> Result<Encoded, String> {
+        self.encryption.seal(stored_resource(key), key, value)
     }
 
     fn tombstone(&self, _: &Key, revision: Revision, last: &Entry) -> Entry {
@@ -168,6 +212,7 @@ impl Codec for Objects {
             labels: last.labels.clone(),
             fields: last.fields.clone(),
             schema: last.schema.clone(),
+            kept: last.kept.clone(),
         }
     }
 
@@ -191,7 +236,7 @@ impl Codec for Objects {
 pub const INDEXED: &[&str] = &["spec.nodeName"];
 
 /// `<group>/<resource>` of a key, by which the registry files what is stored.
-fn stored_resource(key: &Key) -> Option<&str> {
+pub(crate) fn stored_resource(key: &Key) -> Option<&str> {
     let rest = key.as_str().strip_prefix(ROOT)?;
     let group_end = rest.find('/')?;
     let resource_end = rest[group_end + 1..].find('/')? + group_end + 1;
@@ -264,7 +309,7 @@ impl Facts {
         let prefix = schema.as_ref().map_or("", |schema| &schema.type_prefix);
         let after_type = if bytes.starts_with(prefix.as_bytes()) { prefix.len() } else { 0 };
         let (labels, fields) = (self.labels, self.fields);
-        Entry { bytes: bytes.freeze(), revision_digits, after_type, labels, fields, schema }
+        Entry { bytes: bytes.freeze(), revision_digits, after_type, labels, fields, schema, kept: Kept::Plain }
     }
 }
 

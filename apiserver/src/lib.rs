@@ -6,6 +6,7 @@ pub mod authn;
 pub mod authz;
 pub mod core;
 pub mod discovery;
+pub mod encryption;
 pub mod engine;
 pub mod entry;
 pub mod health;
@@ -25,4 +26,4 @@ pub mod strategy;
 pub mod usage;
 pub mod version;
 
-pub use server::{Etcd, Kubelets, Options, Ready, RunError, Server, StoreChoice, run};
+pub use server::{EncryptionFile, Etcd, Kubelets, Options, Ready, RunError, Server, StoreChoice, run};

@@ -5,6 +5,7 @@
 //! number of series holds even if there are very many of those.
 
 mod collect;
+mod encryption;
 mod flow_control;
 mod text;
 
@@ -26,6 +27,7 @@ use store::StoreStats;
 
 use crate::request::{Target, Verb};
 
+pub use encryption::EncryptionFigures;
 pub use flow_control::{FlowCounted, FlowLabels, FlowMetrics};
 pub use text::Exposition;
 
@@ -309,6 +311,11 @@ impl Metrics {
     /// Shows figures of another part of the server.
     pub(crate) fn register(&self, register: impl FnOnce(&mut Registry)) {
         register(&mut self.0.registry.write());
+    }
+
+    /// Shows how objects are encrypted, which is asked for whenever somebody looks.
+    pub fn observe_encryption(&self, figures: impl Fn() -> EncryptionFigures + Send + Sync + 'static) {
+        self.0.registry.write().register_collector(Box::new(encryption::Collected(Box::new(figures))));
     }
 
     /// All of it as text.

@@ -18,6 +18,7 @@ use crate::authn::{
 };
 use crate::authz::{CONTROLLER_MANAGER, PROXY, SCHEDULER};
 use crate::core::{Core, Parts};
+use crate::encryption::{self, Encryption, EncryptionError};
 use crate::engine::{Location, Surroundings};
 use crate::proxy::{self, AddressType, Dialer, KubeletTlsError};
 use crate::resources::{Config, service};
@@ -38,6 +39,9 @@ pub struct Options {
     pub advertise: Vec<IpAddr>,
     /// What it keeps objects in.
     pub store: StoreChoice,
+    /// What is stored encrypted. Without, Secrets are, by a key that is made in the data directory at the first start; on a store
+    /// that several servers may share, only if that key is there already.
+    pub encryption: Option<EncryptionFile>,
     /// A file with bearer tokens.
     pub token_auth_file: Option<PathBuf>,
     /// What it writes down of requests.
@@ -61,6 +65,15 @@ pub enum StoreChoice {
     Embedded,
     /// etcd.
     Etcd(Etcd),
+}
+
+/// A file that says what is stored encrypted, and by which keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncryptionFile {
+    /// An EncryptionConfiguration of apiserver.config.k8s.io/v1.
+    pub path: PathBuf,
+    /// Whether it is read again when it changes.
+    pub reload: bool,
 }
 
 /// How kubelets are found, and trusted.
@@ -150,6 +163,9 @@ pub enum RunError {
     /// The store does not open.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// It is not known what is to be stored encrypted.
+    #[error(transparent)]
+    Encryption(#[from] EncryptionError),
     /// What every cluster has cannot be made.
     #[error("the cluster cannot be set up: {0}")]
     Bootstrap(Status),
@@ -215,6 +231,7 @@ impl Server {
         let ip = advertised_address(address.ip(), config.services.prefers_ipv4(), &options.advertise);
         let core = Core::open(Parts {
             backend: open_backend(&data_dir, &options.store)?,
+            encryption: open_encryption(&data_dir, &options.store, options.encryption)?,
             alone: matches!(options.store, StoreChoice::Embedded),
             config,
             location: Location { ip, port: address.port() },
@@ -300,6 +317,29 @@ fn open_backend(data_dir: &Path, choice: &StoreChoice) -> Result<Arc<dyn Backend
         StoreChoice::Embedded => Arc::new(Embedded::open(data_dir, EmbeddedOptions::default())?),
         StoreChoice::Etcd(etcd) => Arc::new(EtcdBackend::new(etcd_options(etcd)?)?),
     })
+}
+
+/// By what is encrypted what is stored.
+fn open_encryption(
+    data_dir: &Path,
+    store: &StoreChoice,
+    file: Option<EncryptionFile>,
+) -> Result<Encryption, EncryptionError> {
+    if let Some(EncryptionFile { path, reload }) = file {
+        let rules = Arc::new(encryption::load(&path)?.rules);
+        return Ok(Encryption::new(rules, reload.then_some(path)));
+    }
+    let own = data_dir.join(encryption::OWN_FILE);
+    if matches!(store, StoreChoice::Etcd(_)) && !own.exists() {
+        // Another server on the same etcd would not have a key that this one made.
+        tracing::warn!(
+            "Secrets are stored in etcd as they are: give all API servers on it the same keys, by \
+             --encryption-provider-config or as {}",
+            own.display()
+        );
+        return Ok(Encryption::default());
+    }
+    Ok(Encryption::new(encryption::open_own(data_dir)?, Some(own)))
 }
 
 /// Those who are known by certificates of the authority, and have kubeconfigs: by what names.

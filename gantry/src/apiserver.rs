@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use apiserver::proxy::AddressType;
 use apiserver::resources::service;
 use apiserver::serve::Limits;
-use apiserver::{Etcd, Kubelets, Options, Ready, StoreChoice};
+use apiserver::{EncryptionFile, Etcd, Kubelets, Options, Ready, StoreChoice};
 use clap::{Args, ValueEnum};
 use tokio::sync::oneshot;
 
@@ -51,6 +51,13 @@ pub(crate) struct Serving {
     /// The key of that certificate, in PEM.
     #[arg(long, value_name = "FILE", requires_all = ["etcd_servers", "etcd_certfile"])]
     etcd_keyfile: Option<PathBuf>,
+    /// An EncryptionConfiguration of apiserver.config.k8s.io/v1: what is stored encrypted, and by which keys [default: Secrets,
+    /// by a key in the data directory that is made at the first start; on etcd, if that key is there].
+    #[arg(long, value_name = "FILE")]
+    encryption_provider_config: Option<PathBuf>,
+    /// Read that file again when it changes.
+    #[arg(long, requires = "encryption_provider_config")]
+    encryption_provider_config_automatic_reload: bool,
     /// A file of bearer tokens, with lines of `token,user,uid,"group1,group2"`.
     #[arg(long, value_name = "FILE")]
     token_auth_file: Option<PathBuf>,
@@ -162,6 +169,8 @@ impl Serving {
             client_certificate: self.kubelet_client_certificate.zip(self.kubelet_client_key),
             address_types: self.kubelet_preferred_address_types,
         };
+        let reload = self.encryption_provider_config_automatic_reload;
+        let encryption = self.encryption_provider_config.map(|path| EncryptionFile { path, reload });
         let token_auth_file = self.token_auth_file;
         let advertise = self.advertise_address.map_or(self.of_node, |address| vec![address]);
         let (oidc, audit) = (self.oidc.options(), self.audit.options()?);
@@ -170,6 +179,7 @@ impl Serving {
             listen: self.listen,
             advertise,
             store,
+            encryption,
             token_auth_file,
             oidc,
             audit,
@@ -218,6 +228,12 @@ mod tests {
         };
         assert_eq!(parse(line).unwrap().kubelets, kubelets);
 
+        assert_eq!(options.encryption, None);
+        let line = "apiserver --data-dir /d --encryption-provider-config e.yaml \
+                    --encryption-provider-config-automatic-reload";
+        let file = EncryptionFile { path: "e.yaml".into(), reload: true };
+        assert_eq!(parse(line).unwrap().encryption, Some(file));
+
         let line = "apiserver --data-dir /d --store etcd --etcd-servers https://a:2379,https://b:2379 --etcd-cafile ca \
                     --etcd-certfile crt --etcd-keyfile key --max-requests-inflight 5";
         let options = parse(line).unwrap();
@@ -261,6 +277,8 @@ mod tests {
         check("apiserver --data-dir /d --store paper", "--store");
         check("apiserver --data-dir /d --store etcd --etcd-servers u --etcd-certfile c", "--etcd-keyfile");
         check("apiserver --data-dir /d --etcd-cafile c", "--etcd-servers");
+        let line = "apiserver --data-dir /d --encryption-provider-config-automatic-reload";
+        check(line, "--encryption-provider-config");
         check("apiserver --data-dir /d --kubelet-client-certificate c", "--kubelet-client-key");
         check(
             "apiserver --data-dir /d --audit-log-path a --audit-log-batch-throttle-enable",

@@ -31,7 +31,7 @@ mod store;
 mod watch;
 
 pub use backend::{Backend, Change, Durability, Expect, Op, Sink, Write};
-pub use codec::{Codec, IndexValue};
+pub use codec::{Codec, Encoded, IndexValue};
 pub use compaction::CompactionPolicy;
 pub use embedded::{
     Disk, Embedded, EmbeddedOptions, FileDisk, MaintenanceError, Report, STORE_FILE, backup, restore, verify,

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch as revision_channel;
 
@@ -157,6 +158,23 @@ impl<C: Codec> Mirror<C> {
             }
         };
         Ok(Watch::new(queue, hub.published_cell(), requested, Box::new(leave)))
+    }
+
+    /// Makes entries anew of the bytes that `stored_bytes` gives of them. What changes meanwhile is decoded by its change.
+    pub(crate) fn decode_again(&self, stored_bytes: impl Fn(&C::Entry) -> Option<Bytes>) -> usize {
+        let before = self.state.read().entries.clone();
+        let again = before.iter().filter_map(|(key, old)| Some((key, old, stored_bytes(&old.entry)?)));
+        let decoded = again.map(|(key, old, bytes)| (key, old, self.codec.decode(key, old.revision, bytes)));
+        let decoded: Vec<_> = decoded.collect();
+        let mut state = self.state.write();
+        let mut count = 0;
+        for (key, old, entry) in decoded {
+            if state.entries.get(key).is_some_and(|now| Arc::ptr_eq(&now.entry, &old.entry)) {
+                state.entries.insert(key.clone(), Stored { revision: old.revision, entry: Arc::new(entry) });
+                count += 1;
+            }
+        }
+        count
     }
 
     /// Forgets history through `through`.

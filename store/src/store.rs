@@ -112,6 +112,12 @@ impl<C: Codec> Store<C> {
         Ok(Store { inner })
     }
 
+    /// What makes entries of stored bytes.
+    #[must_use]
+    pub fn codec(&self) -> &C {
+        self.inner.mirror.codec()
+    }
+
     /// Stores `value` at `key`, which must not exist.
     pub async fn create(&self, key: Key, value: Bytes, durability: Durability) -> Result<Stored<C::Entry>, WriteError> {
         self.put(key, Expect::Absent, value, durability).await
@@ -182,6 +188,24 @@ impl<C: Codec> Store<C> {
         Mirror::watch(&self.inner.mirror, options)
     }
 
+    /// What this process knows to be stored at `key`, without waiting.
+    #[must_use]
+    pub fn known(&self, key: &Key) -> Option<Stored<C::Entry>> {
+        self.inner.mirror.get(key)
+    }
+
+    /// Everything that this process knows to be stored, without waiting.
+    #[must_use]
+    pub fn known_state(&self) -> Snapshot<C::Entry> {
+        self.inner.mirror.snapshot()
+    }
+
+    /// Makes entries anew of the bytes that `stored_bytes` gives of them, after what the codec knows has changed, and returns how
+    /// many. It is no change of what is stored: watchers are told nothing, and history stays as it is.
+    pub fn decode_again(&self, stored_bytes: impl Fn(&C::Entry) -> Option<Bytes>) -> usize {
+        self.inner.mirror.decode_again(stored_bytes)
+    }
+
     /// Whether the backend answers.
     pub async fn check(&self) -> Result<(), ReadError> {
         self.inner.backend.current().await.map(drop)
@@ -215,9 +239,10 @@ impl<C: Codec> Store<C> {
         value: Bytes,
         durability: Durability,
     ) -> Result<Stored<C::Entry>, WriteError> {
-        let op = Op::Put(value.clone());
-        let revision = self.commit(Write { key: key.clone(), expect, op, durability }).await?;
         let mirror = &self.inner.mirror;
+        let encoded = mirror.codec().encode(&key, value).map_err(|detail| WriteError::Unavailable { detail })?;
+        let op = Op::Put(encoded.value.clone());
+        let revision = self.commit(Write { key: key.clone(), expect, op, durability }).await?;
         if let Some(stored) = mirror.get(&key).filter(|stored| stored.revision == revision) {
             return Ok(stored);
         }
@@ -225,7 +250,7 @@ impl<C: Codec> Store<C> {
         if let Some(event) = mirror.event_at(revision, &key) {
             return Ok(Stored { revision, entry: Arc::clone(&event.entry) });
         }
-        Ok(Stored { revision, entry: Arc::new(mirror.codec().decode(&key, revision, value)) })
+        Ok(Stored { revision, entry: Arc::new(mirror.codec().decode(&key, revision, encoded.value)) })
     }
 
     /// Commits, and waits until this process's reads see it.

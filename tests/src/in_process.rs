@@ -41,6 +41,7 @@ impl Server {
         let backend = Embedded::open(files.path(), EmbeddedOptions::default()).expect("a new store opens");
         let parts = Parts {
             backend: Arc::new(backend),
+            encryption: apiserver::encryption::Encryption::default(),
             alone: true,
             config: Config { seed: rand::random(), ..Config::default() },
             location: Location { ip: None, port: 6443 },

@@ -59,6 +59,7 @@ impl Server {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             advertise: Vec::new(),
             store,
+            encryption: None,
             token_auth_file: None,
             audit: apiserver::audit::Options::default(),
             oidc: None,

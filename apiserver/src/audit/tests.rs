@@ -47,6 +47,7 @@ async fn core(audit: Option<Arc<Audit>>) -> Core {
         config: Config::default(),
         location: Location { ip: None, port: 6443 },
         address: ([127, 0, 0, 1], 6443).into(),
+        encryption: crate::encryption::Encryption::default(),
         tokens: None,
         oidc: None,
         issuer: None,

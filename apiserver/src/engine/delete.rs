@@ -11,7 +11,7 @@ use store::{At, Key, Stored, WriteError};
 
 use super::body::Body;
 use super::update::{Changed, Current};
-use super::{Answer, Call, answer, create, lifecycle, list, metadata, read_failed, write_failed};
+use super::{Answer, Call, answer, create, lifecycle, list, metadata, read_failed, unreadable, write_failed};
 use crate::admission;
 use crate::entry::Entry;
 use crate::object::Object;
@@ -30,12 +30,17 @@ pub(crate) enum Deleted {
     Gone(Box<dyn Object>, Bytes),
     /// The object stays for now, marked.
     Pending(Bytes),
+    /// The object is gone, and nobody knows what it was.
+    Unread,
 }
 
 /// Answers a delete.
 pub(crate) async fn delete(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
     lifecycle::admit_delete_by_name(call)?;
     let options = options(call, body)?;
+    if options.ignore_read_error {
+        unreadable::check_options(&options)?;
+    }
     warn_of_orphans(call, &options);
     let cascades = options.orphan_dependents == Some(false);
     match delete_one(call, &call.target.name, &options).await? {
@@ -46,6 +51,11 @@ pub(crate) async fn delete(call: &Call<'_>, body: &Body) -> Result<Answer, Statu
             // This success has never stated a code.
             let mut status = Status::success(Some(details(call, object.meta())));
             status.code = 0;
+            answer::other(call, StatusCode::OK, serde_json::to_vec(&status).map_err(Status::internal_error)?)
+        }
+        Deleted::Unread => {
+            let meta = ObjectMeta { name: Some(call.target.name.clone()), ..ObjectMeta::default() };
+            let status = Status::success(Some(details(call, &meta)));
             answer::other(call, StatusCode::OK, serde_json::to_vec(&status).map_err(Status::internal_error)?)
         }
         Deleted::Pending(json) => {
@@ -61,7 +71,9 @@ const AT_ONCE: usize = 32;
 
 /// Answers a deletecollection with the objects that it deleted.
 pub(crate) async fn delete_collection(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
-    let options = options(call, body)?;
+    let mut options = options(call, body)?;
+    // Upstream has that of single objects only.
+    options.ignore_read_error = false;
     warn_of_orphans(call, &options);
     let selected = ListOptions::parse(call.query, false)?;
     let page = list::page(call, selected).await?;
@@ -119,7 +131,13 @@ pub(crate) async fn delete_one(call: &Call<'_>, name: &str, options: &DeleteOpti
     for _ in 0..MAX_ATTEMPTS {
         let stored = call.engine.store.get(&key, At::Latest).await.map_err(read_failed)?;
         let stored = stored.ok_or_else(|| Status::not_found(&call.group_resource(), name))?;
-        let current = Current::new(call, &stored)?;
+        if options.ignore_read_error {
+            match unreadable::delete(call, &key, &stored, name).await? {
+                Some(()) => return Ok(Deleted::Unread),
+                None => continue,
+            }
+        }
+        let current = Current::new(call, &key, &stored)?;
         check_preconditions(call, options, &current)?;
         // What the server itself ends is a part of what was admitted, as the deletion by an eviction is.
         if call.identity.is_some() && matches!(call.target.verb, Verb::Delete | Verb::DeleteCollection) {

@@ -47,7 +47,7 @@ async fn evict_idle(call: &Call<'_>, wanted: &DeleteOptions) -> Result<Option<Cu
     let mut attempts = 0;
     loop {
         let stored = read::current(call, &call.target.name, At::Latest).await?;
-        let current = Current::new(call, &stored)?;
+        let current = Current::new(call, &call.key(&call.target.name)?, &stored)?;
         let pod = pod_of(&*current.object)?;
         if !eviction::can_evict_without_budget(pod) {
             return Ok(Some(current));
@@ -226,5 +226,6 @@ fn deletion(eviction: Eviction, dry_run: bool) -> Result<DeleteOptions, Status> 
         orphan_dependents: stated.orphan_dependents,
         preconditions,
         dry_run,
+        ignore_read_error: false,
     })
 }

@@ -11,7 +11,7 @@ use store::{At, Key, Prefix, Revision, Scope, Snapshot, Stored};
 use super::answer::{self, content_type};
 use super::read::served;
 use super::selection::Selection;
-use super::{Answer, Call, Payload, read_failed};
+use super::{Answer, Call, Payload, read_failed, unreadable};
 use crate::entry::{self, Entry};
 use crate::request::{Continuation, Encoding, Form, ListOptions, VersionMatch, negotiate};
 
@@ -106,7 +106,11 @@ pub(crate) async fn page(call: &Call<'_>, options: ListOptions) -> Result<Page, 
     // From the cache upstream answers whole lists.
     let limit = if at == At::Known || limit == 0 { usize::MAX } else { limit };
     let after = continuation.map(|continuation| continuation.after);
-    Ok(select_page(&selection, &snapshot, &prefix, &collection, after.as_ref(), limit))
+    let page = select_page(&selection, &snapshot, &prefix, &collection, after.as_ref(), limit);
+    for (key, stored) in &page.entries {
+        unreadable::check(&call.engine.store, key, &stored.entry)?;
+    }
+    Ok(page)
 }
 
 fn select_page(

@@ -21,6 +21,7 @@ mod read;
 mod scale;
 mod selection;
 mod tokens;
+mod unreadable;
 mod unstored;
 mod update;
 mod watch;

@@ -12,6 +12,7 @@ use crate::request::Query;
 /// Answers a get of the object, or of a subresource that is a part of it.
 pub(crate) async fn get(call: &Call<'_>) -> Result<Answer, Status> {
     let stored = current(call, &call.target.name, version(call.query)?).await?;
+    super::unreadable::check(&call.engine.store, &call.key(&call.target.name)?, &stored.entry)?;
     answer::object(call, StatusCode::OK, &served(call, stored.entry.bytes())?)
 }
 

@@ -20,7 +20,7 @@ use crate::strategy::{AGE_COLUMN, Column, NAME_COLUMN};
 /// Answers a get of the scale.
 pub(crate) async fn get(call: &Call<'_>) -> Result<Answer, Status> {
     let stored = read::current(call, &call.target.name, At::Latest).await?;
-    let current = Current::new(call, &stored)?;
+    let current = Current::new(call, &call.key(&call.target.name)?, &stored)?;
     reply_with(call, &*current.object)
 }
 

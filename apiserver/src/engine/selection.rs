@@ -72,7 +72,8 @@ impl Selection {
 
     /// Whether an object is selected.
     pub(crate) fn matches(&self, key: &Key, entry: &Entry) -> bool {
-        if self.is_everything() {
+        // Of what cannot be read nobody knows whether it is selected: whoever might be missing it is told so.
+        if self.is_everything() || entry.unreadable().is_some() {
             return true;
         }
         let path = &key.as_str()[self.resource_prefix..];

@@ -48,7 +48,8 @@ pub(crate) struct Current {
 }
 
 impl Current {
-    pub(crate) fn new(call: &Call<'_>, stored: &Stored<Entry>) -> Result<Current, Status> {
+    pub(crate) fn new(call: &Call<'_>, key: &Key, stored: &Stored<Entry>) -> Result<Current, Status> {
+        super::unreadable::check(&call.engine.store, key, &stored.entry)?;
         let json = super::read::served(call, stored.entry.bytes())?;
         let object = call.kind().decode_stored(&json).map_err(Status::internal_error)?;
         Ok(Current { object, json, revision: stored.revision })
@@ -142,7 +143,7 @@ async fn step(
     stored: &Stored<Entry>,
 ) -> Result<Option<Changed>, Status> {
     let kind = call.kind();
-    let old = Current::new(call, stored)?;
+    let old = Current::new(call, key, stored)?;
     let mut new = change.apply(call, Some(&old))?;
     if let Err(status) = check_version(call, &mut *new, &old) {
         return retry_unless_latest(call, key, &old, status).await;
@@ -282,7 +283,9 @@ async fn commit(
     let version = new.meta_mut().resource_version.take();
     let json = create::stored_form(call, new)?;
     new.meta_mut().resource_version = version;
-    if same_but_for_version(&json, stored.entry.bytes()) {
+    // What is stored otherwise than it would be now is written again, even if nothing of it has changed.
+    let is_stale = call.engine.store.codec().is_stale(key, &stored.entry);
+    if !is_stale && same_but_for_version(&json, stored.entry.bytes()) {
         return Ok(Some(Changed::Updated(stored.entry.bytes().clone())));
     }
     if options.dry_run {

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::answer::{self, content_type};
 use super::selection::Selection;
-use super::{Answer, Call, Engine, Payload, read_failed, watch_failed};
+use super::{Answer, Call, Engine, Payload, read_failed, unreadable, watch_failed};
 use crate::entry::Entry;
 use crate::kind::Kind;
 use crate::registry::Resource;
@@ -64,6 +64,7 @@ pub(crate) async fn watch(call: &Call<'_>, options: ListOptions) -> Result<Answe
                 bookmarks: options.bookmarks,
                 next_bookmark: Instant::now() + BOOKMARK_INTERVAL,
                 deadline,
+                over: false,
             };
             stream::unfold(Some(frames), Frames::step).boxed()
         }
@@ -160,6 +161,8 @@ struct Frames {
     bookmarks: bool,
     next_bookmark: Instant,
     deadline: Instant,
+    /// Something was come to that cannot be shown, and what follows would be without it.
+    over: bool,
 }
 
 /// What a watch waits for.
@@ -203,7 +206,8 @@ impl Frames {
                 }
             }
         }
-        Some((frames.freeze(), Some(this)))
+        let next = (!this.over).then_some(this);
+        Some((frames.freeze(), next))
     }
 
     async fn next(&mut self) -> Next {
@@ -220,7 +224,12 @@ impl Frames {
     fn take_initial(&mut self, frames: &mut BytesMut) -> bool {
         let (count, bytes) = joined(self.initial.iter().map(|(_, stored)| &stored.entry));
         frames.reserve(bytes);
-        for (_, stored) in self.initial.drain(..count) {
+        for (key, stored) in self.initial.drain(..count) {
+            if let Err(status) = unreadable::check(&self.encoder.engine.store, &key, &stored.entry) {
+                self.encoder.status(&status, frames);
+                self.over = true;
+                return true;
+            }
             self.encoder.event("ADDED", stored.entry.bytes(), frames);
         }
         if self.initial.is_empty()
@@ -245,6 +254,9 @@ impl Frames {
             let event = Arc::clone(&self.batch[self.shown]);
             self.shown += 1;
             self.change(&event, frames);
+            if self.over {
+                break;
+            }
         }
         true
     }
@@ -253,6 +265,11 @@ impl Frames {
     /// deleted.
     fn change(&mut self, event: &Event<Entry>, frames: &mut BytesMut) {
         if event.revision <= self.from {
+            return;
+        }
+        if let Err(status) = unreadable::check(&self.encoder.engine.store, &event.key, &event.entry) {
+            self.encoder.status(&status, frames);
+            self.over = true;
             return;
         }
         let is = event.kind != EventKind::Deleted && self.selection.matches(&event.key, &event.entry);

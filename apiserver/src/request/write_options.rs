@@ -86,6 +86,8 @@ pub struct DeleteOptions {
     pub preconditions: Preconditions,
     /// Everything happens but the write.
     pub dry_run: bool,
+    /// It is deleted although what is stored of it cannot be read.
+    pub ignore_read_error: bool,
 }
 
 /// The body of a delete.
@@ -98,6 +100,8 @@ struct Body {
     orphan_dependents: Option<bool>,
     preconditions: Option<Preconditions>,
     dry_run: Option<Vec<String>>,
+    #[serde(rename = "ignoreStoreReadErrorWithClusterBreakingPotential")]
+    ignore_read_error: Option<bool>,
 }
 
 impl DeleteOptions {
@@ -111,6 +115,7 @@ impl DeleteOptions {
                 propagation_policy: query.text("propagationPolicy").map(str::to_owned),
                 orphan_dependents: query.flag("orphanDependents"),
                 dry_run: query.has("dryRun").then(|| query.all("dryRun").to_vec()),
+                ignore_read_error: query.flag("ignoreStoreReadErrorWithClusterBreakingPotential"),
                 ..Body::default()
             },
         };
@@ -144,6 +149,7 @@ impl DeleteOptions {
             orphan_dependents: body.orphan_dependents,
             preconditions: body.preconditions.unwrap_or_default(),
             dry_run,
+            ignore_read_error: body.ignore_read_error.unwrap_or(false),
         })
     }
 }

@@ -17,6 +17,7 @@ mod authority;
 mod body;
 mod connection;
 mod deadline;
+pub(crate) mod files;
 mod flow_control;
 mod impersonation;
 mod in_flight;

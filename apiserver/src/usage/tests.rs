@@ -84,6 +84,7 @@ impl Cluster {
         let kubelets = Arc::<Kubelets>::default();
         let core = Core::open(Parts {
             backend: Arc::new(MemoryBackend::new()),
+            encryption: crate::encryption::Encryption::default(),
             alone: true,
             config: Config::default(),
             location: Location { ip: None, port: 6443 },

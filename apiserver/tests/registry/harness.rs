@@ -9,6 +9,7 @@ use api::status::Status;
 use apiserver::authn::{Authenticators, DEFAULT_ISSUER, Identity, Issuer, ServiceAccountTokens};
 use apiserver::authz::{Masters, Rbac};
 use apiserver::discovery::verbs;
+use apiserver::encryption::Encryption;
 use apiserver::engine::{Access, Body, Call, Engine, Location, Payload, Surroundings, dispatch};
 use apiserver::entry::{Entry, Objects, ROOT};
 use apiserver::registry::{Registry, Resource};
@@ -23,7 +24,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
-use store::{At, Key, MemoryBackend, Revision, Store, StoreOptions, Stored};
+use store::{At, Backend, Key, MemoryBackend, Revision, Store, StoreOptions, Stored};
 
 /// 2026-03-01T12:00:00Z.
 pub(crate) const NOW: i64 = 1_772_366_400;
@@ -235,9 +236,14 @@ fn jane() -> Identity {
 impl Server {
     /// With the namespaces that every cluster has, and nothing else.
     pub(crate) async fn start() -> Server {
+        Server::over(Arc::new(MemoryBackend::new()), Encryption::default()).await
+    }
+
+    /// The same, over this, which is to be encrypted so.
+    pub(crate) async fn over(backend: Arc<dyn Backend>, encryption: Encryption) -> Server {
         let registry = registry();
-        let objects = Objects::new(Arc::clone(&registry));
-        let store = Store::open(Arc::new(MemoryBackend::new()), objects, StoreOptions::default()).await.unwrap();
+        let objects = Objects::new(Arc::clone(&registry)).with_encryption(encryption);
+        let store = Store::open(backend, objects, StoreOptions::default()).await.unwrap();
         let engine = Engine::new(store, registry, Arc::new(StandingStill(AtomicU64::new(1))));
         engine.bootstrap().await.unwrap();
         Server { engine, identity: jane() }
@@ -393,6 +399,11 @@ impl Server {
             Ok((code, _)) => panic!("{path}: {code}"),
             Err(status) => panic!("{path}: {}", status.message),
         }
+    }
+
+    /// Lets go of the store.
+    pub(crate) async fn close(&self) {
+        self.engine.store().close().await;
     }
 
     /// The newest revision.

@@ -12,6 +12,7 @@ mod deletion;
 mod devices;
 mod dynamic;
 mod encodings;
+mod encryption;
 mod eviction;
 mod fields;
 mod harness;

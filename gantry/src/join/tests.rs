@@ -53,6 +53,7 @@ impl Cluster {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             advertise: Vec::new(),
             store: StoreChoice::Embedded,
+            encryption: None,
             token_auth_file: None,
             oidc: None,
             audit: apiserver::audit::Options::default(),

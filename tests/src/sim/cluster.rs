@@ -157,6 +157,7 @@ async fn serve(disk: Disk, network: Network, faults: Faults, clock: Clock) {
     let random = faults.clone();
     let parts = Parts {
         backend: Arc::new(SimulatedBackend::new(disk, faults.clone(), alive)),
+        encryption: apiserver::encryption::Encryption::default(),
         alone: true,
         config: Config { seed: faults.bits(), ..Config::default() },
         location: Location { ip: None, port: 6443 },

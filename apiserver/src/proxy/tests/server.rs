@@ -94,6 +94,7 @@ impl Server {
         let transport = Leading { dialer, kubelet: kubelet.clone(), called: Arc::clone(&called) };
         let core = Core::open(Parts {
             backend: Arc::new(MemoryBackend::new()),
+            encryption: crate::encryption::Encryption::default(),
             alone: true,
             config: Config::default(),
             location: Location { ip: None, port: 6443 },

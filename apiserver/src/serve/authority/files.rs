@@ -1,11 +1,11 @@
-//! Files that are whole or not there, and that only their owner can read.
+//! The authority's files: whole or not there, and readable by their owner alone.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::AuthorityError;
+use crate::serve::files;
 
 /// The text of a file, or `None` if there is none.
 pub(super) fn read(path: &Path) -> Result<Option<String>, AuthorityError> {
@@ -21,22 +21,10 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, AuthorityError> {
 
 /// Writes a file beside its place, flushes it, and moves it there.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), AuthorityError> {
-    let failed = |source| AuthorityError::Io { path: path.to_owned(), source };
-    let directory = path.parent().unwrap_or(Path::new("."));
-    // Made with mode 0600, and removed if anything fails.
-    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
-    file.as_file().set_permissions(fs::Permissions::from_mode(0o600)).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)
+    files::replace(path, text).map_err(|source| AuthorityError::Io { path: path.to_owned(), source })
 }
 
 /// Makes a directory for its owner alone, with those above it, unless it is there.
 pub(super) fn create_directory(path: &Path) -> Result<(), AuthorityError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|source| AuthorityError::Io { path: path.to_owned(), source })
+    files::create_private_directory(path).map_err(|source| AuthorityError::Io { path: path.to_owned(), source })
 }

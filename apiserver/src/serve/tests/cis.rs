@@ -99,6 +99,7 @@ impl Checked {
             listen: ([127, 0, 0, 1], 0).into(),
             advertise: Vec::new(),
             store: StoreChoice::Embedded,
+            encryption: None,
             token_auth_file: None,
             audit: crate::audit::Options::default(),
             oidc: None,

@@ -62,6 +62,7 @@ async fn whole() -> Whole {
     let behind = Arc::clone(&ahead);
     let core = Core::open(Parts {
         backend: Arc::new(MemoryBackend::new()),
+        encryption: crate::encryption::Encryption::default(),
         alone: true,
         config: Config::default(),
         location: Location { ip: None, port: 6443 },
