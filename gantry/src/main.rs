@@ -9,6 +9,7 @@ mod background;
 mod certs;
 mod controller_manager;
 mod down;
+mod encryption;
 mod hollow;
 mod home;
 mod image;
@@ -45,7 +46,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  it is done
   1  it failed, or the line of a verb makes no sense; of diff: there are differences
-  2  the line of a role or of certs, image, reset or store makes no sense; of diff: it failed
+  2  the line of a role or of certs, encryption, image, reset or store makes no sense; of diff: it failed
   n  of exec, attach and run: what the command in the container ended with
 
 Colour is only on terminals, and never with NO_COLOR or TERM=dumb. `gantry completion SHELL` has shells complete lines.";
@@ -102,6 +103,9 @@ enum Command {
     /// List or renew the certificates of a data directory.
     #[command(subcommand)]
     Certs(certs::Command),
+    /// Say by which keys Secrets are stored, or replace the keys.
+    #[command(subcommand)]
+    Encryption(encryption::Command),
     /// Load, list or remove images of a node.
     #[command(subcommand)]
     Image(image::Command),
@@ -138,6 +142,7 @@ fn main() -> ExitCode {
         Command::Down(arguments) => down::run(arguments),
         Command::Ask(_) | Command::Status(_) | Command::Complete { .. } => Ok(()),
         Command::Certs(command) => certs::run(command),
+        Command::Encryption(command) => encryption::run(command),
         Command::Image(command) => image::run(command),
         Command::Store(command) => store::run(command),
     };

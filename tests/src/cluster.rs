@@ -32,6 +32,12 @@ pub struct Cluster {
 pub struct Process(Child);
 
 impl Process {
+    /// One that was started.
+    #[must_use]
+    pub fn of(child: Child) -> Process {
+        Process(child)
+    }
+
     /// Its ID.
     #[must_use]
     pub fn id(&self) -> u32 {

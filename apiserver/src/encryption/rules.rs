@@ -15,6 +15,9 @@ use super::config::{Configuration, KeyConfig, ProviderConfig};
 /// What every sealed value begins with, whatever the means.
 pub(super) const SEALED: &[u8] = b"k8s:enc:";
 
+/// What is stored below this has no API, and is no resource that can be named: which ports are taken.
+const UNSERVED: &str = "gantry.dev/";
+
 /// A key, told from all others by its means, name and secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(u64);
@@ -181,7 +184,7 @@ impl Rules {
 
     /// What the resource of this path in storage keys has, `<group>/<resource>`.
     pub(super) fn of(&self, resource: &str) -> Option<&Arc<Providers>> {
-        if self.is_empty() {
+        if self.is_empty() || resource.starts_with(UNSERVED) {
             return None;
         }
         let group = || resource.split('/').next().unwrap_or_default();

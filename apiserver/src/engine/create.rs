@@ -157,6 +157,12 @@ pub(crate) fn durability(call: &Call<'_>) -> Durability {
     if &*call.resource.storage.path == "core/events" { Durability::Behind } else { Durability::Flushed }
 }
 
+/// The same for a write over what is stored at `key`. What is stale is gone for good once the write is acknowledged, so that its
+/// key can be given up.
+pub(crate) fn durability_over(call: &Call<'_>, key: &store::Key, stored: &Stored<Entry>) -> Durability {
+    if call.engine.store.codec().is_stale(key, &stored.entry) { Durability::Flushed } else { durability(call) }
+}
+
 fn exists(call: &Call<'_>, name: &str, existing: Option<&Stored<Entry>>, generated: bool) -> Status {
     let resource = call.group_resource();
     if generated {

@@ -292,7 +292,8 @@ async fn pend(
     }
     object.meta_mut().resource_version = None;
     let json = create::stored_form(call, object)?;
-    match call.engine.store.update(key.clone(), stored.revision, json, create::durability(call)).await {
+    match call.engine.store.update(key.clone(), stored.revision, json, create::durability_over(call, key, stored)).await
+    {
         Ok(updated) => Ok(Some(Deleted::Pending(updated.entry.bytes().clone()))),
         Err(WriteError::Conflict { .. }) => Ok(None),
         Err(error) => Err(write_failed(&error)),
@@ -310,7 +311,7 @@ async fn remove(
     if dry_run {
         return Ok(Some(Deleted::Gone(object, stored.entry.bytes().clone())));
     }
-    match call.engine.store.delete(key.clone(), stored.revision, create::durability(call)).await {
+    match call.engine.store.delete(key.clone(), stored.revision, create::durability_over(call, key, stored)).await {
         Ok(tombstone) => {
             after(call, &*object).await;
             Ok(Some(Deleted::Gone(object, tombstone.entry.bytes().clone())))
@@ -413,7 +414,7 @@ pub(crate) async fn finish(
     if dry_run {
         return Ok(Some(Changed::Updated(shown)));
     }
-    match call.engine.store.delete(key.clone(), stored.revision, create::durability(call)).await {
+    match call.engine.store.delete(key.clone(), stored.revision, create::durability_over(call, key, stored)).await {
         Ok(_) => {
             after(call, new).await;
             Ok(Some(Changed::Updated(shown)))

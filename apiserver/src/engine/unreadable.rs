@@ -48,7 +48,7 @@ pub(crate) async fn delete(
         let kind = GroupKind::new(call.names().group.clone(), call.names().plural.clone());
         return Err(Status::invalid(&kind, name, &errors));
     }
-    match call.engine.store.delete(key.clone(), stored.revision, create::durability(call)).await {
+    match call.engine.store.delete(key.clone(), stored.revision, create::durability_over(call, key, stored)).await {
         Ok(_) => {
             tracing::warn!(key = key.as_str(), "an object that cannot be read was deleted unread");
             Ok(Some(()))

@@ -292,7 +292,8 @@ async fn commit(
         let shown = new.to_json().map_err(Status::internal_error)?;
         return Ok(Some(Changed::Updated(shown.into())));
     }
-    match call.engine.store.update(key.clone(), stored.revision, json, create::durability(call)).await {
+    match call.engine.store.update(key.clone(), stored.revision, json, create::durability_over(call, key, stored)).await
+    {
         Ok(updated) => Ok(Some(Changed::Updated(updated.entry.bytes().clone()))),
         Err(WriteError::Conflict { .. }) => Ok(None),
         Err(error) => Err(write_failed(&error)),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use apiserver::encryption::{Encryption, load};
+use apiserver::encryption::{Encryption, State, load};
 use futures::StreamExt;
 use http::Method;
 use serde_json::{Value, json};
@@ -26,6 +26,11 @@ impl Place {
 
     /// A server by these keys, the first of which writes; or, if that is `plain`, nothing is encrypted that is written.
     async fn open(&self, keys: &[&str]) -> Server {
+        self.open_for("secrets", keys).await.0
+    }
+
+    /// The same, for these resources.
+    async fn open_for(&self, resources: &str, keys: &[&str]) -> (Server, Encryption) {
         let secret = |name: &&str| format!("{}AAAAAAAAAAAAAAAAAAAAA=", &format!("{name:0>22}")[..22]);
         let is_plain = keys.first() == Some(&"plain");
         let keys: Vec<Value> = keys
@@ -39,13 +44,14 @@ impl Place {
         providers.insert(if is_plain { 0 } else { providers.len() }, identity);
         let text = json!({
             "apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration",
-            "resources": [{"resources": ["secrets"], "providers": providers}],
+            "resources": [{"resources": [resources], "providers": providers}],
         });
         let path = self.0.path().join("encryption.json");
         std::fs::write(&path, text.to_string()).unwrap();
         let rules = load(&path).unwrap().rules;
         let backend = Embedded::open(self.0.path(), EmbeddedOptions::default()).unwrap();
-        Server::over(Arc::new(backend), Encryption::new(Arc::new(rules), None)).await
+        let encryption = Encryption::new(Arc::new(rules), None);
+        (Server::over(Arc::new(backend), encryption.clone()).await, encryption)
     }
 
     /// Whether a file of the store has these bytes.
@@ -215,5 +221,54 @@ async fn history_whose_key_is_gone_has_expired() {
     let frame: Value = serde_json::from_slice(&frames.next().await.unwrap()).unwrap();
     assert_eq!(frame["object"]["reason"], "Expired");
     drop(frames);
+    server.close().await;
+}
+
+#[tokio::test]
+async fn everything_that_has_an_api_can_be_encrypted() {
+    let place = Place::new();
+    let (server, _) = place.open_for("*.*", &["one"]).await;
+    let named = |kind: &str, spec: Value| json!({"kind": kind, "apiVersion": "v1", "metadata": {"name": "watchword"}, "spec": spec});
+    let service = named("Service", json!({"type": "NodePort", "ports": [{"port": 80}]}));
+    let account = json!({"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "watchword"}});
+    let template = json!({
+        "metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]},
+    });
+    let deployment = json!({
+        "kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "watchword"},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template},
+    });
+    let event = json!({
+        "kind": "Event", "apiVersion": "v1", "metadata": {"name": "watchword"}, "message": "hush",
+        "involvedObject": {"namespace": "default"},
+    });
+    let core = "/api/v1/namespaces/default";
+    let objects = [
+        (format!("{core}/services"), service),
+        (format!("{core}/serviceaccounts"), account),
+        ("/apis/apps/v1/namespaces/default/deployments".to_owned(), deployment),
+        (format!("{core}/events"), event),
+    ];
+    for (path, object) in &objects {
+        server.json(Ask::post(path, object)).await;
+    }
+    server.close().await;
+    assert!(!place.holds(b"hush") && !place.holds(b"\"watchword\""));
+
+    let (server, encryption) = place.open_for("*.*", &["two", "one"]).await;
+    let before = encryption.census(server.store(), false);
+    assert!(before.iter().all(|count| count.key == "one" && count.state == State::Stale), "{before:?}");
+    assert!(before.iter().any(|count| count.resource == "ipaddresses.networking.k8s.io"), "{before:?}");
+    for (path, _) in &objects {
+        let path = format!("{path}/watchword");
+        let object = server.json(Ask::get(&path)).await;
+        server.json(Ask::put(&path, &object)).await;
+    }
+    let after = encryption.census(server.store(), true);
+    for resource in ["services", "serviceaccounts", "deployments.apps", "events"] {
+        let of: Vec<_> = after.iter().filter(|count| count.resource == resource).collect();
+        assert!(matches!(of.as_slice(), [count] if count.key == "two" && count.state == State::Current), "{of:?}");
+    }
+    server.json(Ask::delete(&format!("{core}/services/watchword"))).await;
     server.close().await;
 }

@@ -401,6 +401,11 @@ impl Server {
         }
     }
 
+    /// What it keeps objects in.
+    pub(crate) fn store(&self) -> &Store<Objects> {
+        self.engine.store()
+    }
+
     /// Lets go of the store.
     pub(crate) async fn close(&self) {
         self.engine.store().close().await;

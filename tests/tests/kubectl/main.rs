@@ -8,6 +8,7 @@ mod changes;
 mod deletion;
 mod describe;
 mod discovery;
+mod encryption;
 mod errors;
 mod everyday;
 mod identity;
