@@ -163,7 +163,10 @@ impl Keeper {
             _ => process::announce("going on with what was begun: the first key is the new one"),
         }
         let (written, figures) = self.write_all().await?;
-        process::announce(&format!("{written} objects were written anew"));
+        process::announce(&match written {
+            1 => "1 object was written anew".to_owned(),
+            _ => format!("{written} objects were written anew"),
+        });
         let loaded = self.load()?;
         if figures.loaded.as_deref() != Some(loaded.rules.hash()) {
             let path = self.path.display();

@@ -16,7 +16,8 @@ pub(crate) enum Command {
         #[arg(value_name = "PATH")]
         path: PathBuf,
     },
-    /// Write the newest state of a store that is not in use to a new file. The store is verified first and stays as it is.
+    /// Write the newest state of a store that is not in use to a new file. The store is verified first and stays as it is. Secrets
+    /// are encrypted in it: without the key, which is in pki/encryption.yaml in the data directory, they are lost.
     Backup {
         /// The data directory of the server, which must have ended.
         #[arg(long, value_name = "DIR")]
@@ -25,7 +26,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
     },
-    /// Make a store of a backup. The backup is verified first and stays as it is. Clients that knew the old store have to
+    /// Make a store of a backup. The backup is verified first and stays as it is. Its Secrets need the pki/encryption.yaml of their
+    /// time in the data directory. Clients that knew the old store have to
     /// list anew, because revisions go on a billion later.
     Restore {
         /// The backup.

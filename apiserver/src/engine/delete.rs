@@ -38,9 +38,7 @@ pub(crate) enum Deleted {
 pub(crate) async fn delete(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
     lifecycle::admit_delete_by_name(call)?;
     let options = options(call, body)?;
-    if options.ignore_read_error {
-        unreadable::check_options(&options)?;
-    }
+    unreadable::check_options(&options, false)?;
     warn_of_orphans(call, &options);
     let cascades = options.orphan_dependents == Some(false);
     match delete_one(call, &call.target.name, &options).await? {
@@ -71,9 +69,8 @@ const AT_ONCE: usize = 32;
 
 /// Answers a deletecollection with the objects that it deleted.
 pub(crate) async fn delete_collection(call: &Call<'_>, body: &Body) -> Result<Answer, Status> {
-    let mut options = options(call, body)?;
-    // Upstream has that of single objects only.
-    options.ignore_read_error = false;
+    let options = options(call, body)?;
+    unreadable::check_options(&options, true)?;
     warn_of_orphans(call, &options);
     let selected = ListOptions::parse(call.query, false)?;
     let page = list::page(call, selected).await?;

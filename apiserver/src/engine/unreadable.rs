@@ -77,20 +77,25 @@ fn authorize(call: &Call<'_>, name: &str) -> Result<(), Status> {
     Err(Status::forbidden(&call.group_resource(), name, &why))
 }
 
-/// Refuses other options beside the one that asks to delete unread: they would have no effect.
-pub(crate) fn check_options(options: &DeleteOptions) -> Result<(), Status> {
+/// Refuses to delete unread what is not named, and other options beside the one that asks to: they would have no effect.
+pub(crate) fn check_options(options: &DeleteOptions, of_collection: bool) -> Result<(), Status> {
+    if !options.ignore_read_error {
+        return Ok(());
+    }
     let others = [
         ("dryRun", options.dry_run),
-        ("gracePeriodSeconds", options.grace_period_seconds.is_some()),
         ("propagationPolicy", options.propagation.is_some()),
         ("orphanDependents", options.orphan_dependents.is_some()),
+        ("gracePeriodSeconds", options.grace_period_seconds.is_some()),
         ("preconditions", options.preconditions != Default::default()),
     ];
-    let errors: ErrorList = others
-        .into_iter()
-        .filter(|(_, stated)| *stated)
-        .map(|(other, _)| Error::invalid(&Path::new(OPTION), true, format!("cannot be set together with .{other}")))
-        .collect();
+    let others = others.into_iter().filter(|(_, stated)| *stated);
+    let mut details: Vec<String> = others.map(|(other, _)| format!("cannot be set together with .{other}")).collect();
+    if details.is_empty() && of_collection {
+        details.push("is not allowed with DELETECOLLECTION, try again after removing the option".to_owned());
+    }
+    let errors: ErrorList =
+        details.into_iter().map(|detail| Error::invalid(&Path::new(OPTION), true, detail)).collect();
     if errors.is_empty() {
         return Ok(());
     }

@@ -73,12 +73,17 @@ const LIST: [Parameter; 10] = [
     query("watch", "boolean", "Answers with a stream of changes. Specify resourceVersion."),
 ];
 
-const DELETE: [Parameter; 4] = [
+const DELETE: [Parameter; 5] = [
     DRY_RUN,
     query(
         "gracePeriodSeconds",
         "integer",
         "The seconds before the object goes; zero means at once. Defaults to what the object states.",
+    ),
+    query(
+        "ignoreStoreReadErrorWithClusterBreakingPotential",
+        "boolean",
+        "Deletes an object of which what is stored cannot be read, whatever depends on it; refused for others.",
     ),
     query("orphanDependents", "boolean", "Deprecated: use propagationPolicy. Whether dependents are orphaned."),
     query(

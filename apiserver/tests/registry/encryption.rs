@@ -177,6 +177,9 @@ async fn a_secret_without_its_key_harms_nothing_else() {
         "{}",
         refusal.message
     );
+    let refusal = server.refusal(Ask::delete(SECRETS).query(OPTION)).await;
+    let why = "Invalid value: true: is not allowed with DELETECOLLECTION, try again after removing the option";
+    assert!(refusal.code == 422 && refusal.message.ends_with(why), "{}", refusal.message);
     let refusal =
         server.by("jane", &["others", "system:authenticated"]).refusal(Ask::delete(SECRET).query(OPTION)).await;
     let why = "not permitted to do \"unsafe-delete-ignore-read-errors\", reason: ";

@@ -144,7 +144,7 @@ gantry_store_keys 7
 RESOURCE   PROVIDER   KEY      STATE        OBJECTS
 secrets    <none>     <none>   unreadable   2
 secrets    aesgcm     a        current      12
-secrets    aesgcm     b\"\\,{   stale        3
+secrets    aesgcm     b\"\\,{    stale        3
 secrets    identity   <none>   stale        1
 ";
         assert_eq!(figures.table(), expected);
