@@ -9,7 +9,7 @@ use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{Operation, Plugin, Review};
+use super::{Operation, Plugin, Review, typed_mut};
 use crate::object::Object;
 use crate::resources::storage_class;
 
@@ -33,7 +33,7 @@ impl Plugin for DefaultStorageClass {
         _: Option<&'a dyn Object>,
     ) -> BoxFuture<'a, Result<(), Status>> {
         async move {
-            let Some(claim) = object.as_any_mut().downcast_mut::<PersistentVolumeClaim>() else { return Ok(()) };
+            let Some(claim) = typed_mut::<PersistentVolumeClaim>(object) else { return Ok(()) };
             let named = claim.spec.as_ref().is_some_and(|spec| spec.storage_class_name.is_some());
             if named || storage_class::annotated_class(&claim.metadata).is_some() {
                 return Ok(());
@@ -61,7 +61,7 @@ impl Plugin for DefaultIngressClass {
         _: Option<&'a dyn Object>,
     ) -> BoxFuture<'a, Result<(), Status>> {
         async move {
-            let Some(ingress) = object.as_any_mut().downcast_mut::<Ingress>() else { return Ok(()) };
+            let Some(ingress) = typed_mut::<Ingress>(object) else { return Ok(()) };
             let named = ingress.spec.as_ref().is_some_and(|spec| spec.ingress_class_name.is_some());
             let annotations = ingress.metadata.annotations.as_ref();
             if named || annotations.is_some_and(|annotations| annotations.contains_key(INGRESS_CLASS)) {

@@ -5,7 +5,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Pod, PodSpec, Toleration};
 
-use super::{Plugin, Review};
+use super::{Plugin, Review, typed_mut};
 use crate::object::Object;
 
 /// How long, in seconds (upstream's default).
@@ -26,7 +26,7 @@ impl Plugin for DefaultTolerationSeconds {
         object: &'a mut dyn Object,
         _: Option<&'a dyn Object>,
     ) -> BoxFuture<'a, Result<(), Status>> {
-        if let Some(spec) = object.as_any_mut().downcast_mut::<Pod>().and_then(|pod| pod.spec.as_mut()) {
+        if let Some(spec) = typed_mut::<Pod>(object).and_then(|pod| pod.spec.as_mut()) {
             tolerate(spec);
         }
         async { Ok(()) }.boxed()

@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Container, LimitRange, LimitRangeItem, PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 
-use super::{Operation, Plugin, Review};
+use super::{Operation, Plugin, Review, typed, typed_mut};
 use crate::object::Object;
 
 /// Says what was set.
@@ -43,7 +43,7 @@ impl Plugin for LimitRanger {
         old: Option<&'a dyn Object>,
     ) -> BoxFuture<'a, Result<(), Status>> {
         async move {
-            let Some(pod) = object.as_any_mut().downcast_mut::<Pod>() else { return Ok(()) };
+            let Some(pod) = typed_mut::<Pod>(object) else { return Ok(()) };
             for range in ranges(review, old).await? {
                 complete(pod, &range);
             }
@@ -60,8 +60,7 @@ impl Plugin for LimitRanger {
     ) -> BoxFuture<'a, Result<(), Status>> {
         async move {
             for range in ranges(review, old).await? {
-                let any = object.as_any();
-                let wrong = match (any.downcast_ref::<Pod>(), any.downcast_ref::<PersistentVolumeClaim>()) {
+                let wrong = match (typed::<Pod>(object), typed::<PersistentVolumeClaim>(object)) {
                     (Some(pod), _) => check_pod(pod, &range),
                     (None, Some(claim)) => check_claim(claim, &range),
                     (None, None) => Vec::new(),

@@ -146,6 +146,16 @@ pub(crate) async fn create_through(call: &Call<'_>, subresource: &str, object: &
     validate(&review, object, None).await
 }
 
+/// The object as one of type `T`; `None` if it is none.
+fn typed<T: 'static>(object: &dyn Object) -> Option<&T> {
+    object.as_any().downcast_ref()
+}
+
+/// The object as one of type `T`, to change; `None` if it is none.
+fn typed_mut<T: 'static>(object: &mut dyn Object) -> Option<&mut T> {
+    object.as_any_mut().downcast_mut()
+}
+
 impl Review<'_> {
     /// Whether it is about objects that are stored at `path`, such as `core/pods`, and not about a part of them.
     pub(crate) fn is_of(&self, path: &str) -> bool {

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
 
-use super::{Operation, Plugin, Review};
+use super::{Operation, Plugin, Review, typed};
 use crate::object::Object;
 use crate::resources::storage_class;
 
@@ -26,7 +26,7 @@ impl Plugin for PersistentVolumeClaimResize {
         old: Option<&'a dyn Object>,
     ) -> BoxFuture<'a, Result<(), Status>> {
         async move {
-            let claim = |object: &'a dyn Object| object.as_any().downcast_ref::<PersistentVolumeClaim>();
+            let claim = typed::<PersistentVolumeClaim>;
             let (Some(new), Some(old)) = (claim(object), old.and_then(claim)) else { return Ok(()) };
             if size(new) <= size(old) {
                 return Ok(());

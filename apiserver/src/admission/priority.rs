@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 
-use super::{Operation, Plugin, Review};
+use super::{Operation, Plugin, Review, typed, typed_mut};
 use crate::object::Object;
 
 const CLASSES: &str = "scheduling.k8s.io/priorityclasses";
@@ -25,11 +25,11 @@ impl Plugin for Priority {
         old: Option<&'a dyn Object>,
     ) -> BoxFuture<'a, Result<(), Status>> {
         async move {
-            let Some(pod) = object.as_any_mut().downcast_mut::<Pod>() else { return Ok(()) };
+            let Some(pod) = typed_mut::<Pod>(object) else { return Ok(()) };
             let Some(mut spec) = pod.spec.take() else { return Ok(()) };
             let applied = match review.operation {
                 Operation::Update | Operation::Delete => {
-                    let old = old.and_then(|old| old.as_any().downcast_ref::<Pod>());
+                    let old = old.and_then(typed::<Pod>);
                     keep(&mut spec, old.and_then(|old| old.spec.as_ref()));
                     Ok(())
                 }
@@ -51,7 +51,7 @@ impl Plugin for Priority {
         _: Option<&'a dyn Object>,
     ) -> BoxFuture<'a, Result<(), Status>> {
         async move {
-            let Some(class) = object.as_any().downcast_ref::<PriorityClass>() else { return Ok(()) };
+            let Some(class) = typed::<PriorityClass>(object) else { return Ok(()) };
             if class.global_default != Some(true) {
                 return Ok(());
             }

@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{Pod, PodSpec, Toleration};
 use k8s_openapi::api::node::v1::{RuntimeClass, Scheduling};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::{Operation, Plugin, Review};
+use super::{Operation, Plugin, Review, typed, typed_mut};
 use crate::object::Object;
 
 const CLASSES: &str = "node.k8s.io/runtimeclasses";
@@ -33,7 +33,7 @@ impl Plugin for RuntimeClasses {
     ) -> BoxFuture<'a, Result<(), Status>> {
         async move {
             let Some(class) = class(review, object).await? else { return Ok(()) };
-            let spec = object.as_any_mut().downcast_mut::<Pod>().and_then(|pod| pod.spec.as_mut());
+            let spec = typed_mut::<Pod>(object).and_then(|pod| pod.spec.as_mut());
             let applied = spec.map_or(Ok(()), |spec| apply(spec, &class));
             applied.map_err(|why| review.forbidden(object, why))
         }
@@ -48,7 +48,7 @@ impl Plugin for RuntimeClasses {
     ) -> BoxFuture<'a, Result<(), Status>> {
         async move {
             let class = class(review, object).await?;
-            let spec = object.as_any().downcast_ref::<Pod>().and_then(|pod| pod.spec.as_ref());
+            let spec = typed::<Pod>(object).and_then(|pod| pod.spec.as_ref());
             let checked = spec.map_or(Ok(()), |spec| check(spec, class.as_ref()));
             checked.map_err(|why| review.forbidden(object, why))
         }
@@ -58,7 +58,7 @@ impl Plugin for RuntimeClasses {
 
 /// The class that a pod names, if it names one.
 async fn class(review: &Review<'_>, object: &dyn Object) -> Result<Option<RuntimeClass>, Status> {
-    let spec = object.as_any().downcast_ref::<Pod>().and_then(|pod| pod.spec.as_ref());
+    let spec = typed::<Pod>(object).and_then(|pod| pod.spec.as_ref());
     let Some(name) = spec.and_then(|spec| spec.runtime_class_name.as_deref()) else { return Ok(None) };
     let found = review.look_up::<RuntimeClass>(CLASSES, "", name).await?;
     let why = || format!("pod rejected: RuntimeClass \"{name}\" not found");

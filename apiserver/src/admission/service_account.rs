@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{
 };
 use store::{At, Key};
 
-use super::{Operation, Plugin, Review};
+use super::{Operation, Plugin, Review, typed, typed_mut};
 use crate::engine::read_failed;
 use crate::entry::ROOT;
 use crate::object::Object;
@@ -47,7 +47,7 @@ impl Plugin for ServiceAccounts {
         _: Option<&'a dyn Object>,
     ) -> BoxFuture<'a, Result<(), Status>> {
         async move {
-            let Some(pod) = object.as_any_mut().downcast_mut::<Pod>().filter(|pod| !is_mirror(pod)) else {
+            let Some(pod) = typed_mut::<Pod>(object).filter(|pod| !is_mirror(pod)) else {
                 return Ok(());
             };
             let Some(name) = pod.spec.as_mut().map(name_account) else { return Ok(()) };
@@ -68,7 +68,7 @@ impl Plugin for ServiceAccounts {
         _: Option<&'a dyn Object>,
     ) -> BoxFuture<'a, Result<(), Status>> {
         async move {
-            let Some(pod) = object.as_any().downcast_ref::<Pod>() else { return Ok(()) };
+            let Some(pod) = typed::<Pod>(object) else { return Ok(()) };
             let Some(spec) = pod.spec.as_ref() else { return Ok(()) };
             if is_mirror(pod) {
                 return check_mirror(spec).map_err(|why| review.forbidden(object, why));

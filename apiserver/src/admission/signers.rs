@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, ClusterTrustBundle};
 
-use super::{Operation, Plugin, Review};
+use super::{Operation, Plugin, Review, typed};
 use crate::authn::Identity;
 use crate::authz::{Attributes, Authorizer, Decision};
 use crate::object::Object;
@@ -39,7 +39,7 @@ impl Plugin for CertificateApproval {
         object: &'a dyn Object,
         old: Option<&'a dyn Object>,
     ) -> BoxFuture<'a, Result<(), Status>> {
-        let old = old.and_then(|old| old.as_any().downcast_ref::<CertificateSigningRequest>());
+        let old = old.and_then(typed::<CertificateSigningRequest>);
         let refused = old.map(|old| &old.spec.signer_name).filter(|signer| !may(review, "approve", signer));
         let answer = refused.map_or(Ok(()), |signer| {
             let why = format!("user not permitted to approve requests with signerName \"{signer}\"");
@@ -60,7 +60,7 @@ impl Plugin for CertificateSigning {
         object: &'a dyn Object,
         old: Option<&'a dyn Object>,
     ) -> BoxFuture<'a, Result<(), Status>> {
-        let request = |object: &'a dyn Object| object.as_any().downcast_ref::<CertificateSigningRequest>();
+        let request = typed::<CertificateSigningRequest>;
         let mut answer = Ok(());
         if let (Some(new), Some(old)) = (request(object), old.and_then(request)) {
             let signer = &old.spec.signer_name;
@@ -84,7 +84,7 @@ impl Plugin for ClusterTrustBundleAttest {
         object: &'a dyn Object,
         old: Option<&'a dyn Object>,
     ) -> BoxFuture<'a, Result<(), Status>> {
-        let bundle = |object: &'a dyn Object| object.as_any().downcast_ref::<ClusterTrustBundle>();
+        let bundle = typed::<ClusterTrustBundle>;
         let mut answer = Ok(());
         if let Some(new) = bundle(object)
             && let Some(signer) = new.spec.signer_name.as_deref().filter(|signer| !signer.is_empty())
@@ -109,7 +109,7 @@ impl Plugin for CertificateSubjectRestriction {
         object: &'a dyn Object,
         _: Option<&'a dyn Object>,
     ) -> BoxFuture<'a, Result<(), Status>> {
-        let request = object.as_any().downcast_ref::<CertificateSigningRequest>();
+        let request = typed::<CertificateSigningRequest>(object);
         let request = request.filter(|request| request.spec.signer_name == CLIENT_SIGNER);
         let answer = match request.map(|request| organizations(&request.spec.request.0)) {
             None => Ok(()),

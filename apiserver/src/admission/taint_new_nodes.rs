@@ -6,7 +6,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Node, NodeSpec, Taint};
 
-use super::{Operation, Plugin, Review};
+use super::{Operation, Plugin, Review, typed_mut};
 use crate::object::Object;
 
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
@@ -25,7 +25,7 @@ impl Plugin for TaintNewNodes {
         object: &'a mut dyn Object,
         _: Option<&'a dyn Object>,
     ) -> BoxFuture<'a, Result<(), Status>> {
-        if let Some(node) = object.as_any_mut().downcast_mut::<Node>() {
+        if let Some(node) = typed_mut::<Node>(object) {
             taint(node.spec.get_or_insert_default());
         }
         async { Ok(()) }.boxed()

@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::resource::v1::ResourceSlice;
 use serde::de::DeserializeOwned;
 
-use super::{Operation, Plugin, Review};
+use super::{Operation, Plugin, Review, typed};
 use crate::authz::node::{LEASES, node_of};
 use crate::authz::{Attributes, Decision};
 use crate::object::Object;
@@ -118,12 +118,11 @@ impl Write<'_> {
 
     /// The object as its type, which its resource implies.
     fn object<T: 'static>(&self) -> Result<&T, Status> {
-        self.object.as_any().downcast_ref().ok_or_else(|| self.refused("unexpected type"))
+        typed(self.object).ok_or_else(|| self.refused("unexpected type"))
     }
 
     fn old<T: 'static>(&self) -> Result<&T, Status> {
-        let old = self.old.and_then(|old| old.as_any().downcast_ref());
-        old.ok_or_else(|| self.refused("unexpected type"))
+        self.old.and_then(typed).ok_or_else(|| self.refused("unexpected type"))
     }
 
     /// Whether the node may do something that stands for what it asks for.

@@ -22,7 +22,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::time::Instant;
 
 use self::levels::{Level, PREFIX, Policy, Standard};
-use super::{Operation, Plugin, Review};
+use super::{Operation, Plugin, Review, typed};
 use crate::object::Object;
 
 const NAMESPACES: &str = "core/namespaces";
@@ -63,12 +63,11 @@ impl Plugin for PodSecurity {
         old: Option<&'a dyn Object>,
     ) -> BoxFuture<'a, Result<(), Status>> {
         async move {
-            let (new, was) = (object.as_any(), old.map(|old| old.as_any()));
-            if let Some(namespace) = new.downcast_ref::<Namespace>() {
-                return check_namespace(review, namespace, was.and_then(|old| old.downcast_ref())).await;
+            if let Some(namespace) = typed::<Namespace>(object) {
+                return check_namespace(review, namespace, old.and_then(typed)).await;
             }
-            if let Some(pod) = new.downcast_ref::<Pod>() {
-                return check_pod(review, pod, was.and_then(|old| old.downcast_ref())).await;
+            if let Some(pod) = typed::<Pod>(object) {
+                return check_pod(review, pod, old.and_then(typed)).await;
             }
             match template(object) {
                 Some(template) => check_template(review, template).await,
@@ -187,28 +186,27 @@ async fn policy(review: &Review<'_>) -> Result<Option<(Policy, ErrorList)>, Stat
 
 /// The template that pods are made of.
 fn template(object: &dyn Object) -> Option<&PodTemplateSpec> {
-    let object = object.as_any();
-    if let Some(object) = object.downcast_ref::<Deployment>() {
+    if let Some(object) = typed::<Deployment>(object) {
         return Some(&object.spec.template);
     }
-    if let Some(object) = object.downcast_ref::<ReplicaSet>() {
+    if let Some(object) = typed::<ReplicaSet>(object) {
         return object.spec.template.as_ref();
     }
-    if let Some(object) = object.downcast_ref::<StatefulSet>() {
+    if let Some(object) = typed::<StatefulSet>(object) {
         return Some(&object.spec.template);
     }
-    if let Some(object) = object.downcast_ref::<DaemonSet>() {
+    if let Some(object) = typed::<DaemonSet>(object) {
         return Some(&object.spec.template);
     }
-    if let Some(object) = object.downcast_ref::<Job>() {
+    if let Some(object) = typed::<Job>(object) {
         return object.spec.as_ref().map(|spec| &spec.template);
     }
-    if let Some(object) = object.downcast_ref::<CronJob>() {
+    if let Some(object) = typed::<CronJob>(object) {
         return object.spec.job_template.spec.as_ref().map(|spec| &spec.template);
     }
-    if let Some(object) = object.downcast_ref::<PodTemplate>() {
+    if let Some(object) = typed::<PodTemplate>(object) {
         return object.template.as_ref();
     }
-    let object = object.downcast_ref::<ReplicationController>()?;
+    let object = typed::<ReplicationController>(object)?;
     object.spec.as_ref().and_then(|spec| spec.template.as_ref())
 }

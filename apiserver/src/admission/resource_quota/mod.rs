@@ -25,7 +25,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, ResourceQuota, Serv
 use k8s_openapi::api::resource::v1::ResourceClaim;
 use store::{At, Prefix};
 
-use super::{Operation, Review};
+use super::{Operation, Review, typed};
 use crate::engine::read_failed;
 use crate::entry::ROOT;
 use crate::object::Object;
@@ -114,7 +114,7 @@ fn is_measured(review: &Review<'_>, new: &dyn Object, old: Option<&dyn Object>) 
 
 /// Whether the status of a volume claim says something new of what quotas measure.
 fn is_replenished(new: &dyn Object, old: Option<&dyn Object>) -> bool {
-    let claim = |object: &dyn Object| object.as_any().downcast_ref::<PersistentVolumeClaim>().cloned();
+    let claim = |object: &dyn Object| typed::<PersistentVolumeClaim>(object).cloned();
     let (Some(new), Some(old)) = (claim(new), old.and_then(claim)) else { return false };
     let allocated = |claim: &PersistentVolumeClaim| claim.status.as_ref().and_then(|it| it.allocated_resources.clone());
     allocated(&new) != allocated(&old) || claims::attributes_classes(&new) != claims::attributes_classes(&old)
@@ -133,7 +133,7 @@ async fn has_quotas(review: &Review<'_>, namespace: &str) -> Result<bool, Status
 
 /// What is to be known besides of a claim of devices.
 async fn devices(review: &Review<'_>, new: &dyn Object) -> Result<(Classes, api::pod_resources::List), Status> {
-    let Some(claim) = new.as_any().downcast_ref::<ResourceClaim>() else {
+    let Some(claim) = typed::<ResourceClaim>(new) else {
         return Ok((Classes::default(), api::pod_resources::List::new()));
     };
     let namespace = review.call.namespace();
@@ -153,14 +153,13 @@ fn pods_by_name(pods: Vec<Pod>) -> std::collections::BTreeMap<String, Arc<Pod>> 
 
 /// What an object is to quotas.
 fn subject<'a>(object: &'a dyn Object, demand: &'a Demand) -> Subject<'a> {
-    let any = object.as_any();
-    if let Some(pod) = any.downcast_ref::<Pod>() {
+    if let Some(pod) = typed::<Pod>(object) {
         Subject::Pod(pod)
-    } else if let Some(service) = any.downcast_ref::<Service>() {
+    } else if let Some(service) = typed::<Service>(object) {
         Subject::Service(service)
-    } else if let Some(claim) = any.downcast_ref::<PersistentVolumeClaim>() {
+    } else if let Some(claim) = typed::<PersistentVolumeClaim>(object) {
         Subject::Volume(claim)
-    } else if let Some(claim) = any.downcast_ref::<ResourceClaim>() {
+    } else if let Some(claim) = typed::<ResourceClaim>(object) {
         Subject::Devices { claim, classes: &demand.classes, charged: &demand.charged }
     } else {
         Subject::Other(&demand.resource)

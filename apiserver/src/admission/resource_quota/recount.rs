@@ -13,13 +13,13 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::resource::v1::ResourceClaim;
 use store::At;
 
-use super::{DEVICE_CLASSES, DEVICES, PODS, Review, SERVICES, VOLUMES, pods_by_name, prefix};
+use super::{DEVICE_CLASSES, DEVICES, PODS, Review, SERVICES, VOLUMES, pods_by_name, prefix, typed};
 use crate::engine::{MODIFIED, read_failed};
 use crate::object::Object;
 
 /// Refuses a status of a quota by which less is used than there is and is being made.
 pub(super) async fn check(review: &Review<'_>, new: &dyn Object, old: Option<&dyn Object>) -> Result<(), Status> {
-    let quota = |object: &dyn Object| object.as_any().downcast_ref::<ResourceQuota>().cloned();
+    let quota = |object: &dyn Object| typed::<ResourceQuota>(object).cloned();
     let (Some(new), Some(old)) = (quota(new), old.and_then(quota)) else { return Ok(()) };
     let used = |quota: &ResourceQuota| read(quota.status.as_ref().and_then(|status| status.used.as_ref()));
     let (mut after, before) = (used(&new), used(&old));
