@@ -5,6 +5,7 @@
 //! events, and the wait until the caches show what was written.
 
 pub mod certify;
+pub mod claims;
 pub mod controller;
 pub mod controllers;
 pub mod driver;

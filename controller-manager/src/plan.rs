@@ -100,6 +100,13 @@ pub enum Effect {
     DeleteAll,
     /// Demands that something is so at the server, which caches cannot tell; else the rest of the plan is not done.
     Confirm(Fact),
+    /// Demands that no pod at the server uses the target, a volume claim ([`claims`](crate::claims)); else the rest of the plan
+    /// is not done.
+    ConfirmUnused {
+        /// The uid of the claim's controller; empty if it has none.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        controller: String,
+    },
     /// Demands that at least one of these accesses is allowed, each asked for by a SubjectAccessReview, in this order and
     /// until one is. If none is, the rest of the plan is not done, and the failure's message is their [`refusal`]. The
     /// target is the object for whose sake it is asked; nothing is done to it.

@@ -15,13 +15,17 @@ pub mod namespace;
 pub mod node_ipam;
 pub mod node_lifecycle;
 pub mod pod_gc;
+pub mod pv_protection;
+pub mod pvc_protection;
 pub mod replicas;
 pub mod resource_quota;
 pub mod root_ca;
 pub mod service_account;
 pub mod taint_eviction;
+pub mod vac_protection;
 // tidy: end
 mod pod_conditions;
+mod protection;
 
 use std::time::Duration;
 
@@ -45,11 +49,14 @@ use namespace::Namespaces;
 use node_ipam::NodeIpam;
 use node_lifecycle::{NodeLifecycle, Settings};
 use pod_gc::PodGc;
+use pv_protection::VolumeProtection;
+use pvc_protection::ClaimProtection;
 use replicas::{ReplicaSets, ReplicationControllers};
 use resource_quota::ResourceQuotas;
 use root_ca::RootCa;
 use service_account::ServiceAccounts;
 use taint_eviction::TaintEviction;
+use vac_protection::AttributesClassProtection;
 
 use crate::controller::Controller;
 use crate::driver::Manager;
@@ -58,7 +65,9 @@ use crate::driver::Manager;
 pub const NAMES: &[&str] = &[
     // tidy: sorted
     Approval::NAME,
+    AttributesClassProtection::NAME,
     BootstrapSigning::NAME,
+    ClaimProtection::NAME,
     Cleaning::NAME,
     ClusterInfo::NAME,
     ClusterRoleAggregation::NAME,
@@ -83,6 +92,7 @@ pub const NAMES: &[&str] = &[
     Signing::NAME,
     TaintEviction::NAME,
     TokenCleaning::NAME,
+    VolumeProtection::NAME,
     // tidy: end
 ];
 
@@ -122,7 +132,9 @@ pub fn add_all(manager: &mut Manager, config: &Config) {
     manager.add(NodeLifecycle { settings: config.node_lifecycle.clone(), since });
     // tidy: sorted
     manager.add(Approval);
+    manager.add(AttributesClassProtection);
     manager.add(BootstrapSigning);
+    manager.add(ClaimProtection);
     manager.add(Cleaning);
     manager.add(ClusterRoleAggregation);
     manager.add(Deployments);
@@ -142,6 +154,7 @@ pub fn add_all(manager: &mut Manager, config: &Config) {
     manager.add(ServingApproval);
     manager.add(TaintEviction);
     manager.add(TokenCleaning);
+    manager.add(VolumeProtection);
     // tidy: end
     if let Some(certificate) = &config.root_ca {
         manager.add(ClusterInfo::new(certificate.as_str()));

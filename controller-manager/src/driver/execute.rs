@@ -11,18 +11,21 @@ use client::resource::Key;
 use futures::future::join_all;
 use http::{Method, Request};
 use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessReviewSpec};
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::api::PostParams;
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Environment;
 use crate::certify::Authority;
+use crate::claims::is_used_by;
 use crate::plan::{Action, Deletion, Effect, Fact, Failure, Propagation, Refused, Report, Target, refusal};
 
 /// How many requests of one plan may be under way.
 const MOST_AT_ONCE: usize = 64;
+/// How many objects are asked for at a time.
+const PAGE: u32 = 500;
 /// By whom fields are set, as far as the server keeps record.
 const MANAGER: &str = "fieldManager=kube-controller-manager";
 /// The content type of merge patches.
@@ -144,6 +147,7 @@ impl Executor {
                 self.send(Method::DELETE, &collection(target, ""), JSON, &options).await
             }
             Effect::Confirm(fact) => self.confirm(target, *fact).await,
+            Effect::ConfirmUnused { controller } => self.confirm_unused(target, controller).await,
             Effect::Review(reviews) => self.review(reviews).await,
             Effect::Event(says) => {
                 self.recorder.event(regarding(target), says.event_type, says.reason, says.message.as_str());
@@ -177,6 +181,23 @@ impl Executor {
             }
         };
         if so { Ok(Answer::default()) } else { Err(Refused::new("", format!("{fact:?} is not so"))) }
+    }
+
+    /// Asks for the pods that could use a claim, by pages, since there may be many.
+    async fn confirm_unused(&self, claim: &Target, controller: &str) -> Result<Answer, Refused> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &claim.namespace);
+        let mut page = ListParams::default().limit(PAGE);
+        loop {
+            let pods = api.list(&page).await.map_err(refused)?;
+            if let Some(user) = pods.items.iter().find(|pod| is_used_by(&claim.name, controller, pod)) {
+                let name = user.metadata.name.as_deref().unwrap_or_default();
+                return Err(Refused::new("", format!("pod {name} uses {}", claim.name)));
+            }
+            match pods.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page = page.continue_token(&token),
+                None => return Ok(Answer::default()),
+            }
+        }
     }
 
     /// Asks whether one of the accesses is allowed.
@@ -249,7 +270,8 @@ fn trace_of(action: &Action, answer: &Answer) -> Option<(Key, Written)> {
         Effect::Post { subresource: "eviction", .. } => {
             (!target.uid.is_empty()).then(|| (key, Written::Deleted(target.uid.clone())))
         }
-        Effect::Confirm(_) | Effect::Review(_) | Effect::Event(_) | Effect::DeleteAll | Effect::Post { .. } => None,
+        Effect::Confirm(_) | Effect::ConfirmUnused { .. } | Effect::Review(_) => None,
+        Effect::Event(_) | Effect::DeleteAll | Effect::Post { .. } => None,
         _ => at_version(answer).map(|written| (key, written)),
     }
 }
@@ -262,7 +284,7 @@ fn stale_or_not(action: &Action, refused: Refused) -> Failed {
     let failure = Failure::of(action, refused);
     let is_stale = match action.effect {
         Effect::Create(_) | Effect::DeleteAll | Effect::Certify(_) | Effect::Review(_) => failure.reason == "Conflict",
-        Effect::Confirm(_) => true,
+        Effect::Confirm(_) | Effect::ConfirmUnused { .. } => true,
         _ => matches!(failure.reason.as_str(), "Conflict" | "NotFound"),
     };
     Failed { failure, is_stale }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use client::events::EventType;
 use client::testing::{FakeServer, Fault};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, timeout};
@@ -275,6 +275,38 @@ async fn facts_are_asked_of_the_server() {
     check(Fact::Gone, "x", "uid-2", true).await;
     check(Fact::Gone, "y", "", true).await;
     check(Fact::Empty, "", "", false).await;
+}
+
+/// Pods come by pages; the one that matters is on the second.
+#[tokio::test(start_paused = true)]
+async fn who_uses_a_claim_is_asked_of_the_server() {
+    let check = async |pod: Value, expected: bool| {
+        let planned = AtomicBool::new(true);
+        let setup = Setup::new(move |object, _| {
+            let mut plan = Plan::new();
+            if object.data.as_ref().is_some_and(|data| data.contains_key("go"))
+                && planned.swap(false, Ordering::Relaxed)
+            {
+                let claim = Target { resource: Resource::of::<PersistentVolumeClaim>(), ..target("data", "uid-1") };
+                plan.act(claim, Effect::ConfirmUnused { controller: String::new() });
+                plan.act(target("other", ""), Effect::Delete(Deletion::default()));
+            }
+            plan
+        });
+        let setup = setup.await;
+        for i in 0..500 {
+            setup.server.put(&format!("/api/v1/namespaces/a/pods/p{i:03}"), json!({"spec": {"containers": []}}));
+        }
+        setup.server.put("/api/v1/namespaces/a/pods/q", pod.clone());
+        setup.server.put(X, json!({"data": {"go": ""}}));
+        pass(MOMENT).await;
+        assert_eq!(!setup.changes().is_empty(), expected, "{pod}");
+    };
+    let pod = |node: Value, volume: Value| json!({"metadata": {"uid": "uid-q"}, "spec": {"containers": [], "nodeName": node, "volumes": [volume]}});
+    let named = || json!({"name": "v", "persistentVolumeClaim": {"claimName": "data"}});
+    check(pod(json!("n1"), named()), false).await;
+    check(pod(Value::Null, named()), true).await;
+    check(pod(json!("n1"), json!({"name": "v", "persistentVolumeClaim": {"claimName": "other"}})), true).await;
 }
 
 #[tokio::test(start_paused = true)]

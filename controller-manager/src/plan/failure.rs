@@ -66,7 +66,7 @@ impl Effect {
             Effect::Post { .. } => Attempt::Post,
             Effect::Delete(_) => Attempt::Delete,
             Effect::DeleteAll => Attempt::DeleteAll,
-            Effect::Confirm(_) => Attempt::Confirm,
+            Effect::Confirm(_) | Effect::ConfirmUnused { .. } => Attempt::Confirm,
             Effect::Review(_) => Attempt::Review,
             Effect::Event(_) => Attempt::Event,
             Effect::Certify(_) => Attempt::Certify,

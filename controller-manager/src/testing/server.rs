@@ -10,8 +10,10 @@ use client::resource::{Key, Resource};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::authorization::v1::SubjectAccessReviewSpec;
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Map, Value, json};
 
+use crate::claims::is_used_by;
 use crate::controller::Keep;
 use crate::plan::{Action, Deletion, Effect, Fact, Propagation, Refused, Report, Target, refusal};
 
@@ -80,7 +82,10 @@ impl Server {
     pub(super) fn act(&mut self, action: &Action) -> Outcome<String> {
         let key = key(&action.target);
         let uid = &action.target.uid;
-        if !matches!(action.effect, Effect::Create(_) | Effect::DeleteAll | Effect::Confirm(_)) {
+        if !matches!(
+            action.effect,
+            Effect::Create(_) | Effect::DeleteAll | Effect::Confirm(_) | Effect::ConfirmUnused { .. }
+        ) {
             let Some(object) = self.objects.get(&key) else {
                 if matches!(action.effect, Effect::Delete(_)) {
                     return Ok(action.target.name.clone());
@@ -108,6 +113,7 @@ impl Server {
                 self.all_in(&key).iter().for_each(|key| self.delete(key, &deletion));
             }
             Effect::Confirm(fact) => self.confirm(&key, uid, *fact)?,
+            Effect::ConfirmUnused { controller } => self.confirm_unused(&key, controller)?,
             Effect::Event(_) => {}
             Effect::Review(reviews) => {
                 if !reviews.iter().any(|review| (self.authorizer)(review)) {
@@ -137,6 +143,15 @@ impl Server {
             Fact::Empty => self.all_in(key).is_empty(),
         };
         if so { Ok(()) } else { refused("", format!("{fact:?} is not so")) }
+    }
+
+    fn confirm_unused(&self, claim: &Key, controller: &str) -> Outcome<()> {
+        let pods = Key { resource: Resource::of::<Pod>().name(), ..claim.clone() };
+        let user = self.all_in(&pods).into_iter().find(|key| {
+            let pod = serde_json::from_value::<Pod>(self.objects[key].clone()).expect("it is a pod");
+            is_used_by(&claim.name, controller, &pod)
+        });
+        user.map_or(Ok(()), |user| refused("", format!("{user} uses it")))
     }
 
     pub(super) fn create(&mut self, resource: &Resource, mut body: Value) -> Outcome<Key> {
