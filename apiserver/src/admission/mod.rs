@@ -16,6 +16,7 @@ mod resource_quota;
 mod runtime_class;
 mod service_account;
 mod signers;
+mod storage_protection;
 mod taint_new_nodes;
 
 use api::status::Status;
@@ -99,6 +100,7 @@ const PLUGINS: &[&dyn Plugin] = &[
     &priority::Priority,
     &default_toleration_seconds::DefaultTolerationSeconds,
     &default_class::DefaultStorageClass,
+    &storage_protection::StorageObjectInUseProtection,
     &persistent_volume_claim_resize::PersistentVolumeClaimResize,
     &runtime_class::RuntimeClasses,
     &signers::CertificateApproval,

@@ -37,10 +37,15 @@ async fn what_changes_nothing_is_not_written() {
         let revision = server.revision();
         assert_eq!(server.json(Ask::put(&path, &created)).await, created, "{title}");
         assert_eq!(server.json(Ask::patch(&path, &json!({}))).await, created, "{title}");
+        // Who leaves a finalizer out that was added takes it off.
+        let mut again = subject.example.clone();
+        if created["metadata"]["finalizers"].is_array() {
+            again["metadata"]["finalizers"] = created["metadata"]["finalizers"].clone();
+        }
         if subject.resource.kind.allow_unconditional_update() {
-            assert_eq!(server.json(Ask::put(&path, &subject.example)).await, created, "{title}: the example again");
+            assert_eq!(server.json(Ask::put(&path, &again)).await, created, "{title}: the example again");
         } else {
-            let refusal = server.refusal(Ask::put(&path, &subject.example)).await;
+            let refusal = server.refusal(Ask::put(&path, &again)).await;
             assert!(refusal.message.contains("must be specified for an update"), "{title}: {}", refusal.message);
         }
         assert_eq!(server.revision(), revision, "{title}");
