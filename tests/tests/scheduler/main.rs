@@ -179,7 +179,44 @@ fn volumes(user: &User) {
     user.file("claim.json", &claim.to_string());
     run(user, "create -f claim.json");
     goes_to(user, "stateful", "hollow-2");
+    what_is_used_stays(user);
+}
+
+/// The claim of a pod, and the volume that it is bound to, are deleted, and go when nobody uses them any longer.
+fn what_is_used_stays(user: &User) {
+    let is_going = |object: &str, finalizer: &str| {
+        let held = run(user, &format!("get {object} -o jsonpath={{.metadata.finalizers}}"));
+        assert_eq!(held, format!("[\"kubernetes.io/{finalizer}\"]"));
+        let shown = run(user, &format!("get {object} --no-headers"));
+        assert!(shown.contains("Terminating"), "{shown}");
+    };
+    let phase = |phase: &str| {
+        let patch = json!({"status": {"phase": phase}});
+        run(user, &format!("patch pv disk --subresource=status -p '{patch}'"));
+    };
+    phase("Bound");
+    run(user, "delete pvc data --wait=false");
+    run(user, "delete pv disk --wait=false");
+    // By the time that others are gone these have been looked at, too.
+    for name in ["spare", "last"] {
+        let spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}});
+        let meta = json!({"name": name});
+        let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec});
+        user.file("spare.json", &claim.to_string());
+        run(user, "create -f spare.json");
+        run(user, &format!("delete pvc {name} {WITHIN}"));
+    }
+    is_going("pvc/data", "pvc-protection");
+    is_going("pv/disk", "pv-protection");
+    let described = run(user, "describe pvc data");
+    assert!(described.contains("Terminating (lasts "), "{described}");
+    assert!(described.contains("Finalizers:    [kubernetes.io/pvc-protection]"), "{described}");
+    assert!(described.contains("Used By:       stateful"), "{described}");
     run(user, "delete pod stateful");
+    run(user, &format!("wait pvc/data --for=delete {WITHIN}"));
+    is_going("pv/disk", "pv-protection");
+    phase("Released");
+    run(user, &format!("wait pv/disk --for=delete {WITHIN}"));
 }
 
 /// The important pod takes the room of the one that no budget protects.
