@@ -51,8 +51,8 @@ DEMO := demo/run $(if $(HOLLOW),--hollow)
 .PHONY: demo
 demo: ## start a cluster on this machine and show what it does
 	@.ci/install-packages $(PROGRAM_PACKAGES)
-	$(CARGO) build --locked --release --package gantry
-	$(if $(HOLLOW),,$(CARGO) run --locked --quiet --package xtask -- images)
+	$(CARGO) build --locked --profile demo --package gantry
+	$(if $(HOLLOW),,$(CARGO) run --locked --quiet --profile demo --package xtask -- images)
 	@$(DEMO)
 
 .PHONY: demo-down

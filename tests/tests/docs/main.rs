@@ -74,8 +74,8 @@ impl Desk {
         }
         symlink(images.canonicalize().expect("they are there"), desk.make("checkout/target").join("images"))
             .expect("a link");
-        desk.write_program(&desk.make("checkout/target/release"));
-        symlink(checkout.join("target/release"), desk.machine.directory().join("bin")).expect("a link");
+        desk.write_program(&desk.make("checkout/target/demo"));
+        symlink(checkout.join("target/demo"), desk.machine.directory().join("bin")).expect("a link");
         desk.make("home");
         desk.make("blocks");
         desk
