@@ -134,7 +134,16 @@ impl Checked {
 
     /// Asks as the administrator.
     async fn admin(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
-        let identity = Identity { user: "admin".to_owned(), groups: vec![MASTERS.to_owned()], ..Identity::default() };
+        self.ask(("admin", MASTERS), method, path, body).await
+    }
+
+    /// Asks as a node.
+    async fn node(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        self.ask(("system:node:own", "system:nodes"), method, path, body).await
+    }
+
+    async fn ask(&self, (user, group): (&str, &str), method: &str, path: &str, body: Value) -> (u16, Value) {
+        let identity = Identity { user: user.to_owned(), groups: vec![group.to_owned()], ..Identity::default() };
         let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
         let request = request.body(Full::new(Bytes::from(body.to_string()))).unwrap();
         let answer = tower_service::Service::call(&mut self.server.core().local(identity), request).await.unwrap();
@@ -219,6 +228,40 @@ impl Checked {
         self.check(&["1.2.21"], seen.0 == 401, &seen);
     }
 
+    async fn nodes(&mut self) {
+        let label = "node-restriction.kubernetes.io/trusted";
+        let node = json!({"metadata": {"name": "own", "labels": {label: "yes"}}});
+        let seen = self.node("POST", "/api/v1/nodes", node).await;
+        let why = seen.1["message"].as_str().is_some_and(|why| why.contains(label));
+        self.check(&["1.2.14"], seen.0 == 403 && why, &seen);
+        let seen = self.node("POST", "/api/v1/nodes", json!({"metadata": {"name": "own"}})).await;
+        self.check(&["1.2.14"], seen.0 == 201, &seen);
+        let seen = self.node("POST", "/api/v1/nodes", json!({"metadata": {"name": "other"}})).await;
+        self.check(&["1.2.14"], seen.0 == 403, &seen);
+        for path in ["/api/v1/secrets", "/api/v1/namespaces/default/secrets/s", "/api/v1/pods"] {
+            let seen = self.node("GET", path, Value::Null).await;
+            self.check(&["1.2.7"], seen.0 == 403, &(path, &seen));
+        }
+        let seen = self.node("GET", "/api/v1/pods?fieldSelector=spec.nodeName%3Down", Value::Null).await;
+        self.check(&["1.2.7"], seen.0 == 200, &seen);
+    }
+
+    async fn secrets(&mut self) {
+        let secret = json!({"metadata": {"name": "s"}, "stringData": {"word": "never in plain sight"}});
+        let seen = self.admin("POST", "/api/v1/namespaces/default/secrets", secret).await;
+        self.check(&["1.2.27"], seen.0 == 201, &seen);
+        let map = json!({"metadata": {"name": "m"}, "data": {"word": "for all to see"}});
+        let seen = self.admin("POST", "/api/v1/namespaces/default/configmaps", map).await;
+        self.check(&["1.2.27"], seen.0 == 201, &seen);
+        let data = self.directory.path().join("data");
+        let files = everything_below(&data).into_iter().filter(|path| path.is_file());
+        let files: Vec<Vec<u8>> = files.map(|path| std::fs::read(path).unwrap()).collect();
+        let holds = |bytes: &[u8]| files.iter().any(|file| file.windows(bytes.len()).any(|part| part == bytes));
+        let seen = (holds(b"bmV2ZXIgaW4gcGxhaW4gc2lnaHQ"), holds(b"never in plain sight"), holds(b"for all to see"));
+        self.check(&["1.2.27"], seen == (false, false, true), &seen);
+        self.check(&["1.2.28"], holds(b"k8s:enc:aesgcm:v1:"), &"the form of what is stored");
+    }
+
     async fn roles(&mut self) {
         let group = "/apis/rbac.authorization.k8s.io/v1";
         let (_, bindings) = self.admin("GET", &format!("{group}/clusterrolebindings"), Value::Null).await;
@@ -278,6 +321,8 @@ async fn what_is_said_to_be_tested_is_tested() {
     checked.files();
     checked.strangers().await;
     checked.accounts().await;
+    checked.nodes().await;
+    checked.secrets().await;
     checked.roles().await;
     let said: BTreeSet<&str> =
         rows().iter().filter(|(_, word, _)| *word == "tested").map(|(check, ..)| *check).collect();
