@@ -129,6 +129,12 @@ impl Core {
         Local::new(Arc::clone(&self.pipeline), identity, self.stopping.clone())
     }
 
+    /// How it finds out who asks, and whether they may.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        self.engine.access()
+    }
+
     /// What every request passes.
     pub(crate) fn pipeline(&self) -> &Arc<Pipeline> {
         &self.pipeline
