@@ -9,6 +9,7 @@ pub mod discovery;
 pub mod encryption;
 pub mod engine;
 pub mod entry;
+mod follow;
 pub mod health;
 pub mod kind;
 pub mod metrics;

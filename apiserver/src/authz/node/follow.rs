@@ -1,6 +1,6 @@
 //! Keeps what is known of nodes' objects true to the store, one watch a kind.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use api::status::Status;
 use k8s_openapi::api::certificates::v1::PodCertificateRequest;
@@ -10,20 +10,14 @@ use k8s_openapi::api::storage::v1::VolumeAttachment;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
-use store::{At, Event, EventKind, Key, Prefix, Scope, Store, Watch, WatchClosed, WatchOptions};
+use store::{Event, EventKind, Key, Prefix, Snapshot, Store};
 use tokio_util::sync::CancellationToken;
 
 use super::graph::{Kind, Place};
 use super::references::{of_persistent_volume, of_pod};
 use super::{Known, NodeAuthorizer};
-use crate::engine::{read_failed, watch_failed};
 use crate::entry::{Entry, Objects, ROOT};
-
-/// How many changes of a kind may wait. Who cannot keep up begins anew.
-const QUEUE: usize = 10_000;
-
-/// How long it takes to begin anew when that failed.
-const PAUSE: Duration = Duration::from_secs(1);
+use crate::follow::{Follower, follow};
 
 /// What is followed, and where it is stored.
 const FOLLOWED: [(Kind, &str); 5] = [
@@ -42,55 +36,38 @@ impl NodeAuthorizer {
     pub async fn follow(store: Store<Objects>, stopping: CancellationToken) -> Result<NodeAuthorizer, Status> {
         let authorizer = NodeAuthorizer::default();
         for (kind, path) in FOLLOWED {
-            let watch = authorizer.begin(&store, kind, path).await?;
-            let (followed, store, stopping) = (authorizer.clone(), store.clone(), stopping.clone());
-            tokio::spawn(async move { stopping.run_until_cancelled(followed.keep(&store, kind, path, watch)).await });
+            follow(OfKind { authorizer: authorizer.clone(), kind, path }, store.clone(), stopping.clone()).await?;
         }
         Ok(authorizer)
     }
+}
 
-    async fn keep(&self, store: &Store<Objects>, kind: Kind, path: &str, mut watch: Watch<Entry>) {
-        let mut events = Vec::new();
-        loop {
-            match watch.next(&mut events).await {
-                Ok(()) => {
-                    let mut known = self.0.write();
-                    events.iter().for_each(|event| take(&mut known, kind, path, event));
-                }
-                Err(WatchClosed::Closed) => return,
-                Err(_) => watch = self.again(store, kind, path).await,
-            }
-        }
+/// Follows one kind.
+struct OfKind {
+    authorizer: NodeAuthorizer,
+    kind: Kind,
+    path: &'static str,
+}
+
+impl Follower for OfKind {
+    fn path(&self) -> &str {
+        self.path
     }
 
-    /// Begins anew. What is known until then stays in force: it was true, and nothing newer is known.
-    async fn again(&self, store: &Store<Objects>, kind: Kind, path: &str) -> Watch<Entry> {
-        loop {
-            match self.begin(store, kind, path).await {
-                Ok(begun) => return begun,
-                Err(error) => {
-                    tracing::warn!(%error, path, "what nodes may read does not change at the moment");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
-        }
-    }
-
-    /// Takes in what there is, and watches from there.
-    async fn begin(&self, store: &Store<Objects>, kind: Kind, path: &str) -> Result<Watch<Entry>, Status> {
-        let prefix = Prefix::new(&format!("{ROOT}{path}")).map_err(Status::internal_error)?;
-        let snapshot = store.snapshot(&prefix, At::Latest).await.map_err(read_failed)?;
-        let scope = Scope::Prefix(prefix.clone());
-        let options = WatchOptions { queue: QUEUE, ..WatchOptions::new(scope, snapshot.revision()) };
-        let watch = store.watch(options).map_err(watch_failed)?;
-        let mut known = self.0.write();
-        known.forget(kind);
-        for (key, stored) in snapshot.range(&prefix, None) {
-            if let Some(place) = place(kind, path, key) {
+    fn replace(&self, snapshot: &Snapshot<Entry>, prefix: &Prefix) {
+        let mut known = self.authorizer.0.write();
+        known.forget(self.kind);
+        for (key, stored) in snapshot.range(prefix, None) {
+            if let Some(place) = place(self.kind, self.path, key) {
                 known.put(place, key, stored.entry.bytes());
             }
         }
-        Ok(watch)
+    }
+
+    fn take(&self, events: &[Arc<Event<Entry>>]) -> bool {
+        let mut known = self.authorizer.0.write();
+        events.iter().for_each(|event| take(&mut known, self.kind, self.path, event));
+        true
     }
 }
 

@@ -1,23 +1,17 @@
 //! Keeps what is known of roles and bindings true to the store.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use api::status::Status;
-use store::{At, Event, EventKind, Key, Prefix, Scope, Store, Watch, WatchClosed, WatchOptions};
+use store::{Event, EventKind, Key, Prefix, Snapshot, Store};
 use tokio_util::sync::CancellationToken;
 
 use super::Rbac;
 use super::policy::Policy;
-use crate::engine::{read_failed, watch_failed};
 use crate::entry::{Entry, Objects, ROOT};
+use crate::follow::{Follower, follow};
 
 const GROUP: &str = "rbac.authorization.k8s.io/";
-
-/// How many changes may wait. Who cannot keep up begins anew.
-const QUEUE: usize = 10_000;
-
-/// How long it takes to begin anew when that failed.
-const PAUSE: Duration = Duration::from_secs(1);
 
 impl Rbac {
     /// Knows what is in the store, and from then on follows it until `stopping`.
@@ -26,52 +20,28 @@ impl Rbac {
     /// What the store answered.
     pub async fn follow(store: Store<Objects>, stopping: CancellationToken) -> Result<Rbac, Status> {
         let rbac = Rbac::default();
-        let watch = rbac.begin(&store).await?;
-        let followed = rbac.clone();
-        tokio::spawn(async move { stopping.run_until_cancelled(followed.keep(&store, watch)).await });
+        follow(rbac.clone(), store, stopping).await?;
         Ok(rbac)
     }
+}
 
-    async fn keep(&self, store: &Store<Objects>, mut watch: Watch<Entry>) {
-        let mut events = Vec::new();
-        loop {
-            match watch.next(&mut events).await {
-                Ok(()) => {
-                    let mut policy = self.0.write();
-                    events.iter().for_each(|event| take(&mut policy, event));
-                }
-                Err(WatchClosed::Closed) => return,
-                Err(_) => watch = self.again(store).await,
-            }
-        }
+impl Follower for Rbac {
+    fn path(&self) -> &str {
+        GROUP
     }
 
-    /// Begins anew. What is known until then stays in force: it was true, and nothing newer is known.
-    async fn again(&self, store: &Store<Objects>) -> Watch<Entry> {
-        loop {
-            match self.begin(store).await {
-                Ok(begun) => return begun,
-                Err(error) => {
-                    tracing::warn!(%error, "changes of roles do not show at the moment");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
-        }
-    }
-
-    /// Takes in what there is, and watches from there.
-    async fn begin(&self, store: &Store<Objects>) -> Result<Watch<Entry>, Status> {
-        let prefix = Prefix::new(&format!("{ROOT}{GROUP}")).map_err(Status::internal_error)?;
-        let snapshot = store.snapshot(&prefix, At::Latest).await.map_err(read_failed)?;
-        let scope = Scope::Prefix(prefix.clone());
-        let options = WatchOptions { queue: QUEUE, ..WatchOptions::new(scope, snapshot.revision()) };
-        let watch = store.watch(options).map_err(watch_failed)?;
+    fn replace(&self, snapshot: &Snapshot<Entry>, prefix: &Prefix) {
         let mut policy = Policy::default();
-        for (key, stored) in snapshot.range(&prefix, None) {
+        for (key, stored) in snapshot.range(prefix, None) {
             put(&mut policy, key, stored.entry.bytes());
         }
         *self.0.write() = policy;
-        Ok(watch)
+    }
+
+    fn take(&self, events: &[Arc<Event<Entry>>]) -> bool {
+        let mut policy = self.0.write();
+        events.iter().for_each(|event| take(&mut policy, event));
+        true
     }
 }
 
