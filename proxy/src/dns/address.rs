@@ -8,7 +8,9 @@ use std::io;
 use std::net::IpAddr;
 
 use futures::TryStreamExt;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol, AddressScope, CacheInfo};
+use rtnetlink::packet_route::address::{
+    AddressAttribute, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope, CacheInfo,
+};
 use rtnetlink::{Handle, new_connection};
 use thiserror::Error;
 
@@ -108,9 +110,13 @@ fn width(address: IpAddr) -> u8 {
 
 /// Sees to it that no connection to elsewhere begins at the address: of IPv4 by its scope, of IPv6, where the kernel sets that
 /// itself, by its being good for no new use (though it goes on to be answered at).
+///
+/// The kernel is told not to look for others that have an address of IPv6 (there are none on this device). Otherwise nobody
+/// can listen at it until a job of the kernel's has had its turn, which is after the answer to our request.
 fn limit(message: &mut AddressMessage, address: IpAddr) {
     message.header.scope = AddressScope::Host;
     if address.is_ipv6() {
+        message.header.flags |= AddressHeaderFlags::Nodad;
         let mut times = CacheInfo::default();
         (times.ifa_preferred, times.ifa_valid) = (0, u32::MAX);
         message.attributes.push(AddressAttribute::CacheInfo(times));
@@ -159,14 +165,14 @@ mod tests {
         let before = shown();
         for _ in 0..2 {
             put(&addresses).await.unwrap();
+            for address in &addresses {
+                std::net::UdpSocket::bind((*address, 53)).expect("one can listen there at once");
+            }
             let shown = shown();
             let lines: Vec<&str> = shown.lines().filter(|line| !before.contains(line)).collect();
             let has = |parts: &[&str]| lines.iter().any(|line| parts.iter().all(|part| line.contains(part)));
             assert!(has(&["inet 10.96.0.10/32", "scope host"]), "{shown}");
             assert!(has(&["inet6 fd00:96::a/128", "deprecated"]), "{shown}");
-        }
-        for address in &addresses {
-            std::net::UdpSocket::bind((*address, 53)).unwrap();
         }
         for left in [2, 0] {
             assert_eq!(remove_all().await.unwrap(), left);
