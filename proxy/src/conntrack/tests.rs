@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::net::UdpSocket;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 
@@ -23,6 +23,12 @@ fn own_network() -> Option<()> {
     }
     run("ip", &["route", "add", "10.96.0.0/12", "dev", "lo"], "");
     run("ip", &["-6", "route", "add", "fd96::/64", "dev", "lo"], "");
+    // The kernel puts addresses of IPv6 into use by a job of its own, after it has said that they are there.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while UdpSocket::bind("[fd00::1]:0").is_err() || UdpSocket::bind("[fd00::2]:0").is_err() {
+        assert!(Instant::now() < deadline, "the addresses cannot be used");
+        std::thread::yield_now();
+    }
     Some(())
 }
 
