@@ -14,6 +14,7 @@ pub mod pod_resources;
 pub mod protobuf;
 pub mod quantity;
 pub mod quota;
+pub mod rbac;
 pub mod schema;
 pub mod selector;
 pub mod status;

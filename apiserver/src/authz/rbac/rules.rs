@@ -1,11 +1,10 @@
-//! What rules of roles allow, which of them others cover, and how they are written in messages. All of it is pure.
+//! What rules of roles allow, which of them somebody lacks, and how they are written in messages. All of it is pure.
 
 use api::field::go_quote;
+use api::rbac::{self, ALL, has, has_url, list};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
 use crate::authz::Attributes;
-
-const ALL: &str = "*";
 
 /// Whether a rule allows what is asked for (the rules of matching are those of the documentation of `PolicyRule`).
 pub(crate) fn allows(rule: &PolicyRule, asked: &Attributes) -> bool {
@@ -13,16 +12,11 @@ pub(crate) fn allows(rule: &PolicyRule, asked: &Attributes) -> bool {
         return false;
     }
     if !asked.is_resource() {
-        return list(&rule.non_resource_urls).iter().any(|url| url_matches(url, &asked.path));
+        return list(&rule.non_resource_urls).iter().any(|url| has_url(url, &asked.path));
     }
     has(list(&rule.api_groups), &asked.group)
         && list(&rule.resources).iter().any(|resource| resource_matches(resource, asked))
         && name_matches(list(&rule.resource_names), &asked.name)
-}
-
-/// Whether `values` have `value`, or all.
-fn has(values: &[String], value: &str) -> bool {
-    values.iter().any(|known| known == ALL || known == value)
 }
 
 fn resource_matches(pattern: &str, asked: &Attributes) -> bool {
@@ -41,72 +35,13 @@ fn name_matches(names: &[String], name: &str) -> bool {
     names.is_empty() || names.iter().any(|known| known == name)
 }
 
-/// Only at its end is an asterisk one.
-fn url_matches(pattern: &str, path: &str) -> bool {
-    pattern == ALL
-        || pattern == path
-        || pattern.strip_suffix('*').is_some_and(|_| path.starts_with(pattern.trim_end_matches('*')))
-}
-
 /// The rules of `wanted`, taken apart, that nobody with the rules `held` has; as far as possible put together again.
 pub(crate) fn missing(held: &[PolicyRule], wanted: &[PolicyRule]) -> Vec<PolicyRule> {
-    let parts = wanted.iter().flat_map(parts);
-    put_together(parts.filter(|part| !held.iter().any(|rule| covers(rule, part))))
-}
-
-/// A rule as rules of one verb and one thing each.
-fn parts(rule: &PolicyRule) -> Vec<PolicyRule> {
-    let one = |text: &String| Some(vec![text.clone()]);
-    let mut parts = Vec::new();
-    for group in list(&rule.api_groups) {
-        for resource in list(&rule.resources) {
-            for verb in &rule.verbs {
-                let part = PolicyRule {
-                    api_groups: one(group),
-                    resources: one(resource),
-                    verbs: vec![verb.clone()],
-                    ..PolicyRule::default()
-                };
-                let names = list(&rule.resource_names);
-                let named = names.iter().map(|name| PolicyRule { resource_names: one(name), ..part.clone() });
-                parts.extend(named);
-                if names.is_empty() {
-                    parts.push(part);
-                }
-            }
-        }
-    }
-    for url in list(&rule.non_resource_urls) {
-        for verb in &rule.verbs {
-            let verbs = vec![verb.clone()];
-            parts.push(PolicyRule { non_resource_urls: one(url), verbs, ..PolicyRule::default() });
-        }
-    }
-    parts
-}
-
-/// Whether who has `rule` has `part`, which is a rule of one thing.
-fn covers(rule: &PolicyRule, part: &PolicyRule) -> bool {
-    let all = |wanted: &[String], held: &dyn Fn(&str) -> bool| wanted.iter().all(|wanted| held(wanted));
-    let names = list(&rule.resource_names);
-    let wanted_names = list(&part.resource_names);
-    all(&part.verbs, &|verb| has(&rule.verbs, verb))
-        && all(list(&part.api_groups), &|group| has(list(&rule.api_groups), group))
-        && all(list(&part.resources), &|resource| covers_resource(list(&rule.resources), resource))
-        && all(list(&part.non_resource_urls), &|url| {
-            list(&rule.non_resource_urls).iter().any(|own| url_matches(own, url))
-        })
-        && (names.is_empty() || !wanted_names.is_empty() && all(wanted_names, &|name| name_matches(names, name)))
-}
-
-fn covers_resource(held: &[String], resource: &str) -> bool {
-    let part_of_all =
-        |own: &String| resource.split_once('/').is_some_and(|(_, part)| own.strip_prefix("*/") == Some(part));
-    held.iter().any(|own| own == ALL || own == resource || part_of_all(own))
+    put_together(rbac::missing(held, wanted))
 }
 
 /// Joins rules of one thing that differ in their verbs only.
-fn put_together(parts: impl Iterator<Item = PolicyRule>) -> Vec<PolicyRule> {
+fn put_together(parts: Vec<PolicyRule>) -> Vec<PolicyRule> {
     let mut whole: Vec<PolicyRule> = Vec::new();
     for part in parts {
         let same = |rule: &&mut PolicyRule| {
@@ -144,10 +79,6 @@ pub(super) fn shown(rule: &PolicyRule) -> String {
 pub(super) fn quoted(values: &[String]) -> String {
     let values: Vec<String> = values.iter().map(|value| go_quote(value)).collect();
     format!("[{}]", values.join(" "))
-}
-
-fn list(values: &Option<Vec<String>>) -> &[String] {
-    values.as_deref().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -217,39 +148,26 @@ mod tests {
     }
 
     #[test]
-    fn rules_cover_rules() {
+    fn what_is_missing_is_put_together() {
         let check = |held: &[&str], wanted: &[&str], expected: &[&str]| {
             let read = |rules: &[&str]| rules.iter().map(|text| rule(text)).collect::<Vec<_>>();
             let missing: Vec<String> = missing(&read(held), &read(wanted)).iter().map(shown).collect();
             assert_eq!(missing, expected, "{wanted:?} of {held:?}");
         };
-        check(&[], &["get,list core pods"], &[r#"{APIGroups:[""], Resources:["pods"], Verbs:["get" "list"]}"#]);
-        check(&["get core pods", "list core pods"], &["get,list core pods"], &[]);
-        check(
-            &["get core pods"],
-            &["get,list core pods"],
-            &[r#"{APIGroups:[""], Resources:["pods"], Verbs:["list"]}"#],
-        );
-        check(&["* * *"], &["get,escalate rbac.authorization.k8s.io,core roles,pods/exec a,b"], &[]);
-        check(&["get core pods"], &["get core *"], &[r#"{APIGroups:[""], Resources:["*"], Verbs:["get"]}"#]);
-        check(&["get core pods"], &["* core pods"], &[r#"{APIGroups:[""], Resources:["pods"], Verbs:["*"]}"#]);
-        check(&["get core */scale"], &["get core a/scale,b/scale"], &[]);
-        check(&["get core */scale"], &["get core */scale"], &[]);
-        check(
-            &["get core a/scale"],
-            &["get core */scale"],
-            &[r#"{APIGroups:[""], Resources:["*/scale"], Verbs:["get"]}"#],
-        );
-        check(&["get core pods a"], &["get core pods a"], &[]);
-        check(&["get core pods a"], &["get core pods"], &[r#"{APIGroups:[""], Resources:["pods"], Verbs:["get"]}"#]);
+        let pods = |verbs: &str| format!(r#"{{APIGroups:[""], Resources:["pods"], Verbs:[{verbs}]}}"#);
+        check(&[], &["get,list core pods"], &[&pods(r#""get" "list""#)]);
+        check(&[], &["get core pods", "list,get core pods"], &[&pods(r#""get" "list""#)]);
+        check(&["get core pods"], &["get,list core pods"], &[&pods(r#""list""#)]);
         check(
             &["get core pods a"],
             &["get core pods a,b"],
             &[r#"{APIGroups:[""], Resources:["pods"], ResourceNames:["b"], Verbs:["get"]}"#],
         );
-        check(&["get /healthz/*"], &["get /healthz/etcd"], &[]);
-        check(&["get /healthz/*"], &["get /healthz/*"], &[]);
-        check(&["get /healthz"], &["get /healthz/*"], &[r#"{NonResourceURLs:["/healthz/*"], Verbs:["get"]}"#]);
+        check(
+            &[],
+            &["get,put /healthz"],
+            &[r#"{NonResourceURLs:["/healthz"], Verbs:["get"]}"#, r#"{NonResourceURLs:["/healthz"], Verbs:["put"]}"#],
+        );
         check(&["* * *"], &["get url*"], &[r#"{NonResourceURLs:["*"], Verbs:["get"]}"#]);
     }
 }

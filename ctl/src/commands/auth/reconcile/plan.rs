@@ -1,10 +1,11 @@
 //! What is to be done to a role or a binding so that it is at least what is expected. Pure.
 
+use api::rbac::missing;
 use k8s_openapi::api::rbac::v1::{PolicyRule, Subject};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::rules::{missing, shown, shown_subject};
+use super::rules::{shown, shown_subject};
 use crate::Error;
 
 /// Objects with this annotation of `false` want to stay as they are.
