@@ -97,6 +97,27 @@ async fn what_is_gone_is_made_again_and_what_is_no_more_goes() {
 }
 
 #[tokio::test]
+async fn bindings_that_gave_too_much_are_taken_away() {
+    const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    let server = Server::start().await;
+    let left_after_start = async |follow: &str| {
+        let binding = json!({
+            "metadata": {
+                "name": "gantry:nodes",
+                "annotations": {"rbac.authorization.kubernetes.io/autoupdate": follow},
+            },
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:node"},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:nodes"}],
+        });
+        server.json(Ask::post(BINDINGS, &binding)).await;
+        server.bear().await;
+        names(&server, BINDINGS).await.contains(&"gantry:nodes".to_owned())
+    };
+    assert!(!left_after_start("true").await);
+    assert!(left_after_start("false").await);
+}
+
+#[tokio::test]
 async fn the_systems_classes_are_not_deleted_by_name() {
     let server = Server::start().await;
     server.bear().await;

@@ -79,6 +79,14 @@ pub(super) fn unless_conflict(outcome: Result<Value, Status>) -> Result<(), Stat
     }
 }
 
+/// What is not there is null, and what another server has deleted is deleted.
+pub(super) fn unless_missing(outcome: Result<Value, Status>) -> Result<Value, Status> {
+    match outcome {
+        Err(status) if status.code == 404 => Ok(Value::Null),
+        outcome => outcome,
+    }
+}
+
 /// The name of an object.
 pub(super) fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()

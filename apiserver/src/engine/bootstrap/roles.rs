@@ -8,7 +8,7 @@ use futures::future::try_join_all;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use serde_json::{Value, json};
 
-use super::ask::{Place, name, unless_conflict};
+use super::ask::{Place, name, unless_conflict, unless_missing};
 use crate::authz::CONTROLLER_MANAGER;
 use crate::authz::rbac::missing_rules;
 use crate::engine::Engine;
@@ -18,6 +18,10 @@ const GROUP: &str = "rbac.authorization.k8s.io";
 const AUTO_UPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 /// What the names of controllers' roles begin with. What follows is the ServiceAccount that has the role.
 const CONTROLLER: &str = "system:controller:";
+
+/// Bindings that earlier versions made and that gave too much, which a start takes away: with this one every node could read
+/// every Secret.
+const TOO_MUCH: &[&str] = &["gantry:nodes"];
 
 /// What the manifests say, of each kind.
 #[derive(Default)]
@@ -89,6 +93,7 @@ impl Engine {
         let place = |resource| Place::of(GROUP, "v1", resource);
         self.ensure_roles(place("clusterroles"), &born.cluster_roles, missing_of_role).await?;
         self.ensure_roles(place("clusterrolebindings"), &born.cluster_role_bindings, missing_of_binding).await?;
+        self.take_away(place("clusterrolebindings"), TOO_MUCH).await?;
         for namespace in ["kube-system", "kube-public"] {
             let of = |objects: &[Value]| -> Vec<Value> {
                 objects.iter().filter(|object| object["metadata"]["namespace"] == namespace).cloned().collect()
@@ -96,6 +101,18 @@ impl Engine {
             self.ensure_roles(place("roles").within(namespace), &of(&born.roles), missing_of_role).await?;
             let bindings = of(&born.role_bindings);
             self.ensure_roles(place("rolebindings").within(namespace), &bindings, missing_of_binding).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes those that a start has made, and that are to follow it.
+    async fn take_away(&self, place: Place, names: &[&str]) -> Result<(), Status> {
+        for wanted in names {
+            let found = unless_missing(self.ask(place, Verb::Get, wanted, None).await)?;
+            if found["metadata"]["annotations"][AUTO_UPDATE] == "true" {
+                let options = json!({"preconditions": {"uid": found["metadata"]["uid"]}});
+                unless_conflict(unless_missing(self.ask(place, Verb::Delete, wanted, Some(&options)).await))?;
+            }
         }
         Ok(())
     }
