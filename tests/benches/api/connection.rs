@@ -15,13 +15,14 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::server::{Process, TOKEN};
+use crate::server::{ORDINARY_TOKEN, Process, TOKEN};
 
-/// A server to connect to.
+/// A server to connect to, and as whom.
 #[derive(Clone)]
 pub(crate) struct Target {
     address: String,
     connector: TlsConnector,
+    token: &'static str,
 }
 
 impl Target {
@@ -31,7 +32,12 @@ impl Target {
             roots.add(certificate.expect("a certificate")).expect("an authority");
         }
         let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        Target { address: process.address.clone(), connector: TlsConnector::from(Arc::new(config)) }
+        Target { address: process.address.clone(), connector: TlsConnector::from(Arc::new(config)), token: TOKEN }
+    }
+
+    /// The same server, as somebody for whom roles and flow control count.
+    pub(crate) fn as_ordinary(&self) -> Target {
+        Target { token: ORDINARY_TOKEN, ..self.clone() }
     }
 }
 
@@ -39,6 +45,7 @@ impl Target {
 pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     host: String,
+    token: &'static str,
 }
 
 impl Connection {
@@ -53,7 +60,7 @@ impl Connection {
         let stream = target.connector.connect(name, stream).await?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
         tokio::spawn(connection);
-        Ok(Connection { sender, host: target.address.clone() })
+        Ok(Connection { sender, host: target.address.clone(), token: target.token })
     }
 
     /// Sends a request and returns the head of its answer, with the body to come.
@@ -68,7 +75,7 @@ impl Connection {
             .method(method)
             .uri(path)
             .header(HOST, &self.host)
-            .header(AUTHORIZATION, format!("Bearer {TOKEN}"))
+            .header(AUTHORIZATION, format!("Bearer {}", self.token))
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, media_type)
             .body(Full::new(body))

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use hyper::{Method, StatusCode};
 
 use crate::connection::{Connection, Target};
+use crate::server::ORDINARY;
 
 /// How many objects a list has.
 const LISTED: usize = 500;
@@ -41,6 +42,24 @@ pub(crate) async fn namespace(target: &Target, name: &str) -> String {
     format!("/api/v1/namespaces/{name}/configmaps")
 }
 
+/// Lets who is nobody in particular do everything, by a role.
+pub(crate) async fn bind_ordinary(target: &Target) {
+    let body = format!(
+        r#"{{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{{"name":"{ORDINARY}"}},
+            "roleRef":{{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"cluster-admin"}},
+            "subjects":[{{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"{ORDINARY}"}}]}}"#
+    );
+    let mut connection = Connection::open(target).await;
+    let path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    let (code, _) = connection.ask(&Method::POST, path, "application/json", body.into()).await;
+    assert_eq!(code, StatusCode::CREATED, "a binding is made");
+    // It has effect as soon as the server has read it in its watch.
+    let mut ordinary = Connection::open(&target.as_ordinary()).await;
+    let allowed =
+        async { while ordinary.ask(&Method::GET, path, "", Bytes::new()).await.0 == StatusCode::FORBIDDEN {} };
+    tokio::time::timeout(Duration::from_secs(10), allowed).await.expect("the binding has effect");
+}
+
 /// Creates ConfigMaps of these names, over a few connections.
 pub(crate) async fn create(target: &Target, path: &str, names: Vec<String>) {
     let mut tasks = Vec::new();
@@ -59,15 +78,15 @@ pub(crate) async fn create(target: &Target, path: &str, names: Vec<String>) {
     }
 }
 
-/// Measures requests a second, and says that with percentiles of how long they took.
+/// Measures requests a second in a namespace of this name, and says that with percentiles of how long they took.
 pub(crate) async fn measure(
     target: &Target,
+    name: &str,
     operation: Operation,
     connections: usize,
     time: Duration,
 ) -> (f64, String) {
-    let name = format!("{operation:?}-{connections}").to_lowercase();
-    let path = namespace(target, &name).await;
+    let path = namespace(target, &name.replace(", ", "-").replace(' ', "-")).await;
     let names = match operation {
         Operation::Get => vec!["one".to_owned()],
         Operation::List => (0..LISTED).map(|number| format!("cm-{number:05}")).collect(),

@@ -2,8 +2,9 @@
 //!
 //! `cargo bench -p tests --bench api` measures `gantry apiserver` over its embedded store and over etcd, and upstream's
 //! `kube-apiserver` over etcd if there is one on the path, one after the other in one run, and prints a table in which the
-//! last column compares. A word such as `-- post` runs only the measurements that have it in their names. Each server is a
-//! process of its own; the load comes from this one, over HTTP/1.1 connections that stay open.
+//! last column compares. A word such as `-- post` runs only the measurements that have it in their names, and
+//! `GANTRY_BENCH_BINARY` names another `gantry` to measure, such as an earlier version. Each server is a process of its own;
+//! the load comes from this one, over HTTP/1.1 connections that stay open.
 
 mod connection;
 mod load;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 use connection::Target;
-use load::{Operation, measure};
+use load::{Operation, bind_ordinary, measure};
 use server::{Kind, Process};
 
 /// How long each measurement goes on, after a tenth of that to warm up.
@@ -57,16 +58,20 @@ fn run(runtime: &Runtime, kind: Kind, filter: &str) -> Figures {
     figures.push(("idle memory (1/MiB)", 1.0 / idle, format!("{idle:.0} MiB resident")));
     let target = Target::new(&process);
     runtime.block_on(async {
-        for (name, operation, connections) in [
-            ("get", Operation::Get, 16),
-            ("get, 256 connections", Operation::Get, 256),
-            ("list of 500", Operation::List, 16),
-            ("post", Operation::Post, 16),
-            ("post, 64 connections", Operation::Post, 64),
-            ("patch", Operation::Patch, 16),
+        bind_ordinary(&target).await;
+        let ordinary = target.as_ordinary();
+        for (name, target, operation, connections) in [
+            ("get", &target, Operation::Get, 16),
+            ("get, by a role", &ordinary, Operation::Get, 16),
+            ("get, 256 connections", &target, Operation::Get, 256),
+            ("list of 500", &target, Operation::List, 16),
+            ("post", &target, Operation::Post, 16),
+            ("post, by a role", &ordinary, Operation::Post, 16),
+            ("post, 64 connections", &target, Operation::Post, 64),
+            ("patch", &target, Operation::Patch, 16),
         ] {
             if name.contains(filter) {
-                let (rate, shown) = measure(&target, operation, connections, TIME).await;
+                let (rate, shown) = measure(target, name, operation, connections, TIME).await;
                 figures.push((name, rate, shown));
             }
         }

@@ -15,6 +15,12 @@ use tokio::time::{interval, timeout};
 /// The token of somebody who may do everything.
 pub(crate) const TOKEN: &str = "0123456789abcdef";
 
+/// The token of somebody who may do what roles allow, and is named [`ORDINARY`].
+pub(crate) const ORDINARY_TOKEN: &str = "fedcba9876543210";
+
+/// Who is nobody in particular.
+pub(crate) const ORDINARY: &str = "ordinary";
+
 /// How often a server that starts is asked whether it is ready.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -69,7 +75,8 @@ impl Process {
         let etcd = (kind != Kind::Embedded)
             .then(|| Etcd::start(&directory.path().join("etcd")).expect("etcd starts: `make deps` installs it"));
         let tokens = directory.path().join("tokens.csv");
-        fs::write(&tokens, format!("{TOKEN},bench,1,\"system:masters\"\n")).expect("a file");
+        let lines = format!("{TOKEN},bench,1,\"system:masters\"\n{ORDINARY_TOKEN},{ORDINARY},2\n");
+        fs::write(&tokens, lines).expect("a file");
         match kind {
             Kind::Embedded | Kind::Etcd => Process::gantry(directory, etcd, &tokens).await,
             Kind::Upstream => Process::upstream(directory, etcd, &tokens).await,
@@ -166,8 +173,11 @@ impl Drop for Process {
     }
 }
 
-/// The program that `make bench` builds beside this one.
+/// The program that `make bench` builds beside this one, or what the environment names, such as an earlier version.
 fn binary() -> PathBuf {
+    if let Some(other) = std::env::var_os("GANTRY_BENCH_BINARY") {
+        return other.into();
+    }
     let here = std::env::current_exe().expect("this program has a path");
     let binary = here.ancestors().nth(2).expect("it is in a target directory").join("gantry");
     assert!(binary.exists(), "there is no {}: run `make bench`", binary.display());
