@@ -7,8 +7,10 @@ pub(crate) mod proxy;
 pub(crate) mod recorder;
 
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use etcd_client::{Client, ConnectOptions, GetOptions};
@@ -18,6 +20,13 @@ use tokio::time::{Instant, interval, timeout};
 
 /// How long anything may take that should happen soon. Generous, for a machine that does other things too.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// Where members listen: ports that the kernel gives to nobody by itself, and that no part of a cluster has.
+const PORTS: Range<u16> = 20_000..30_000;
+const PORTS_COUNT: u32 = 10_000;
+
+/// What a member says when it serves.
+const READY: &str = "ready to serve client requests";
 
 /// How to start a cluster.
 #[derive(Clone, Default)]
@@ -232,12 +241,13 @@ impl Cluster {
         let deadline = Instant::now() + SOON;
         let mut ask = interval(Duration::from_millis(20));
         for index in 0..self.members.len() {
-            while !self.answers(index).await {
+            let log = |this: &Cluster| std::fs::read_to_string(this.log_path(index)).unwrap_or_default();
+            // Were it only asked, somebody else's that has the port could answer.
+            while !log(self).contains(READY) || !self.answers(index).await {
                 if self.members[index].has_exited() {
                     return false;
                 }
-                let log = || std::fs::read_to_string(self.log_path(index)).unwrap_or_default();
-                assert!(Instant::now() < deadline, "etcd does not answer:\n{}", log());
+                assert!(Instant::now() < deadline, "etcd does not answer:\n{}", log(self));
                 ask.tick().await;
             }
         }
@@ -283,7 +293,12 @@ pub(crate) fn write_file(dir: &Path, name: &str, contents: &str) -> PathBuf {
     path
 }
 
+/// Ports that nobody has now. They are not among those that the kernel gives to connections and to who does not ask for one, so
+/// that they are still free when a member that was killed starts again; and not those that this process was given before.
 fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(7919);
+    let all = std::iter::repeat_with(|| GIVEN.fetch_add(1, Ordering::Relaxed));
+    let all = all.map(|given| PORTS.start + u16::try_from(first.wrapping_add(given) % PORTS_COUNT).unwrap());
+    all.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).take(count).collect()
 }
