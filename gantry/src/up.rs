@@ -276,14 +276,10 @@ impl Cluster {
     }
 }
 
-/// Resolves when a node is ready for pods. One that has only just been registered says so before it has asked its runtime,
-/// whose images are known as soon as that was asked and is well: there is at least the one that sandboxes are made of.
+/// Resolves when a node is ready for pods.
 async fn node_is_ready(client: &Client, name: &str) {
     let nodes: Api<v1::Node> = Api::all(client.clone());
-    let has_images = |node: &v1::Node| {
-        node.status.as_ref().and_then(|status| status.images.as_ref()).is_some_and(|it| !it.is_empty())
-    };
-    while !nodes.get(name).await.is_ok_and(|node| node::is_ready(&node) && has_images(&node)) {
+    while !nodes.get(name).await.is_ok_and(|node| node::is_ready(&node)) {
         tokio::time::sleep(NODE_LOOK).await;
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{NodeRuntimeHandler, NodeRuntimeHandlerFeatures, Pod};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::Agent;
 use crate::cri::{Answer, v1};
@@ -158,6 +158,8 @@ impl Agent {
 
     /// Keeps what the Node says of the agent's health true.
     async fn keep_health(&self) {
+        // Before that it is not well, which there is no need to say.
+        let _ = timeout(ASK_SOON, self.pulse.first()).await;
         loop {
             let Said { problems, handlers, supplemental_groups_policy } = self.ask_runtime().await;
             let images = if problems.is_empty() { self.hands.images.on_node().await.ok() } else { None };

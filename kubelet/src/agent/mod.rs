@@ -168,7 +168,6 @@ struct Described {
 }
 
 /// How the agent is.
-#[derive(Default)]
 struct State {
     health: Mutex<Health>,
     /// Whether the runtime was asked how it is.
@@ -176,6 +175,13 @@ struct State {
 }
 
 impl State {
+    fn new() -> State {
+        // Upstream's words.
+        let unknown = "container runtime status check may not have completed yet".to_owned();
+        let health = Health { problems: vec![unknown], ..Health::default() };
+        State { health: Mutex::new(health), asked: Told::new(false) }
+    }
+
     /// Waits until the runtime was asked how it is, and so what it can do; but not for long.
     async fn asked(&self) {
         let _ = tokio::time::timeout(PATIENCE, self.asked.wait(|asked| asked.then_some(()))).await;
@@ -226,7 +232,7 @@ impl Agent {
             cgroups,
             known: Arc::clone(&known),
         };
-        let state = Arc::new(State::default());
+        let state = Arc::new(State::new());
         let described = Described { about, facts, state: Arc::clone(&state) };
         let random = StdRng::from_rng(&mut rand::rng());
         let keeper = Keeper::new(client.clone(), clock, &node_name, INTERVALS, described, random);
@@ -275,10 +281,11 @@ impl Agent {
         let watch = ListWatch::telling(self.client.clone(), Arc::clone(&self.pods), Resource::of::<Pod>())
             .selecting(format!("spec.nodeName={}", self.node_name));
         let api = async {
-            self.keeper.register().await;
-            // Whether it takes a pod depends on its labels, and on what its runtime can do.
-            self.known.node_known().await;
+            // So that the node says from the first whether it is ready, and what its runtime can do.
             self.state.asked().await;
+            self.keeper.register().await;
+            // Whether it takes a pod depends on its labels.
+            self.known.node_known().await;
             tokio::join!(watch.tell::<Pod>(), self.keeper.keep_lease(), self.keeper.keep_reporting());
         };
         let come_up = async {

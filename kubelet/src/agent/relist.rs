@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use client::told::Told;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -22,25 +23,28 @@ const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// How long ago the runtime may have been listed while it counts as healthy (upstream's number).
 const HEALTHY_FOR: Duration = Duration::from_secs(180);
 
-/// When the runtime was listed last.
-#[derive(Debug)]
-pub(super) struct Pulse(parking_lot::Mutex<(Instant, bool)>);
+/// When the runtime was listed last, if it ever was.
+pub(super) struct Pulse(Told<Option<Instant>>);
 
 impl Pulse {
     pub(super) fn new() -> Pulse {
-        Pulse(parking_lot::Mutex::new((Instant::now(), false)))
+        Pulse(Told::new(None))
     }
 
     fn beat(&self) {
-        *self.0.lock() = (Instant::now(), true);
+        self.0.change(|last| *last = Some(Instant::now()));
+    }
+
+    /// Waits until the runtime was listed.
+    pub(super) async fn first(&self) {
+        self.0.wait(|last| last.map(drop)).await;
     }
 
     /// What is wrong, if anything is.
     pub(super) fn problem(&self) -> Option<String> {
-        let (last, ever) = *self.0.lock();
-        if !ever {
+        let Some(last) = self.0.look(|last| *last) else {
             return Some("PLEG is not healthy: pleg has yet to be successful".to_owned());
-        }
+        };
         let since = last.elapsed();
         let late = since > HEALTHY_FOR;
         late.then(|| format!("PLEG is not healthy: pleg was last seen active {since:.0?} ago; threshold is 3m0s"))
@@ -50,7 +54,7 @@ impl Pulse {
 impl Agent {
     /// Lists again and again, and follows the runtime's events, until it is dropped.
     pub(super) async fn keep_relisting(&self) {
-        let has_events = client::told::Told::new(false);
+        let has_events = Told::new(false);
         tokio::join!(self.follow_events(&has_events), async {
             let (mut known, mut last) = (BTreeMap::new(), None::<Instant>);
             loop {
@@ -103,7 +107,7 @@ impl Agent {
     }
 
     /// Pokes the workers of pods of which the runtime says that something happened, as long as it says so.
-    async fn follow_events(&self, has_events: &client::told::Told<bool>) {
+    async fn follow_events(&self, has_events: &Told<bool>) {
         loop {
             match self.hands.cri.container_events().await {
                 Ok(mut events) => {
