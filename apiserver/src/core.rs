@@ -8,6 +8,7 @@ use std::time::Duration;
 use store::{Backend, Store, StoreOptions};
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Admission;
 use crate::audit::Audit;
 use crate::authn::{Authenticators, BootstrapTokens, Identity, Issuer, Oidc, ServiceAccountTokens, TokenFile};
 use crate::authz::{Chain, NodeAuthorizer, Rbac};
@@ -59,6 +60,8 @@ pub struct Parts {
     pub issuer: Option<Issuer>,
     /// How kubelets, pods and Services are reached.
     pub proxy: proxy::Options,
+    /// The plugins that decide about writes.
+    pub admission: Admission,
     /// What clients may take of the server.
     pub limits: Limits,
     /// Where objects get times and names from.
@@ -102,7 +105,7 @@ impl Core {
         }
         let access =
             Access { authenticators: authenticators.clone(), authorizer: authorizer.clone(), rbac, service_accounts };
-        let engine = engine.with_access(access);
+        let engine = engine.with_access(access).with_admission(parts.admission);
         let usage = Collector::new(Arc::new(engine.clone()), parts.proxy.clone());
         let engine = Arc::new(engine.with_usage(Arc::new(usage)));
         let (health, metrics) = (Health::new(), Metrics::new());

@@ -27,4 +27,5 @@ pub mod strategy;
 pub mod usage;
 pub mod version;
 
+pub use admission::{Admission, AdmissionError};
 pub use server::{EncryptionFile, Etcd, Kubelets, Options, Ready, RunError, Server, StoreChoice, run};

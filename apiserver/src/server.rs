@@ -11,6 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use store::{Backend, Embedded, EmbeddedOptions, EtcdBackend, EtcdClientCertificate, EtcdOptions, EtcdTls, OpenError};
 use tokio::sync::oneshot;
 
+use crate::admission::Admission;
 use crate::audit::{self, Audit, AuditError};
 use crate::authn::{
     CertificateError, ClientCertificates, DEFAULT_ISSUER, Issuer, KeyError, Oidc, OidcError, OidcOptions, TokenFile,
@@ -50,6 +51,8 @@ pub struct Options {
     pub oidc: Option<OidcOptions>,
     /// How it knows kubelets, and is known to them.
     pub kubelets: Kubelets,
+    /// The plugins that decide about writes.
+    pub admission: Admission,
     /// What clients may take of it.
     pub limits: Limits,
     /// From which ranges Services get addresses and ports.
@@ -240,6 +243,7 @@ impl Server {
             oidc,
             issuer: Some(Issuer::new(DEFAULT_ISSUER, &authority.token_key()?)?),
             proxy: proxy_options(&options.kubelets, dialer),
+            admission: options.admission,
             limits,
             surroundings: Arc::new(Machine),
             audit,

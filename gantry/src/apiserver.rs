@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use apiserver::proxy::AddressType;
 use apiserver::resources::service;
 use apiserver::serve::Limits;
-use apiserver::{EncryptionFile, Etcd, Kubelets, Options, Ready, StoreChoice};
+use apiserver::{Admission, EncryptionFile, Etcd, Kubelets, Options, Ready, StoreChoice};
 use clap::{Args, ValueEnum};
 use tokio::sync::oneshot;
 
@@ -61,6 +61,12 @@ pub(crate) struct Serving {
     /// A file of bearer tokens, with lines of `token,user,uid,"group1,group2"`.
     #[arg(long, value_name = "FILE")]
     token_auth_file: Option<PathBuf>,
+    /// Plugins that decide about writes beside those that do by default; AlwaysPullImages and DenyServiceExternalIPs are none.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    enable_admission_plugins: Vec<String>,
+    /// Plugins that do by default, and are not to decide about writes.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    disable_admission_plugins: Vec<String>,
     #[command(flatten)]
     audit: audit::Audit,
     #[command(flatten)]
@@ -174,6 +180,8 @@ impl Serving {
         let token_auth_file = self.token_auth_file;
         let advertise = self.advertise_address.map_or(self.of_node, |address| vec![address]);
         let (oidc, audit) = (self.oidc.options(), self.audit.options()?);
+        let admission = Admission::new(&self.enable_admission_plugins, &self.disable_admission_plugins);
+        let admission = admission.map_err(|error| error.to_string())?;
         Ok(Options {
             data_dir,
             listen: self.listen,
@@ -184,6 +192,7 @@ impl Serving {
             oidc,
             audit,
             kubelets,
+            admission,
             limits,
             services,
             ready,
@@ -285,5 +294,9 @@ mod tests {
             "--audit-log-batch-throttle-qps",
         );
         check("apiserver --data-dir /d --kubelet-preferred-address-types IP", "is no type of address");
+        check(
+            "apiserver --data-dir /d --enable-admission-plugins Priority,Nonsense",
+            "--enable-admission-plugins: plugin",
+        );
     }
 }

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use apiserver::Admission;
 use apiserver::authn::Identity;
 use apiserver::core::{Core, Parts};
 use apiserver::engine::{Location, Surroundings};
@@ -50,6 +51,7 @@ impl Server {
             oidc: None,
             issuer: None,
             proxy: apiserver::proxy::Options::default(),
+            admission: Admission::default(),
             limits: Limits::default(),
             surroundings: Arc::new(Machine),
             audit: None,

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
+use apiserver::Admission;
 use apiserver::serve::Limits;
 use apiserver::{Options, Ready, RunError, StoreChoice};
 use tempfile::TempDir;
@@ -64,6 +65,7 @@ impl Server {
             audit: apiserver::audit::Options::default(),
             oidc: None,
             kubelets: apiserver::Kubelets::default(),
+            admission: Admission::default(),
             limits: Limits::default(),
             services: apiserver::resources::service::Config::default(),
             ready: Some(ready),

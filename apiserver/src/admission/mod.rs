@@ -4,8 +4,11 @@
 //! what would be written; what any of them refuses is not written. Plugins read what this process knows, and wait for nothing
 //! but the store.
 
+mod always_pull_images;
+mod chain;
 mod default_class;
 mod default_toleration_seconds;
+mod deny_service_external_ips;
 mod limit_ranger;
 mod lookup;
 mod node_restriction;
@@ -60,7 +63,7 @@ pub(crate) struct Review<'a> {
 }
 
 /// Judges or changes writes of some kinds.
-pub(crate) trait Plugin: Sync {
+pub(crate) trait Plugin: Send + Sync {
     /// Whether it has anything to say, which is asked first.
     fn handles(&self, review: &Review<'_>) -> bool;
 
@@ -90,27 +93,13 @@ pub(crate) trait Plugin: Sync {
     }
 }
 
-/// All of them, in upstream's order. What the life of namespaces demands comes before (`engine/lifecycle.rs`).
-const PLUGINS: &[&dyn Plugin] = &[
-    &limit_ranger::LimitRanger,
-    &service_account::ServiceAccounts,
-    &node_restriction::NodeRestriction,
-    &taint_new_nodes::TaintNewNodes,
-    &pod_security::PodSecurity,
-    &priority::Priority,
-    &default_toleration_seconds::DefaultTolerationSeconds,
-    &default_class::DefaultStorageClass,
-    &storage_protection::StorageObjectInUseProtection,
-    &persistent_volume_claim_resize::PersistentVolumeClaimResize,
-    &runtime_class::RuntimeClasses,
-    &signers::CertificateApproval,
-    &signers::CertificateSigning,
-    &signers::ClusterTrustBundleAttest,
-    &signers::CertificateSubjectRestriction,
-    &default_class::DefaultIngressClass,
-];
-
+pub use chain::{Admission, AdmissionError};
 pub(crate) use resource_quota::{Quotas, charge};
+
+/// Those of the server's plugins that have anything to say.
+fn plugins<'a>(review: &'a Review<'a>) -> impl Iterator<Item = &'a dyn Plugin> {
+    review.call.engine.admission().plugins().filter(|plugin| plugin.handles(review))
+}
 
 /// Lets every plugin change what is to be written.
 pub(crate) async fn mutate(
@@ -118,7 +107,7 @@ pub(crate) async fn mutate(
     object: &mut dyn Object,
     old: Option<&dyn Object>,
 ) -> Result<(), Status> {
-    for plugin in PLUGINS.iter().filter(|plugin| plugin.handles(review)) {
+    for plugin in plugins(review) {
         plugin.mutate(review, object, old).await?;
     }
     Ok(())
@@ -126,7 +115,7 @@ pub(crate) async fn mutate(
 
 /// Asks every plugin whether this may be written.
 pub(crate) async fn validate(review: &Review<'_>, object: &dyn Object, old: Option<&dyn Object>) -> Result<(), Status> {
-    for plugin in PLUGINS.iter().filter(|plugin| plugin.handles(review)) {
+    for plugin in plugins(review) {
         plugin.validate(review, object, old).await?;
     }
     Ok(())
@@ -135,7 +124,7 @@ pub(crate) async fn validate(review: &Review<'_>, object: &dyn Object, old: Opti
 /// Asks every plugin whether a client may end this.
 pub(crate) async fn delete(call: &Call<'_>, old: &dyn Object) -> Result<(), Status> {
     let review = Review { call, operation: Operation::Delete, subresource: "" };
-    for plugin in PLUGINS.iter().filter(|plugin| plugin.handles(&review)) {
+    for plugin in plugins(&review) {
         plugin.delete(&review, old).await?;
     }
     Ok(())

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use store::MemoryBackend;
 
 use super::*;
+use crate::admission::Admission;
 use crate::authn::{Identity, MASTERS};
 use crate::core::{Core, Parts};
 use crate::engine::{Location, Surroundings};
@@ -52,6 +53,7 @@ async fn core(audit: Option<Arc<Audit>>) -> Core {
         oidc: None,
         issuer: None,
         proxy: crate::proxy::Options::default(),
+        admission: Admission::default(),
         limits: Limits::default(),
         surroundings: Arc::new(Now),
         audit,

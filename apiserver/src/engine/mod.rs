@@ -32,7 +32,7 @@ use api::status::Status;
 use k8s_openapi::jiff::Timestamp;
 use store::{ReadError, Store, WatchError, WriteError};
 
-use crate::admission::Quotas;
+use crate::admission::{Admission, Quotas};
 use crate::authn::{Authenticators, ServiceAccountTokens};
 use crate::authz::{Authorizer, Masters, Rbac};
 use crate::entry::Objects;
@@ -68,6 +68,7 @@ pub struct Engine {
     pub registry: Arc<Registry>,
     pub(crate) ledger: Ledger,
     quotas: Arc<Quotas>,
+    admission: Admission,
     surroundings: Arc<dyn Surroundings>,
     access: Access,
     usage: Option<Arc<Collector>>,
@@ -104,14 +105,24 @@ impl Engine {
     pub fn new(store: Store<Objects>, registry: Arc<Registry>, surroundings: Arc<dyn Surroundings>) -> Self {
         let clock = Arc::clone(&surroundings);
         let ledger = Ledger::new(store.clone(), Arc::new(move || to_the_second(clock.now())));
-        let quotas = Arc::default();
-        Engine { store, registry, ledger, quotas, surroundings, access: Access::default(), usage: None }
+        let (quotas, admission, access) = (Arc::default(), Admission::default(), Access::default());
+        Engine { store, registry, ledger, quotas, admission, surroundings, access, usage: None }
     }
 
     /// The same engine, which answers by `access` who somebody is and what they may do.
     #[must_use]
     pub fn with_access(self, access: Access) -> Self {
         Engine { access, ..self }
+    }
+
+    /// The same engine, about whose writes these plugins decide.
+    #[must_use]
+    pub fn with_admission(self, admission: Admission) -> Self {
+        Engine { admission, ..self }
+    }
+
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.admission
     }
 
     /// By what it answers who somebody is and what they may do.

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use store::MemoryBackend;
 
 use super::*;
+use crate::admission::Admission;
 use crate::authn::{Identity, MASTERS};
 use crate::core::{Core, Parts};
 use crate::engine::{Location, Surroundings};
@@ -93,6 +94,7 @@ impl Cluster {
             oidc: None,
             issuer: None,
             proxy: Options { transport: Arc::new(To(Arc::clone(&kubelets))), ..Options::default() },
+            admission: Admission::default(),
             limits: Limits::default(),
             surroundings: Arc::new(StandingStill),
             audit: None,

@@ -96,3 +96,30 @@ async fn finalizers_keep_an_address() {
     assert_eq!(names(&server).await, [""; 0]);
     server.json(Ask::post(SERVICES, &service("web", "10.96.0.9"))).await;
 }
+
+#[tokio::test]
+async fn external_addresses_are_denied_where_that_is_wanted() {
+    const SERVICES: &str = "/api/v1/namespaces/default/services";
+    let service = |name: &str, addresses: &[&str]| {
+        json!({
+            "metadata": {"name": name},
+            "spec": {"ports": [{"port": 80}], "externalIPs": addresses},
+        })
+    };
+    let server = Server::start().await;
+    server.json(Ask::post(SERVICES, &service("before", &["192.0.2.1", "192.0.2.2"]))).await;
+    let server = server.enabling(&["DenyServiceExternalIPs"]);
+    let denied =
+        |name: &str| format!("services \"{name}\" is forbidden: Use of external IPs is denied by admission control.");
+    let refused = server.refusal(Ask::post(SERVICES, &service("new", &["192.0.2.1"]))).await;
+    assert_eq!((refused.code, refused.message), (403, denied("new")));
+    server.json(Ask::post(SERVICES, &service("plain", &[]))).await;
+    // Those that there are stay, and may become fewer.
+    let before = format!("{SERVICES}/before");
+    let change = |addresses: &[&str]| json!({"metadata": {"labels": {"a": "b"}}, "spec": {"externalIPs": addresses}});
+    server.json(Ask::patch(&before, &change(&["192.0.2.2"]))).await;
+    let refused = server.refusal(Ask::patch(&before, &change(&["192.0.2.2", "192.0.2.3"]))).await;
+    assert_eq!((refused.code, refused.message), (403, denied("before")));
+    let refused = server.refusal(Ask::patch(&format!("{SERVICES}/plain"), &change(&["192.0.2.1"]))).await;
+    assert_eq!((refused.code, refused.message), (403, denied("plain")));
+}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::status::Status;
+use apiserver::Admission;
 use apiserver::authn::{Authenticators, DEFAULT_ISSUER, Identity, Issuer, ServiceAccountTokens};
 use apiserver::authz::{Masters, Rbac};
 use apiserver::discovery::verbs;
@@ -247,6 +248,13 @@ impl Server {
         let engine = Engine::new(store, registry, Arc::new(StandingStill(AtomicU64::new(1))));
         engine.bootstrap().await.unwrap();
         Server { engine, identity: jane() }
+    }
+
+    /// The same server, with these plugins beside those that decide by default.
+    pub(crate) fn enabling(self, plugins: &[&str]) -> Server {
+        let plugins: Vec<String> = plugins.iter().map(|name| (*name).to_owned()).collect();
+        let admission = Admission::new(&plugins, &[]).unwrap();
+        Server { engine: self.engine.with_admission(admission), ..self }
     }
 
     /// The same server as somebody else sees it.

@@ -318,3 +318,40 @@ async fn nobody_gets_a_certificate_for_masters() {
     );
     server.json(Ask::post(requests, &request("a", "web"))).await;
 }
+
+#[tokio::test]
+async fn images_are_always_pulled_where_that_is_wanted() {
+    let server = server().await;
+    let policies = async |server: &Server, name: &str| {
+        let pod = server.json(Ask::get(&format!("{PODS}/{name}"))).await;
+        let fields = ["containers", "initContainers", "ephemeralContainers"].map(|field| pod["spec"][field].clone());
+        let containers = fields.iter().flat_map(|field| field.as_array().into_iter().flatten());
+        let policies = containers.map(|container| container["imagePullPolicy"].clone());
+        let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
+        let volumes = volumes.map(|volume| volume["image"]["pullPolicy"].clone()).filter(Value::is_string);
+        policies.chain(volumes).map(|policy| policy.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let spec = json!({
+        "containers": [{"name": "c", "image": "example.com/i:1", "imagePullPolicy": "Never"}],
+        "initContainers": [{"name": "i", "image": "example.com/i:2"}],
+        "volumes": [{"name": "v", "image": {"reference": "example.com/i:3", "pullPolicy": "IfNotPresent"}}],
+    });
+    server.json(Ask::post(PODS, &pod("before", spec.clone()))).await;
+    assert_eq!(policies(&server, "before").await, ["Never", "IfNotPresent", "IfNotPresent"]);
+
+    let server = server.enabling(&["AlwaysPullImages"]);
+    server.json(Ask::post(PODS, &pod("p", spec))).await;
+    assert_eq!(policies(&server, "p").await, ["Always"; 3]);
+    for (name, expected) in [("p", 4), ("before", 1)] {
+        let added =
+            json!({"spec": {"ephemeralContainers": [{"name": "e", "image": "i:1", "imagePullPolicy": "Never"}]}});
+        let path = format!("{PODS}/{name}/ephemeralcontainers");
+        server.json(Ask { media_type: crate::harness::STRATEGIC, ..Ask::patch(&path, &added) }).await;
+        let policies = policies(&server, name).await;
+        assert_eq!(policies.iter().filter(|policy| *policy == "Always").count(), expected, "{name}");
+    }
+    // A pod that was there before may be changed as long as it gets no other image: its policies cannot be.
+    let labels = json!({"metadata": {"labels": {"a": "b"}}});
+    server.json(Ask { media_type: MERGE, ..Ask::patch(&format!("{PODS}/before"), &labels) }).await;
+    assert_eq!(policies(&server, "before").await[0], "Never");
+}

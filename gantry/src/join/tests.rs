@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use api::bootstrap_token::{JOINING, SIGNATURE_PREFIX};
 use apiserver::authn::{Identity, MASTERS};
 use apiserver::serve::Limits;
-use apiserver::{Kubelets, Options, Server, StoreChoice};
+use apiserver::{Admission, Kubelets, Options, Server, StoreChoice};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use clap::Parser;
 use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
@@ -58,6 +58,7 @@ impl Cluster {
             oidc: None,
             audit: apiserver::audit::Options::default(),
             kubelets: Kubelets::default(),
+            admission: Admission::default(),
             limits: Limits::default(),
             services: crate::ranges::services("10.96.0.0/12").unwrap(),
             ready: None,

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use apiserver::Admission;
 use apiserver::authn::{ClientCertificates, DEFAULT_ISSUER, Identity, Issuer, PeerCertificate};
 use apiserver::authz::{Attributes, Authorizer, CONTROLLER_MANAGER, Chain, NodeAuthorizer, Rbac, SCHEDULER};
 use apiserver::core::{Core, Parts};
@@ -128,6 +129,7 @@ impl Whole {
             oidc: None,
             issuer: Some(Issuer::new(DEFAULT_ISSUER, &key).expect("a key")),
             proxy: apiserver::proxy::Options::default(),
+            admission: Admission::default(),
             limits: Limits::default(),
             surroundings: Arc::new(Machine),
             audit: None,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use api::quantity::{Format, Quantity};
+use apiserver::Admission;
 use apiserver::core::{Core, Parts};
 use apiserver::engine::{Location, Surroundings};
 use apiserver::resources::Config;
@@ -166,6 +167,7 @@ async fn serve(disk: Disk, network: Network, faults: Faults, clock: Clock) {
         oidc: None,
         issuer: None,
         proxy: apiserver::proxy::Options::default(),
+        admission: Admission::default(),
         limits: Limits::default(),
         surroundings: Arc::new(Simulated { clock, faults }),
         audit: None,

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 
 use super::kubelet::Kubelet;
+use crate::admission::Admission;
 use crate::authn::{ClientCertificates, Identity, MASTERS, TokenFile};
 use crate::core::{Core, Parts};
 use crate::engine::{Location, Surroundings};
@@ -103,6 +104,7 @@ impl Server {
             oidc: None,
             issuer: None,
             proxy: Options { transport: Arc::new(transport), ..Options::default() },
+            admission: Admission::default(),
             limits: Limits::default(),
             surroundings: Arc::new(Machine),
             audit: None,

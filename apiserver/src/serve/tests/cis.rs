@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::admission::Admission;
 use crate::audit::{Level, Policy};
 use crate::authn::MASTERS;
 use crate::authz::Attributes;
@@ -104,6 +105,7 @@ impl Checked {
             audit: crate::audit::Options::default(),
             oidc: None,
             kubelets: Kubelets::default(),
+            admission: Admission::default(),
             limits: Limits::default(),
             services: crate::resources::service::Config::default(),
             ready: None,

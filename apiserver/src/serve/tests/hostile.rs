@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use store::MemoryBackend;
 
 use super::*;
+use crate::admission::Admission;
 use crate::authn::{DEFAULT_ISSUER, Issuer, MASTERS};
 use crate::core::{Core, Parts};
 use crate::engine::{Location, Surroundings};
@@ -71,6 +72,7 @@ async fn whole() -> Whole {
         oidc: None,
         issuer: Some(Issuer::new(DEFAULT_ISSUER, &key).unwrap()),
         proxy: crate::proxy::Options::default(),
+        admission: Admission::default(),
         limits: Limits::default(),
         surroundings: Arc::new(Machine),
         audit: None,
