@@ -51,6 +51,8 @@ pub struct Options {
     pub oidc: Option<OidcOptions>,
     /// How it knows kubelets, and is known to them.
     pub kubelets: Kubelets,
+    /// Whether the tokens of ServiceAccounts that kubelets ask for are good for longer than they ask.
+    pub extend_tokens: bool,
     /// The plugins that decide about writes.
     pub admission: Admission,
     /// What clients may take of it.
@@ -230,6 +232,7 @@ impl Server {
         // Nothing is due yet, but the authority's end may be near.
         renewal.look();
 
+        let issuer = Issuer::new(DEFAULT_ISSUER, &authority.token_key()?)?.extending(options.extend_tokens);
         let config = Config { seed: rand::random(), services: options.services };
         let ip = advertised_address(address.ip(), config.services.prefers_ipv4(), &options.advertise);
         let core = Core::open(Parts {
@@ -241,7 +244,7 @@ impl Server {
             address,
             tokens,
             oidc,
-            issuer: Some(Issuer::new(DEFAULT_ISSUER, &authority.token_key()?)?),
+            issuer: Some(issuer),
             proxy: proxy_options(&options.kubelets, dialer),
             admission: options.admission,
             limits,

@@ -61,6 +61,10 @@ pub(crate) struct Serving {
     /// A file of bearer tokens, with lines of `token,user,uid,"group1,group2"`.
     #[arg(long, value_name = "FILE")]
     token_auth_file: Option<PathBuf>,
+    /// Let the tokens that kubelets ask for be good for a year, while clients are told to renew them after the hour that was asked
+    /// for, so that programs that never read their token again go on.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    service_account_extend_token_expiration: bool,
     /// Plugins that decide about writes beside those that do by default; AlwaysPullImages and DenyServiceExternalIPs are none.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     enable_admission_plugins: Vec<String>,
@@ -192,6 +196,7 @@ impl Serving {
             oidc,
             audit,
             kubelets,
+            extend_tokens: self.service_account_extend_token_expiration,
             admission,
             limits,
             services,
@@ -242,6 +247,10 @@ mod tests {
                     --encryption-provider-config-automatic-reload";
         let file = EncryptionFile { path: "e.yaml".into(), reload: true };
         assert_eq!(parse(line).unwrap().encryption, Some(file));
+
+        assert!(options.extend_tokens);
+        let line = "apiserver --data-dir /d --service-account-extend-token-expiration=false";
+        assert!(!parse(line).unwrap().extend_tokens);
 
         let line = "apiserver --data-dir /d --store etcd --etcd-servers https://a:2379,https://b:2379 --etcd-cafile ca \
                     --etcd-certfile crt --etcd-keyfile key --max-requests-inflight 5";

@@ -65,6 +65,7 @@ impl Server {
             audit: apiserver::audit::Options::default(),
             oidc: None,
             kubelets: apiserver::Kubelets::default(),
+            extend_tokens: true,
             admission: Admission::default(),
             limits: Limits::default(),
             services: apiserver::resources::service::Config::default(),

@@ -37,6 +37,7 @@ pub struct Issuer {
     url: String,
     key: EcdsaKeyPair,
     key_id: String,
+    extends: bool,
 }
 
 impl fmt::Debug for Issuer {
@@ -67,7 +68,18 @@ impl Issuer {
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key).map_err(|_| KeyError)?;
         let encoded = [&P256_KEY_PREFIX, key.public_key().as_ref()].concat();
         let key_id = URL_SAFE_NO_PAD.encode(digest(&SHA256, &encoded));
-        Ok(Issuer { url: url.into(), key, key_id })
+        Ok(Issuer { url: url.into(), key, key_id, extends: true })
+    }
+
+    /// The same issuer; whether tokens that kubelets ask for are good for longer than they ask, so that programs that never
+    /// read their token again go on.
+    #[must_use]
+    pub fn extending(self, extends: bool) -> Issuer {
+        Issuer { extends, ..self }
+    }
+
+    pub(crate) fn extends(&self) -> bool {
+        self.extends
     }
 
     /// In whose name.

@@ -56,6 +56,7 @@ pub(crate) async fn issue(call: &Call<'_>, body: &Body) -> Result<Answer, Status
     let seconds = spec.expiration_seconds.unwrap_or_default();
     let audiences = spec.audiences.clone().unwrap_or_default();
     let extended = token_request::extension(&spec, binding.pod.is_some(), tokens.issuer().url());
+    let extended = extended.filter(|_| tokens.issuer().extends());
     let now = call.now.as_second();
     binding.warn_after = extended.map(|_| now + seconds);
     let id = call.engine.new_uid();

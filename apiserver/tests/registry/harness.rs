@@ -278,9 +278,14 @@ impl Server {
 
     /// One that issues tokens to ServiceAccounts.
     pub(crate) async fn with_tokens() -> Server {
+        Server::with_tokens_that_last(true).await
+    }
+
+    /// One that issues tokens to ServiceAccounts, of which kubelets' last, or do not.
+    pub(crate) async fn with_tokens_that_last(extends: bool) -> Server {
         let Server { engine, identity } = Server::start().await;
         let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
-        let issuer = Arc::new(Issuer::new(DEFAULT_ISSUER, key.as_ref()).unwrap());
+        let issuer = Arc::new(Issuer::new(DEFAULT_ISSUER, key.as_ref()).unwrap().extending(extends));
         let tokens = ServiceAccountTokens::new(issuer, engine.store().clone());
         let authenticators = Authenticators::new(None).with_service_accounts(tokens.clone());
         let authorizer = Arc::new(Masters);

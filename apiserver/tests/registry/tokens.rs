@@ -17,7 +17,11 @@ const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
 /// With a ServiceAccount `builder`, its pod `bench` on a node that does not exist, and what others there are.
 async fn server() -> Server {
-    let server = Server::with_tokens().await;
+    furnished(Server::with_tokens().await).await
+}
+
+/// With everything in it that tokens are bound to.
+async fn furnished(server: Server) -> Server {
     let pod = |account: &str| {
         json!({"metadata": {"name": "bench"}, "spec": {"serviceAccountName": account, "nodeName": "dock",
             "containers": [{"name": "a", "image": "a"}]}})
@@ -137,6 +141,15 @@ async fn a_kubelets_token_warns_and_lasts() {
     let (_, claims, answer) = issue(&server, spec).await;
     assert_eq!(claims["exp"], NOW + 365 * 24 * 3600);
     assert_eq!(claims["kubernetes.io"]["warnafter"], NOW + 3607);
+    assert_eq!(answer["status"]["expirationTimestamp"], "2026-03-01T13:00:07Z");
+}
+
+#[tokio::test]
+async fn a_kubelets_token_ends_as_others_where_that_is_wanted() {
+    let server = furnished(Server::with_tokens_that_last(false).await).await;
+    let reference = json!({"apiVersion": "v1", "kind": "Pod", "name": "bench"});
+    let (_, claims, answer) = issue(&server, json!({"expirationSeconds": 3607, "boundObjectRef": reference})).await;
+    assert_eq!((&claims["exp"], &claims["kubernetes.io"]["warnafter"]), (&json!(NOW + 3607), &Value::Null));
     assert_eq!(answer["status"]["expirationTimestamp"], "2026-03-01T13:00:07Z");
 }
 

@@ -58,6 +58,7 @@ impl Cluster {
             oidc: None,
             audit: apiserver::audit::Options::default(),
             kubelets: Kubelets::default(),
+            extend_tokens: true,
             admission: Admission::default(),
             limits: Limits::default(),
             services: crate::ranges::services("10.96.0.0/12").unwrap(),

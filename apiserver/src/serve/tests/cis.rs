@@ -105,6 +105,7 @@ impl Checked {
             audit: crate::audit::Options::default(),
             oidc: None,
             kubelets: Kubelets::default(),
+            extend_tokens: true,
             admission: Admission::default(),
             limits: Limits::default(),
             services: crate::resources::service::Config::default(),
