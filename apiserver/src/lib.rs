@@ -4,6 +4,7 @@ mod admission;
 pub mod audit;
 pub mod authn;
 pub mod authz;
+mod config_file;
 pub mod core;
 pub mod discovery;
 pub mod encryption;
@@ -27,5 +28,5 @@ pub mod strategy;
 pub mod usage;
 pub mod version;
 
-pub use admission::{Admission, AdmissionError};
+pub use admission::{Admission, AdmissionError, ConfigurationError};
 pub use server::{EncryptionFile, Etcd, Kubelets, Options, Ready, RunError, Server, StoreChoice, run};

@@ -65,12 +65,15 @@ pub(crate) struct Serving {
     /// for, so that programs that never read their token again go on.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     service_account_extend_token_expiration: bool,
-    /// Plugins that decide about writes beside those that do by default; AlwaysPullImages and DenyServiceExternalIPs are none.
+    /// Plugins that decide about writes beside those that do by default: AlwaysPullImages, DenyServiceExternalIPs, EventRateLimit.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     enable_admission_plugins: Vec<String>,
     /// Plugins that do by default, and are not to decide about writes.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     disable_admission_plugins: Vec<String>,
+    /// An AdmissionConfiguration of apiserver.config.k8s.io/v1, by which PodSecurity and EventRateLimit decide.
+    #[arg(long, value_name = "FILE")]
+    admission_control_config_file: Option<PathBuf>,
     #[command(flatten)]
     audit: audit::Audit,
     #[command(flatten)]
@@ -184,7 +187,11 @@ impl Serving {
         let token_auth_file = self.token_auth_file;
         let advertise = self.advertise_address.map_or(self.of_node, |address| vec![address]);
         let (oidc, audit) = (self.oidc.options(), self.audit.options()?);
-        let admission = Admission::new(&self.enable_admission_plugins, &self.disable_admission_plugins);
+        let admission = Admission::new(
+            &self.enable_admission_plugins,
+            &self.disable_admission_plugins,
+            self.admission_control_config_file.as_deref(),
+        );
         let admission = admission.map_err(|error| error.to_string())?;
         Ok(Options {
             data_dir,

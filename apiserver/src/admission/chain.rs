@@ -1,16 +1,17 @@
 //! Which plugins decide about writes, and in which order.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
+use super::configuration::{Configuration, ConfigurationError};
 use super::default_class::{DefaultIngressClass, DefaultStorageClass};
 use super::signers::{
     CertificateApproval, CertificateSigning, CertificateSubjectRestriction, ClusterTrustBundleAttest,
 };
 use super::{
     Plugin, always_pull_images, default_toleration_seconds, deny_service_external_ips, limit_ranger, node_restriction,
-    persistent_volume_claim_resize, pod_security, priority, runtime_class, service_account, storage_protection,
-    taint_new_nodes,
+    persistent_volume_claim_resize, priority, runtime_class, service_account, storage_protection, taint_new_nodes,
 };
 
 /// When a plugin decides.
@@ -27,13 +28,14 @@ enum When {
 /// What is to be decided elsewhere than in the chain: before it (`engine/lifecycle.rs`) and behind it (`resource_quota`).
 const ELSEWHERE: [&str; 2] = ["NamespaceLifecycle", "ResourceQuota"];
 
+const EVENT_RATE_LIMIT: &str = "EventRateLimit";
 const ENABLE: &str = "enable-admission-plugins";
 const DISABLE: &str = "disable-admission-plugins";
 
 type Known = (&'static str, When, Arc<dyn Plugin>);
 
 /// Every plugin, in upstream's order.
-fn known() -> Vec<Known> {
+fn known(configuration: Configuration) -> Vec<Known> {
     use When::{Always, ByDefault, IfEnabled};
     vec![
         ("LimitRanger", ByDefault, Arc::new(limit_ranger::LimitRanger)),
@@ -41,9 +43,10 @@ fn known() -> Vec<Known> {
         ("NodeRestriction", Always, Arc::new(node_restriction::NodeRestriction)),
         ("TaintNodesByCondition", ByDefault, Arc::new(taint_new_nodes::TaintNewNodes)),
         ("AlwaysPullImages", IfEnabled, Arc::new(always_pull_images::AlwaysPullImages)),
-        ("PodSecurity", ByDefault, Arc::new(pod_security::PodSecurity)),
+        ("PodSecurity", ByDefault, Arc::new(configuration.pod_security)),
         ("Priority", ByDefault, Arc::new(priority::Priority)),
         ("DefaultTolerationSeconds", ByDefault, Arc::new(default_toleration_seconds::DefaultTolerationSeconds)),
+        (EVENT_RATE_LIMIT, IfEnabled, Arc::new(configuration.event_rate_limit.unwrap_or_default())),
         ("DefaultStorageClass", ByDefault, Arc::new(DefaultStorageClass)),
         ("StorageObjectInUseProtection", ByDefault, Arc::new(storage_protection::StorageObjectInUseProtection)),
         (
@@ -82,6 +85,12 @@ pub enum AdmissionError {
         /// The plugin.
         name: String,
     },
+    /// It decides by what a file says.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
+    /// It is enabled, and no file says by what it is to decide.
+    #[error("--{ENABLE}: {EVENT_RATE_LIMIT} has no limits: state them with --admission-control-config-file")]
+    NoLimits,
     /// It always decides.
     #[error("--{DISABLE}: {name} always decides, and cannot be disabled: leave it out")]
     Always {
@@ -91,20 +100,23 @@ pub enum AdmissionError {
 }
 
 fn all_names() -> String {
-    let mut names: Vec<&str> = known().iter().map(|(name, ..)| *name).chain(ELSEWHERE).collect();
+    let mut names: Vec<&str> =
+        known(Configuration::default()).iter().map(|(name, ..)| *name).chain(ELSEWHERE).collect();
     names.sort_unstable();
     names.join(", ")
 }
 
 impl Admission {
-    /// Those that decide by default and those of `enabled`, but none of `disabled`. Names may be repeated, as lists of options
-    /// that come from several places are.
+    /// Those that decide by default and those of `enabled`, but none of `disabled`; they decide as an AdmissionConfiguration in a
+    /// file says, if there is one. Names may be repeated, as lists of options that come from several places are.
     ///
     /// # Errors
     ///
-    /// If there is no such plugin, one is in both, or one that is disabled always decides.
-    pub fn new(enabled: &[String], disabled: &[String]) -> Result<Admission, AdmissionError> {
-        let known = known();
+    /// If there is no such plugin, one is in both, one that is disabled always decides, or the file cannot be used.
+    pub fn new(enabled: &[String], disabled: &[String], file: Option<&Path>) -> Result<Admission, AdmissionError> {
+        let configuration = file.map(Configuration::read).transpose()?.unwrap_or_default();
+        let has_limits = configuration.event_rate_limit.is_some();
+        let known = known(configuration);
         let when = |name: &str| {
             let elsewhere = ELSEWHERE.contains(&name).then_some(When::Always);
             elsewhere.or_else(|| known.iter().find(|(known, ..)| *known == name).map(|(_, when, _)| *when))
@@ -119,6 +131,9 @@ impl Admission {
         }
         if let Some(name) = disabled.iter().find(|name| when(name) == Some(When::Always)) {
             return Err(AdmissionError::Always { name: name.clone() });
+        }
+        if !has_limits && enabled.iter().any(|name| name == EVENT_RATE_LIMIT) {
+            return Err(AdmissionError::NoLimits);
         }
         let has = |names: &[String], name: &str| names.iter().any(|wanted| wanted == name);
         let decides = |(name, when, plugin): Known| {
@@ -143,7 +158,7 @@ impl Admission {
 
 impl Default for Admission {
     fn default() -> Self {
-        Admission::new(&[], &[]).expect("nothing is asked for")
+        Admission::new(&[], &[], None).expect("nothing is asked for")
     }
 }
 
@@ -164,7 +179,7 @@ mod tests {
     #[test]
     fn plugins_decide_by_default_or_as_they_are_asked_to() {
         let check = |enabled: &[&str], disabled: &[&str], more: &[&str], fewer: &[&str]| {
-            let names = Admission::new(&owned(enabled), &owned(disabled)).unwrap().names();
+            let names = Admission::new(&owned(enabled), &owned(disabled), None).unwrap().names();
             let default = Admission::default().names();
             let differ = |one: &[&'static str], other: &[&'static str]| -> Vec<&str> {
                 one.iter().filter(|name| !other.contains(name)).copied().collect()
@@ -182,7 +197,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         let check = |enabled: &[&str], disabled: &[&str], expected: &str| {
-            let error = Admission::new(&owned(enabled), &owned(disabled)).unwrap_err().to_string();
+            let error = Admission::new(&owned(enabled), &owned(disabled), None).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}");
         };
         check(
@@ -196,6 +211,7 @@ mod tests {
             &["PodSecurity", "Priority"],
             "--enable-admission-plugins and --disable-admission-plugins both name Priority: leave it out of one",
         );
+        check(&["EventRateLimit"], &[], "--enable-admission-plugins: EventRateLimit has no limits");
         for name in ["NamespaceLifecycle", "ServiceAccount", "NodeRestriction", "ResourceQuota"] {
             check(&[], &[name], &format!("--disable-admission-plugins: {name} always decides, and cannot be disabled"));
         }

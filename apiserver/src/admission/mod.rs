@@ -6,9 +6,11 @@
 
 mod always_pull_images;
 mod chain;
+mod configuration;
 mod default_class;
 mod default_toleration_seconds;
 mod deny_service_external_ips;
+mod event_rate_limit;
 mod limit_ranger;
 mod lookup;
 mod node_restriction;
@@ -94,6 +96,7 @@ pub(crate) trait Plugin: Send + Sync {
 }
 
 pub use chain::{Admission, AdmissionError};
+pub use configuration::ConfigurationError;
 pub(crate) use resource_quota::{Quotas, charge};
 
 /// Those of the server's plugins that have anything to say.

@@ -8,13 +8,12 @@ use std::path::{Path as FilePath, PathBuf};
 
 use api::field::{Error, ErrorList, Path};
 use api::names::dns1123_subdomain;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::authn::Identity;
 use crate::authz::Attributes;
-use crate::engine::yaml_to_json;
+use crate::config_file;
 
 /// How much of a request is written down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -196,8 +195,7 @@ impl Policy {
             // Unless it cannot be read at all, which is told below.
             warnings.push(why.to_string().lines().next().unwrap_or_default().to_owned());
         }
-        let json = yaml_to_json(text.as_bytes())?;
-        let file: File = decode(serde_json::from_slice(&json).map_err(|error| error.to_string())?, "")?;
+        let file: File = config_file::parse(text.as_bytes())?;
         if file.api_version != "audit.k8s.io/v1" {
             return Err(format!("apiVersion: must be audit.k8s.io/v1, not {:?}", file.api_version));
         }
@@ -213,7 +211,7 @@ impl Policy {
         let mut rules = Vec::with_capacity(file.rules.len());
         for (i, rule) in file.rules.into_iter().enumerate() {
             let path = Path::new("rules").index(i);
-            let about: Written = decode(rule, &format!("{path}: "))?;
+            let about: Written = config_file::decode(rule).map_err(|why| format!("{path}: {why}"))?;
             warn_of(&about.unknown, &format!("{path}."), &mut warnings);
             for (i, resources) in about.resources.iter().enumerate() {
                 warn_of(&resources.unknown, &format!("{}.", path.child("resources").index(i)), &mut warnings);
@@ -235,23 +233,6 @@ impl Policy {
     pub(super) fn wanted(&self, identity: Option<&Identity>, asked: &Attributes) -> Wanted {
         let rule = self.rules.iter().find(|rule| rule.about.is_about(identity, asked));
         rule.map_or_else(Wanted::default, |rule| rule.wanted)
-    }
-}
-
-/// Reads a part of a policy, in which null is as good as nothing.
-fn decode<T: DeserializeOwned>(mut value: Value, place: &str) -> Result<T, String> {
-    remove_nulls(&mut value);
-    serde_json::from_value(value).map_err(|error| format!("{place}{error}"))
-}
-
-fn remove_nulls(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|_, value| !value.is_null());
-            fields.values_mut().for_each(remove_nulls);
-        }
-        Value::Array(items) => items.iter_mut().for_each(remove_nulls),
-        _ => {}
     }
 }
 

@@ -252,8 +252,17 @@ impl Server {
 
     /// The same server, with these plugins beside those that decide by default.
     pub(crate) fn enabling(self, plugins: &[&str]) -> Server {
+        self.deciding(plugins, None)
+    }
+
+    /// The same, whose plugins decide as a file says.
+    pub(crate) fn told(self, plugins: &[&str], file: &std::path::Path) -> Server {
+        self.deciding(plugins, Some(file))
+    }
+
+    fn deciding(self, plugins: &[&str], file: Option<&std::path::Path>) -> Server {
         let plugins: Vec<String> = plugins.iter().map(|name| (*name).to_owned()).collect();
-        let admission = Admission::new(&plugins, &[]).unwrap();
+        let admission = Admission::new(&plugins, &[], file).unwrap();
         Server { engine: self.engine.with_admission(admission), ..self }
     }
 
@@ -316,8 +325,12 @@ impl Server {
 
     /// Makes a ServiceAccount, as which pods can run.
     pub(crate) async fn add_account(&self, name: &str) {
+        self.add_account_in("default", name).await;
+    }
+
+    pub(crate) async fn add_account_in(&self, namespace: &str, name: &str) {
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}});
-        self.ask(Ask::post("/api/v1/namespaces/default/serviceaccounts", &account)).await.unwrap();
+        self.ask(Ask::post(&format!("/api/v1/namespaces/{namespace}/serviceaccounts"), &account)).await.unwrap();
     }
 
     /// With the example of `subject`, as the server answered to its creation.

@@ -355,3 +355,100 @@ async fn images_are_always_pulled_where_that_is_wanted() {
     server.json(Ask { media_type: MERGE, ..Ask::patch(&format!("{PODS}/before"), &labels) }).await;
     assert_eq!(policies(&server, "before").await[0], "Never");
 }
+
+/// The file of a plugin's configuration, and the directory that it is gone with.
+fn told(plugin: &str, configuration: &Value) -> (tempfile::TempDir, std::path::PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("admission.yaml");
+    let file = json!({
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "AdmissionConfiguration",
+        "plugins": [{"name": plugin, "configuration": configuration}],
+    });
+    std::fs::write(&path, file.to_string()).unwrap();
+    (directory, path)
+}
+
+#[tokio::test]
+async fn a_file_says_what_is_asked_of_pods_and_who_is_exempt() {
+    let server = server().await;
+    for name in ["kata", "runc"] {
+        let class = json!({"metadata": {"name": name}, "handler": name});
+        server.json(Ask::post("/apis/node.k8s.io/v1/runtimeclasses", &class)).await;
+    }
+    let system =
+        json!({"metadata": {"name": "system", "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
+    let (_directory, path) = told(
+        "PodSecurity",
+        &json!({
+            "apiVersion": "pod-security.admission.config.k8s.io/v1",
+            "kind": "PodSecurityConfiguration",
+            "defaults": {"enforce": "baseline", "warn": "restricted"},
+            "exemptions": {"usernames": ["operator"], "namespaces": ["system"], "runtimeClasses": ["kata"]},
+        }),
+    );
+    let server = server.told(&[], &path);
+    let (_, warnings) = server.with_warnings(Ask::post(NAMESPACES, &system)).await;
+    let ignored =
+        "namespace \"system\" is exempt from Pod Security, and the policy (enforce=restricted:latest) will be ignored";
+    assert_eq!(warnings, [ignored]);
+    server.add_account_in("system", "default").await;
+
+    let free = |class: Value| json!({"hostNetwork": true, "runtimeClassName": class});
+    let violates = "violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)";
+    for class in [Value::Null, json!("runc")] {
+        let refused = server.refusal(Ask::post(PODS, &pod("p", free(class)))).await;
+        assert!(refused.message.ends_with(violates), "{}", refused.message);
+    }
+    let exempt = async |server: &Server, path: &str, pod: Value| {
+        let (_, warnings) = server.with_warnings(Ask::post(path, &pod)).await;
+        assert_eq!(warnings, Vec::<String>::new());
+    };
+    exempt(&server, PODS, pod("by-class", free(json!("kata")))).await;
+    exempt(&server, "/api/v1/namespaces/system/pods", pod("by-namespace", free(Value::Null))).await;
+    exempt(&server.by("operator", &["system:masters"]), PODS, pod("by-user", free(Value::Null))).await;
+    let (_, warnings) = server.with_warnings(Ask::post(PODS, &pod("plain", json!({})))).await;
+    assert!(warnings[0].starts_with("would violate PodSecurity \"restricted:latest\""), "{warnings:?}");
+
+    // Of those that are there already, who is exempt is not told of.
+    let restrict = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
+    let patch = Ask { media_type: MERGE, ..Ask::patch("/api/v1/namespaces/default", &restrict) };
+    let (_, warnings) = server.with_warnings(patch).await;
+    assert!(warnings.iter().any(|warning| warning.starts_with("by-user: host namespaces")), "{warnings:?}");
+    assert!(!warnings.iter().any(|warning| warning.contains("by-class")), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn events_are_limited_where_that_is_wanted() {
+    let (_directory, path) = told(
+        "EventRateLimit",
+        &json!({
+            "apiVersion": "eventratelimit.admission.k8s.io/v1alpha1",
+            "kind": "Configuration",
+            "limits": [{"type": "User", "qps": 1, "burst": 2}, {"type": "SourceAndObject", "qps": 1, "burst": 1}],
+        }),
+    );
+    let server = Server::start().await.told(&["EventRateLimit"], &path);
+    let about = |name: &str, pod: &str| json!({"metadata": {"name": name}, "involvedObject": {"kind": "Pod", "namespace": "default", "name": pod}});
+    let events = "/api/v1/namespaces/default/events";
+    server.json(Ask::post(events, &about("a", "one"))).await;
+    let tried = Ask::post(events, &about("b", "one")).query("dryRun=All");
+    server.json(tried).await;
+    let refused = server.refusal(Ask::post(events, &about("b", "one"))).await;
+    let message = "Too many requests: limit reached on type SourceAndObject for key Poddefaultone";
+    assert_eq!((refused.code, refused.message.as_str()), (429, message));
+    // In the other form of them, too.
+    let other = json!({
+        "metadata": {"name": "c"},
+        "eventTime": "2026-03-01T12:00:00.000000Z",
+        "reportingController": "example.com/c", "reportingInstance": "i", "action": "a", "reason": "R", "type": "Normal",
+        "regarding": {"kind": "Pod", "namespace": "default", "name": "one"},
+    });
+    let refused = server.refusal(Ask::post("/apis/events.k8s.io/v1/namespaces/default/events", &other)).await;
+    let message = "Too many requests: [limit reached on type User for key jane, limit reached on type SourceAndObject for key \
+                   Poddefaultone]";
+    assert_eq!((refused.code, refused.message.as_str()), (429, message));
+    // Somebody else has their own, and what is no Event has none.
+    server.by("ann", &["system:masters"]).json(Ask::post(events, &about("b", "two"))).await;
+    server.json(Ask::post("/api/v1/namespaces/default/configmaps", &json!({"metadata": {"name": "a"}}))).await;
+}

@@ -13,11 +13,12 @@ use super::levels::Standard;
 /// How many pods are looked at (upstream's number).
 const MAX_PODS: usize = 3000;
 
-/// The warnings about `pods`, as many of them as could be looked at before `is_over`.
+/// The warnings about `pods`, as many of them as could be looked at before `is_over`, but for those that are exempt.
 pub(super) fn warnings(
     namespace: &str,
     enforce: Standard,
     pods: Vec<Pod>,
+    is_exempt: impl Fn(&PodSpec) -> bool,
     mut is_over: impl FnMut() -> bool,
 ) -> Vec<String> {
     let total = pods.len();
@@ -25,8 +26,9 @@ pub(super) fn warnings(
     // The first name of the pods of which something is wrong, and how many there are.
     let mut found: BTreeMap<String, (String, usize)> = BTreeMap::new();
     for pod in in_order(pods).into_iter().take(MAX_PODS) {
-        let violations = checks::evaluate(enforce, &pod.metadata, pod.spec.as_ref().unwrap_or(&none));
-        if !violations.is_empty() {
+        let spec = pod.spec.as_ref().unwrap_or(&none);
+        let violations = checks::evaluate(enforce, &pod.metadata, spec);
+        if !violations.is_empty() && !is_exempt(spec) {
             let name = pod.metadata.name.unwrap_or_default();
             let (first, number) = found.entry(violations.reasons()).or_insert_with(|| (name.clone(), 0));
             *number += 1;
@@ -115,9 +117,9 @@ mod tests {
             "a (and 2 other pods): host namespaces",
             "d (and 1 other pod): hostPath volumes",
         ];
-        assert_eq!(warnings("n", BASELINE, pods, || false), expected);
-        assert_eq!(warnings("n", BASELINE, vec![pod("f", None, &fine)], || false), Vec::<String>::new());
-        let one = warnings("n", BASELINE, vec![pod("p", None, &network)], || false);
+        assert_eq!(warnings("n", BASELINE, pods, |_| false, || false), expected);
+        assert_eq!(warnings("n", BASELINE, vec![pod("f", None, &fine)], |_| false, || false), Vec::<String>::new());
+        let one = warnings("n", BASELINE, vec![pod("p", None, &network)], |_| false, || false);
         assert_eq!(one[1..], ["p: host namespaces"]);
     }
 
@@ -126,9 +128,9 @@ mod tests {
         let fine = json!({});
         let many = (0..=MAX_PODS).map(|i| pod(&format!("p{i}"), None, &fine)).collect();
         let said = "new PodSecurity enforce level only checked against the first";
-        assert_eq!(warnings("n", BASELINE, many, || false), [format!("{said} 3000 of 3001 existing pods")]);
+        assert_eq!(warnings("n", BASELINE, many, |_| false, || false), [format!("{said} 3000 of 3001 existing pods")]);
         let three = ["a", "b", "c"].map(|name| pod(name, Some("u"), &fine)).into();
-        assert_eq!(warnings("n", BASELINE, three, || true), [format!("{said} 1 of 3 existing pods")]);
+        assert_eq!(warnings("n", BASELINE, three, |_| false, || true), [format!("{said} 1 of 3 existing pods")]);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(super) struct Standard {
 }
 
 /// What a namespace asks of its pods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Policy {
     /// Pods that break it are refused.
     pub(super) enforce: Standard,
@@ -50,7 +50,7 @@ pub(super) struct Policy {
 }
 
 impl Level {
-    fn parse(text: &str) -> Result<Level, &'static str> {
+    pub(super) fn parse(text: &str) -> Result<Level, &'static str> {
         match text {
             "privileged" => Ok(Level::Privileged),
             "baseline" => Ok(Level::Baseline),
@@ -71,7 +71,7 @@ impl fmt::Display for Level {
 }
 
 impl Version {
-    fn parse(text: &str) -> Result<Version, &'static str> {
+    pub(super) fn parse(text: &str) -> Result<Version, &'static str> {
         let minor = text.strip_prefix("v1.").filter(|minor| {
             minor.bytes().all(|byte| byte.is_ascii_digit()) && (*minor == "0" || !minor.starts_with('0'))
         });
@@ -96,13 +96,19 @@ impl Standard {
     /// What is asked where nothing is said.
     pub(super) const NONE: Standard = Standard { level: Level::Privileged, version: Version::Latest };
 
-    /// That of the labels of one mode, such as `enforce`. `otherwise` is the level of a label that cannot be read.
-    fn of(labels: &BTreeMap<String, String>, mode: &str, otherwise: Level, errors: &mut ErrorList) -> Standard {
+    /// That of the labels of one mode, such as `enforce`, or what is said by default. `otherwise` is the level of a label that
+    /// cannot be read.
+    fn of(
+        labels: &BTreeMap<String, String>,
+        mode: &str,
+        (default, otherwise): (Standard, Level),
+        errors: &mut ErrorList,
+    ) -> Standard {
         let (level, version) = (format!("{PREFIX}{mode}"), format!("{PREFIX}{mode}-version"));
         let mut refuse = |label: &str, value: &String, why| {
             errors.push(Error::invalid(&Path::new("metadata").child("labels").key(label), value, why));
         };
-        let mut standard = Standard::NONE;
+        let mut standard = default;
         if let Some(text) = labels.get(&level) {
             standard.level = Level::parse(text).unwrap_or_else(|why| {
                 refuse(&level, text, why);
@@ -119,6 +125,12 @@ impl Standard {
     }
 }
 
+impl Default for Standard {
+    fn default() -> Self {
+        Standard::NONE
+    }
+}
+
 impl fmt::Display for Standard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.level, self.version)
@@ -127,14 +139,14 @@ impl fmt::Display for Standard {
 
 impl Policy {
     /// That of a namespace with `labels`, and what is wrong with them.
-    pub(super) fn of(labels: Option<&BTreeMap<String, String>>) -> (Policy, ErrorList) {
+    pub(super) fn of(labels: Option<&BTreeMap<String, String>>, defaults: &Policy) -> (Policy, ErrorList) {
         let mut errors = ErrorList::new();
         let none = BTreeMap::new();
         let labels = labels.unwrap_or(&none);
         let policy = Policy {
-            enforce: Standard::of(labels, "enforce", Level::Restricted, &mut errors),
-            audit: Standard::of(labels, "audit", Level::Privileged, &mut errors),
-            warn: Standard::of(labels, "warn", Level::Privileged, &mut errors),
+            enforce: Standard::of(labels, "enforce", (defaults.enforce, Level::Restricted), &mut errors),
+            audit: Standard::of(labels, "audit", (defaults.audit, Level::Privileged), &mut errors),
+            warn: Standard::of(labels, "warn", (defaults.warn, Level::Privileged), &mut errors),
         };
         (policy, errors)
     }
@@ -170,7 +182,7 @@ mod tests {
     fn labels_ask_for_standards() {
         let check = |labels: &[(&str, &str)], expected: [&str; 3], wrong: &[&str]| {
             let labels = labels.iter().map(|(name, value)| (format!("{PREFIX}{name}"), (*value).to_owned())).collect();
-            let (policy, errors) = Policy::of(Some(&labels));
+            let (policy, errors) = Policy::of(Some(&labels), &Policy::default());
             let found = [policy.enforce, policy.audit, policy.warn].map(|standard| standard.to_string());
             assert_eq!(found, expected);
             assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), wrong);
