@@ -20,6 +20,8 @@ const FIELDS: [&str; 14] = [
     "resources",
     "startTime",
 ];
+/// Those of them that are lists which a patch adds to unless it says otherwise: the address of a sandbox that is gone would stay.
+const MERGED: [&str; 2] = ["hostIPs", "podIPs"];
 /// The conditions that are there only while they hold.
 const PASSING: [&str; 2] = ["PodResizeInProgress", "PodResizePending"];
 
@@ -34,7 +36,11 @@ pub(crate) fn difference(uid: &str, old: &PodStatus, new: &PodStatus) -> Option<
     let (was, is) = (fields(old).unwrap_or_default(), fields(new).unwrap_or_default());
     let mut patch = Map::new();
     for field in FIELDS.into_iter().filter(|field| was.get(field) != is.get(field)) {
-        patch.insert(field.to_owned(), is.get(field).cloned().unwrap_or_default());
+        let mut value = is.get(field).cloned().unwrap_or_default();
+        if let Some(items) = value.as_array_mut().filter(|_| MERGED.contains(&field)) {
+            items.insert(0, json!({"$patch": "replace"}));
+        }
+        patch.insert(field.to_owned(), value);
     }
     let none = Vec::new();
     let (was, is) = (old.conditions.as_ref().unwrap_or(&none), new.conditions.as_ref().unwrap_or(&none));
@@ -90,6 +96,8 @@ mod tests {
         check(json!({"nominatedNodeName": "n"}), json!({}), Value::Null);
         check(json!({"phase": "Pending"}), json!({"phase": "Running"}), json!({"phase": "Running"}));
         check(json!({"podIP": "10.0.0.1"}), json!({}), json!({"podIP": null}));
+        let ips = |ip: &str| json!([{"ip": ip}]);
+        check(json!({"podIPs": ips("10.0.0.1")}), json!({}), json!({"podIPs": null}));
         check(
             json!({"conditions": [ready("False"), {"type": "mine", "status": "True"}]}),
             json!({"conditions": [ready("True")]}),
@@ -103,5 +111,25 @@ mod tests {
                 "conditions": [{"$patch": "delete", "type": "PodResizePending"}],
             }),
         );
+    }
+    #[test]
+    fn what_was_patched_is_the_new_status() {
+        let addresses = |pod: &[&str], host: &[&str]| {
+            let ips = |ips: &[&str]| ips.iter().map(|ip| json!({"ip": ip})).collect::<Vec<_>>();
+            json!({"podIP": pod[0], "podIPs": ips(pod), "hostIPs": ips(host), "phase": "Running"})
+        };
+        let of = api::schema::Schema::of("", "v1", "Pod").unwrap();
+        let object = |value: Value| value.as_object().unwrap().clone();
+        for (old, new) in [
+            (json!({}), addresses(&["10.0.0.1"], &["192.0.2.1"])),
+            (addresses(&["10.0.0.1"], &["192.0.2.1"]), addresses(&["10.0.0.2"], &["192.0.2.1"])),
+            (addresses(&["10.0.0.1", "fd00::1"], &["192.0.2.1"]), addresses(&["10.0.0.1", "fd00::2"], &["192.0.2.9"])),
+            (addresses(&["10.0.0.1", "fd00::1"], &["192.0.2.1"]), addresses(&["fd00::1"], &["192.0.2.1"])),
+        ] {
+            let patch = difference("u", &status(old.clone()), &status(new.clone())).unwrap();
+            let pod = json!({"metadata": {"uid": "u"}, "status": old});
+            let patched = api::patch::strategic::apply(&object(pod), object(patch.clone()), of).unwrap();
+            assert_eq!(patched["status"], new, "{patch}");
+        }
     }
 }

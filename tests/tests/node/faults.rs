@@ -50,3 +50,41 @@ fn pods_outlive_their_agent_and_their_runtime() {
     let numbers: Vec<u32> = lines.lines().map(|line| line.parse().expect("a number")).collect();
     assert!(numbers.iter().copied().eq(0..u32::try_from(numbers.len()).expect("not that many")), "lines are lost");
 }
+
+/// Ends everything that runs in containers, and what holds them, as if the machine had gone down.
+const GO_DOWN: &str = r#"
+pkill -KILL containerd
+for process in /proc/[0-9]*; do
+    [ "$(readlink $process/ns/mnt)" = "$(readlink /proc/1/ns/mnt)" ] || kill -KILL ${process#/proc/} || :
+done
+"#;
+
+#[test]
+fn pods_come_back_after_their_machine_went_down() {
+    if !is_possible() {
+        return;
+    }
+    let mut node = Node::up();
+    let address = |user: &User<'_>| user.ok("get pod comes-back -o 'jsonpath={.status.podIPs[*].ip}'");
+    let mut addresses = {
+        let user = User::of(&node, "faults");
+        user.apply(&pod("comes-back", "exec sleep 1000", json!({}), json!({})));
+        user.wait("pod/comes-back", "condition=Ready");
+        vec![address(&user)]
+    };
+    for restarts in 1..=2 {
+        node.kill();
+        // Those of the containers that are gone already are no failure.
+        let _ = node.run("sh", &["-c", GO_DOWN]);
+        node.start(&[]);
+        let user = User::known(&node, "faults");
+        user.wait("pod/comes-back", &format!("jsonpath={{.status.containerStatuses[0].restartCount}}={restarts}"));
+        user.wait("pod/comes-back", "condition=Ready");
+        // Each time it is in another network, whose address is its only one.
+        let now = address(&user);
+        assert!(!now.contains(' ') && !addresses.contains(&now), "{now} after {addresses:?}");
+        addresses.push(now);
+    }
+    let user = User::known(&node, "faults");
+    user.ok("delete namespace faults --timeout=60s");
+}
