@@ -136,6 +136,9 @@ impl Admission {
             return Err(AdmissionError::NoLimits);
         }
         let has = |names: &[String], name: &str| names.iter().any(|wanted| wanted == name);
+        if has_limits && !has(enabled, EVENT_RATE_LIMIT) {
+            tracing::warn!("the limits of {EVENT_RATE_LIMIT} hold only with --{ENABLE} {EVENT_RATE_LIMIT}");
+        }
         let decides = |(name, when, plugin): Known| {
             let decides = match when {
                 When::Always => true,
