@@ -51,7 +51,8 @@ fn pods_outlive_their_agent_and_their_runtime() {
     assert!(numbers.iter().copied().eq(0..u32::try_from(numbers.len()).expect("not that many")), "lines are lost");
 }
 
-/// Ends everything that runs in containers, and what holds them, as if the machine had gone down.
+/// Ends everything that runs in containers, and what holds them, as if the machine had gone down. The machine sees its own
+/// processes only; elsewhere this would end those of others.
 const GO_DOWN: &str = r#"
 pkill -KILL containerd
 for process in /proc/[0-9]*; do

@@ -101,7 +101,8 @@ impl PodSecurity {
         let name = new.metadata.name.as_deref().unwrap_or_default();
         let invalid = || Err(Status::invalid(&GroupKind::new("", "Namespace"), name, &errors));
         let warn_if_exempt = || {
-            let warning = self.exemptions.has_namespace(name).then(|| self.is_ignored(name, policy, new)).flatten();
+            let warning =
+                self.exemptions.has_namespace(name).then(|| self.warning_if_ignored(name, policy, new)).flatten();
             warning.into_iter().for_each(|warning| review.call.warn(warning));
             Ok(())
         };
@@ -211,7 +212,7 @@ impl PodSecurity {
     }
 
     /// What is said to who labels a namespace that is exempt, if the labels ask for anything.
-    fn is_ignored(&self, name: &str, policy: Policy, namespace: &Namespace) -> Option<String> {
+    fn warning_if_ignored(&self, name: &str, policy: Policy, namespace: &Namespace) -> Option<String> {
         let modes = [("enforce", policy.enforce), ("audit", policy.audit), ("warn", policy.warn)];
         if policy == self.defaults || modes.iter().all(|(_, standard)| standard.level == Level::Privileged) {
             return None;
